@@ -1,0 +1,1 @@
+"""Git → frozen versions → live deployments. Imports `schemas` and `store`; never `runner`."""

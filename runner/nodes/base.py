@@ -1,0 +1,63 @@
+"""What a node kind is: a function of its evaluated input, and the errors it may end with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.pattern import JSON
+
+
+class NodeError(Exception):
+    """A node's work failed. `type` is a stable name that `retry.on` can list; `hint` says what to do next.
+
+    `retryable` False means that another attempt cannot help (a 404, a wrong argument).
+    `retry_after` (seconds) is what the other side asked for, and a lower bound for the next delay.
+    """
+
+    def __init__(
+        self, type_: str, message: str, *, hint: str = "", retryable: bool = True, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.type = type_
+        self.message = message
+        self.hint = hint
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class Assets(Protocol):
+    """The files frozen with the version that is running."""
+
+    def read(self, path: str) -> bytes:
+        """The content of the asset at `path` (from the repository's root). Raises NodeError if it is not frozen."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeContext:
+    """What surrounds one attempt of one node.
+
+    `idempotency_key` is the same for every attempt of this node of this run.
+    `remaining()` gives the seconds left until the node's or the run's time-out, whichever is first.
+    `cancelled` is set when the run is cancelled, its lease is lost, or the worker must leave: give up at once.
+    """
+
+    run_id: str
+    path: str
+    attempt: int
+    idempotency_key: str
+    remaining: Callable[[], float]
+    cancelled: threading.Event
+    log: Callable[..., None]  # log(level, message, **fields): a line of this node's span
+    assets: Assets
+    version_id: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class NodeHandler(Protocol):
+    """One kind of work node: takes its evaluated `with`, gives its output (JSON), or raises NodeError."""
+
+    def __call__(self, context: NodeContext, inputs: JSON) -> JSON: ...

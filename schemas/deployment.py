@@ -1,0 +1,50 @@
+"""A deployment's file as the rest of Weft sees it: typed, frozen, defaults filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.pattern import JSON, RetryPolicy, Schedule
+
+
+class SourceKind(StrEnum):
+    BRANCH = "branch"  # what the branch's head holds
+    TAG = "tag"  # what the commit under the tag holds
+    VERSION = "version"  # the frozen version of that number
+    COMMIT = "commit"  # what that commit holds
+
+
+class State(StrEnum):
+    ACTIVE = "active"  # its triggers start runs
+    PAUSED = "paused"  # webhooks answer 503, runs in progress finish
+    ARCHIVED = "archived"  # for good: cannot run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    kind: SourceKind
+    value: str  # a branch, a tag, a number as text, a commit id
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSpec:
+    """What a `Deployment` document's `spec` says. `source` None follows the default branch."""
+
+    pattern: str
+    environment: str = "production"
+    source: Source | None = None
+    state: State = State.ACTIVE
+    schedules: tuple[Schedule, ...] | None = None  # replaces the pattern's when given
+    variables: Mapping[str, JSON] = field(default_factory=dict)
+    retry: RetryPolicy | None = None
+    timeout: float | None = None  # seconds
+
+
+def deployment_from_spec(spec: Mapping[str, JSON]) -> DeploymentSpec:
+    """The typed deployment of a `spec` that passed the checks (or was recorded from one that did)."""
+    raise NotImplementedError

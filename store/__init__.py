@@ -1,0 +1,1 @@
+"""PostgreSQL: what ran, and what is live now. The only folder with SQL; imports `schemas` alone."""
