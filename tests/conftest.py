@@ -1,0 +1,77 @@
+"""What every test may use: a real PostgreSQL and a real Valkey, one of each for the session.
+
+- `database_url`: an empty database of its own for the test, dropped after it.
+- `redis_url`: the session's broker, emptied before the test.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import redis
+
+from cli.embedded.child import Service, stop
+from cli.embedded.postgres import Postgres, open_postgres
+from cli.embedded.valkey import Valkey, open_valkey
+
+
+@pytest.fixture(scope="session")
+def services_folder() -> Iterator[Path]:
+    """A short folder that PostgreSQL's system user can enter, unlike pytest's own, when the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix="weft-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+S = TypeVar("S", bound=Service)
+
+
+def _running(service: S) -> Iterator[S]:
+    process = service.spawn()
+    try:
+        service.wait_ready(process)
+        yield service
+    finally:
+        stop(process, service.stop_signal)
+
+
+@pytest.fixture(scope="session")
+def postgres(services_folder: Path) -> Iterator[Postgres]:
+    """The session's PostgreSQL (it may forget on a power cut, which makes it fast)."""
+    yield from _running(open_postgres(services_folder, durable=False))
+
+
+@pytest.fixture(scope="session")
+def valkey(services_folder: Path) -> Iterator[Valkey]:
+    """The session's broker."""
+    yield from _running(open_valkey(services_folder))
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """An empty database for this test alone, without migrations; dropped after it, connections or not."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy')
+        yield f"postgresql://weft@/{name}?host={quote(str(postgres.sockets), safe='')}"
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """The session's broker, empty."""
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+    return valkey.url
