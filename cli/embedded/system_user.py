@@ -41,9 +41,7 @@ def _create() -> SystemUser:
     remedy = "set WEFT_DATABASE_URL, or run weft as a user other than root"
     useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if useradd is None:
-        raise StartError(
-            f"PostgreSQL does not run as root, and useradd is missing to make the user {NAME}: {remedy}"
-        )
+        raise StartError(f"PostgreSQL refuses root, and useradd is missing to make the user {NAME}: {remedy}")
     argv = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     said = ""
     for _ in range(20):  # someone else may hold the lock of /etc/passwd, or make the same user
@@ -54,9 +52,7 @@ def _create() -> SystemUser:
             return user
         said = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
         time.sleep(0.1)
-    raise StartError(
-        f"PostgreSQL does not run as root, and the user {NAME} cannot be made ({said}): {remedy}"
-    )
+    raise StartError(f"PostgreSQL refuses root, and the user {NAME} cannot be made ({said}): {remedy}")
 
 
 def can_enter(user: SystemUser, folder: Path) -> bool:

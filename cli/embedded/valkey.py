@@ -52,7 +52,7 @@ class Valkey:
         return spawn(Command(argv=argv, folder=folder, log=self.log, death_signal=signal.SIGKILL))
 
     def wait_ready(self, process: subprocess.Popen[bytes], timeout: float = 10.0) -> None:
-        """Returns once it answers a PING; raises StartError when it ended or `timeout` seconds have passed."""
+        """Returns once it answers a PING; raises StartError when it ended or took `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not self._answers():
             if process.poll() is not None:
