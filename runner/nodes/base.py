@@ -43,6 +43,7 @@ class NodeContext:
     `idempotency_key` is the same for every attempt of this node of this run.
     `remaining()` gives the seconds left until the node's or the run's time-out, whichever is first.
     `cancelled` is set when the run is cancelled, its lease is lost, or the worker must leave: give up at once.
+    `network` is the project's `network.allow`: the private addresses that this node may reach all the same.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class NodeContext:
     assets: Assets
     version_id: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    network: tuple[str, ...] = ()
 
 
 class NodeHandler(Protocol):
