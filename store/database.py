@@ -53,8 +53,15 @@ class Database:
             yield connection
 
     def connect(self) -> Connection:
-        """A connection of the caller's own, for a thread that keeps one."""
-        return connect(self.url)
+        """A connection of the caller's own for the statements of the hot path, which find rows by key only.
+
+        A plan made while a table is empty would scan it, be kept, and go on scanning when it is full.
+        """
+        connection = connect(self.url)
+        for method in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
+            connection.execute(f"SET {method} = off".encode())
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        return connection
 
     def close(self) -> None:
         self._pool.close()
@@ -89,13 +96,15 @@ def migrate(url: str) -> int:
 
 def _migrate(connection: Connection) -> int:
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
+        "CREATE TABLE IF NOT EXISTS migrations"
+        " (number integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
     )
     done = schema_number(connection)
     known = migrations()
     if done > known[-1][0]:
         raise StoreError(
-            f"The database has schema {done}, this Weft knows {known[-1][0]}: start the newer Weft that migrated it."
+            f"The database has schema {done}, this Weft knows {known[-1][0]}:"
+            " start the newer Weft that migrated it."
         )
     for number, sql in known:
         if number > done:

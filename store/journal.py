@@ -1,0 +1,181 @@
+"""The journal: what a worker writes of the runs it has in hand, many runs in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from store import spans
+from store.database import TIMER_SET, Connection
+from store.leases import LEASE
+from store.runs import ENDED, RING_AGAIN, RunStatus
+from store.spans import Span
+from store.wakeups import wake
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChildRun:
+    """A run that a `call` node of `parent_path` starts. It shares its parent's deployment and revision."""
+
+    id: str
+    version_id: str
+    pattern: str
+    trigger: str
+    input: str
+    parent_path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What a worker writes of a run: new journal entries, and where the run goes from here.
+
+    `status` RUNNING keeps the lease; every other gives it up. `due` is the time of the next timer of a
+    WAITING run (seconds since the epoch), None for a run that only a called run or a person can wake.
+    `attempt` is the run's from here on, `span_attempt` the one that the entries belong to.
+    """
+
+    run_id: str
+    lease: int
+    status: RunStatus
+    attempt: int
+    span_attempt: int
+    parent_id: str | None = None
+    output: str | None = None
+    error: str | None = None
+    due: float | None = None
+    spans: Sequence[Span] = ()
+    children: Sequence[ChildRun] = ()
+
+    @property
+    def ends(self) -> bool:
+        return self.status in ENDED
+
+
+class Outcome(NamedTuple):
+    """`kept` False: the lease was lost, nothing was written. `ring`: runs that this step made ready."""
+
+    kept: bool
+    ring: tuple[str, ...]
+
+
+_RECORD = b"""
+WITH step AS (
+    SELECT *
+    FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::smallint[], %b::text[], %b::text[], %b::float8[])
+        AS s(id, lease, status, attempt, output, error, due)
+), moved AS (
+    UPDATE runs r SET
+        status = CASE WHEN s.status = 'waiting' AND (r.woken OR r.cancelled) THEN 'pending' ELSE s.status END,
+        lease = CASE WHEN s.status = 'running' THEN r.lease ELSE r.lease + 1 END,
+        worker = CASE WHEN s.status = 'running' THEN r.worker END,
+        attempt = s.attempt, output = s.output::json, error = s.error::json,
+        due_at = CASE s.status
+            WHEN 'running' THEN now() + %s * interval '1 second'
+            WHEN 'waiting' THEN CASE WHEN r.woken OR r.cancelled THEN now() + %s * interval '1 second'
+                                     ELSE coalesce(to_timestamp(s.due), 'infinity') END
+            WHEN 'pending' THEN now() + %s * interval '1 second'
+            ELSE r.due_at END,
+        ended_at = CASE WHEN s.status NOT IN ('running', 'waiting', 'pending') THEN clock_timestamp() END
+    FROM step s WHERE r.id = s.id AND r.lease = s.lease
+    RETURNING r.id, r.status
+), recorded AS (
+    INSERT INTO spans (run_id, run_attempt, path, status, attempt, started_at, ended_at, output, error, log,
+                       wake_at, child_run_id)
+    SELECT p.run_id, p.run_attempt, p.path, p.status, p.attempt, to_timestamp(p.started),
+           to_timestamp(p.ended), p.output::json, p.error::json, p.log::json, to_timestamp(p.wake), p.child
+    FROM unnest(%b::uuid[], %b::smallint[], %b::text[], %b::text[], %b::smallint[], %b::float8[],
+                %b::float8[], %b::text[], %b::text[], %b::text[], %b::float8[], %b::uuid[])
+        AS p(run_id, run_attempt, path, status, attempt, started, ended, output, error, log, wake, child)
+    JOIN moved ON moved.id = p.run_id
+    ON CONFLICT (run_id, run_attempt, path) DO UPDATE SET
+        status = excluded.status, attempt = excluded.attempt, started_at = excluded.started_at,
+        ended_at = excluded.ended_at, output = excluded.output, error = excluded.error, log = excluded.log,
+        wake_at = excluded.wake_at, child_run_id = excluded.child_run_id
+)
+SELECT id::text, status FROM moved
+"""
+
+_START_CHILDREN = b"""
+INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
+                  parent_id, parent_path, root_id, depth, due_at, created_at)
+SELECT c.id, r.deployment_id, r.revision, c.version_id, c.pattern, 'pending', 'call', c.trigger::json,
+       c.input::json, r.id, c.parent_path, coalesce(r.root_id, r.id), r.depth + 1,
+       now() + %s * interval '1 second', now()
+FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+       AS c(id, parent_id, version_id, pattern, trigger, input, parent_path)
+JOIN runs r ON r.id = c.parent_id
+"""
+
+
+def record(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
+    """Write the journal entries and moves of several runs at once.
+
+    A run that ends wakes the run that called it, in the same transaction: neither can be lost alone.
+    """
+    if not any(_is_linked(step) for step in steps):
+        moved = _move(connection, steps)
+        return [Outcome(step.run_id in moved, ()) for step in steps]
+    with connection.transaction():
+        return _record_linked(connection, steps)
+
+
+def _is_linked(step: Step) -> bool:
+    """Whether the step touches more than its own run: then it takes a transaction of several statements."""
+    return (
+        bool(step.children) or step.status is RunStatus.WAITING or (step.parent_id is not None and step.ends)
+    )
+
+
+def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
+    moved = _move(connection, steps)
+    kept = [step for step in steps if step.run_id in moved]
+    _start_children(connection, kept)
+    parents = sorted({step.parent_id for step in kept if step.parent_id and step.ends})
+    awake = set(wake(connection, parents)) if parents else set()
+    if any(step.due is not None for step in kept):
+        connection.execute("SELECT pg_notify(%s, '')", [TIMER_SET])
+    return [_outcome(step, moved, awake) for step in steps]
+
+
+def _outcome(step: Step, moved: dict[str, str], awake: set[str]) -> Outcome:
+    if step.run_id not in moved:
+        return Outcome(False, ())
+    ring = [child.id for child in step.children]
+    if step.status is RunStatus.WAITING and moved[step.run_id] == RunStatus.PENDING:
+        ring.append(step.run_id)
+    if step.ends and step.parent_id in awake:
+        ring.append(step.parent_id)
+    return Outcome(True, tuple(ring))
+
+
+def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, str]:
+    """Run id → the status it has now, for the steps whose lease held."""
+    moves = [
+        [step.run_id for step in steps],
+        [step.lease for step in steps],
+        [step.status.value for step in steps],
+        [step.attempt for step in steps],
+        [step.output for step in steps],
+        [step.error for step in steps],
+        [step.due for step in steps],
+    ]
+    rows = spans.columns([(step.run_id, step.span_attempt, span) for step in steps for span in step.spans])
+    result = connection.execute(_RECORD, [*moves, LEASE, RING_AGAIN, RING_AGAIN, *rows])
+    return dict(result.fetchall())
+
+
+def _start_children(connection: Connection, steps: Sequence[Step]) -> None:
+    children = [(step.run_id, child) for step in steps for child in step.children]
+    if not children:
+        return
+    columns = [
+        [child.id for _, child in children],
+        [parent for parent, _ in children],
+        [child.version_id for _, child in children],
+        [child.pattern for _, child in children],
+        [child.trigger for _, child in children],
+        [child.input for _, child in children],
+        [child.parent_path for _, child in children],
+    ]
+    connection.execute(_START_CHILDREN, [RING_AGAIN, *columns])

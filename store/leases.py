@@ -1,0 +1,124 @@
+"""Leases: which worker has which run in hand, and how it is taken from a dead one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from psycopg.types.json import Json
+
+from schemas.pattern import JSON
+from store.database import Connection
+from store.runs import RING_AGAIN
+from store.wakeups import wake
+
+LEASE = 10.0
+"""Seconds after which a run whose worker's machine is gone is taken from it."""
+
+MAX_CRASHES = 3
+"""A run under which so many workers died is a dead letter: it would take the next one with it."""
+
+
+class ClaimedRun(NamedTuple):
+    """A run in a worker's hands. Times are seconds since the epoch by the database's clock."""
+
+    id: str
+    lease: int
+    deployment_id: int
+    revision: int
+    version_id: str
+    pattern: str
+    trigger_kind: str
+    trigger: JSON
+    input: JSON
+    attempt: int
+    cancelled: bool
+    parent_id: str | None
+    root_id: str | None
+    depth: int
+    started_at: float
+    now: float
+
+
+_CLAIM = b"""
+UPDATE runs SET status = 'running', lease = lease + 1, worker = %b, woken = false,
+       due_at = now() + %s * interval '1 second', started_at = coalesce(started_at, now())
+FROM unnest(%b::uuid[]) AS c(id)
+WHERE runs.id = c.id AND runs.status = 'pending'
+RETURNING runs.id::text, lease, deployment_id, revision, version_id, pattern, trigger_kind, trigger, input,
+          attempt, cancelled, parent_id::text, root_id::text, depth,
+          extract(epoch FROM started_at)::float8, extract(epoch FROM now())::float8
+"""
+
+
+def claim(connection: Connection, worker: str, ids: Sequence[str]) -> list[ClaimedRun]:
+    """Take those of `ids` that are ready; the order is that of `ids`."""
+    rows = connection.execute(_CLAIM, [worker, LEASE, list(ids)], binary=True)
+    claimed = {row[0]: ClaimedRun(*row) for row in rows}
+    return [claimed[i] for i in ids if i in claimed]
+
+
+_RENEW = b"""
+UPDATE runs SET due_at = now() + %s * interval '1 second'
+FROM unnest(%b::uuid[], %b::int[]) AS h(id, lease)
+WHERE runs.id = h.id AND runs.lease = h.lease AND runs.status = 'running'
+RETURNING runs.id::text, cancelled
+"""
+
+
+def renew(connection: Connection, held: Sequence[tuple[str, int]]) -> dict[str, bool]:
+    """Extend the leases of (run id, lease) pairs. Gives those still held → whether they were cancelled."""
+    ids, leases = [run for run, _ in held], [lease for _, lease in held]
+    return dict(connection.execute(_RENEW, [LEASE, ids, leases]).fetchall())
+
+
+_FREED = b"""
+SET status = CASE WHEN crashes + 1 >= %(crashes)s THEN 'dead_letter' ELSE 'pending' END,
+    error = CASE WHEN crashes + 1 >= %(crashes)s THEN %(error)s::json ELSE error END,
+    ended_at = CASE WHEN crashes + 1 >= %(crashes)s THEN clock_timestamp() END,
+    crashes = crashes + 1, lease = lease + 1, worker = NULL,
+    due_at = now() + %(ring)s * interval '1 second'
+"""
+
+_POISON = {
+    "type": "worker_crashed",
+    "message": f"{MAX_CRASHES} workers died while they had this run in hand.",
+    "hint": "Look at the worker's log for memory limits or crashing native code, then retry the run.",
+    "node": None,
+}
+
+
+def free(connection: Connection, workers: Sequence[str] | None) -> list[str]:
+    """Take their runs from dead workers (None: from all). Gives the runs to ring for, and wakes who called
+    a run that thereby became a dead letter.
+    """
+    with connection.transaction():
+        where = b"WHERE ended_at IS NULL AND status = 'running'"
+        if workers is not None:
+            where += b" AND worker = ANY(%(workers)s)"
+        return _free(connection, where, {"workers": list(workers or ())})
+
+
+def free_expired(connection: Connection) -> list[str]:
+    """Take runs from workers whose lease is over: their machine is gone, or cut off."""
+    with connection.transaction():
+        return _free(connection, b"WHERE ended_at IS NULL AND status = 'running' AND due_at <= now()", {})
+
+
+def _free(connection: Connection, where: bytes, arguments: dict[str, Any]) -> list[str]:
+    arguments |= {"crashes": MAX_CRASHES, "ring": RING_AGAIN, "error": Json(_POISON)}
+    sql = b"UPDATE runs " + _FREED + where + b" RETURNING id::text, parent_id::text, ended_at IS NOT NULL"
+    rows = connection.execute(sql, arguments).fetchall()
+    parents = sorted({parent for _, parent, ended in rows if ended and parent})
+    return [run for run, _, ended in rows if not ended] + (wake(connection, parents) if parents else [])
+
+
+def give_back(connection: Connection, held: Sequence[tuple[str, int]]) -> list[str]:
+    """A worker that leaves in good order gives up (run id, lease) pairs. Gives the runs to ring for."""
+    sql = """
+        UPDATE runs SET status = 'pending', lease = runs.lease + 1, worker = NULL, due_at = now()
+        FROM unnest(%b::uuid[], %b::int[]) AS h(id, lease)
+        WHERE runs.id = h.id AND runs.lease = h.lease AND runs.status = 'running' RETURNING runs.id::text
+    """
+    ids, leases = [run for run, _ in held], [lease for _, lease in held]
+    return [row[0] for row in connection.execute(sql, [ids, leases])]

@@ -1,0 +1,78 @@
+"""Runs: what they are, and how they are accepted.
+
+Whoever writes to a run that is being worked on shows its `lease` number. Claiming and freeing both raise
+it, so a worker that was declared dead and is not writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from store.database import Connection
+
+RING_AGAIN = 5.0
+"""Seconds after which a pending run that nobody claimed is announced once more."""
+
+
+class RunStatus(StrEnum):
+    PENDING = "pending"  # accepted, waits for a worker
+    RUNNING = "running"  # a worker holds its lease
+    WAITING = "waiting"  # sleeps, awaits a called run or its next attempt; holds no worker
+    COMPLETED = "completed"
+    FAILED = "failed"  # an error that no retry was asked for, or could help
+    TIMEOUT = "timeout"  # the run's own time limit
+    CANCELLED = "cancelled"
+    DEAD_LETTER = "dead_letter"  # every attempt of its retry failed
+
+
+ENDED = (
+    RunStatus.COMPLETED,
+    RunStatus.FAILED,
+    RunStatus.TIMEOUT,
+    RunStatus.CANCELLED,
+    RunStatus.DEAD_LETTER,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewRun:
+    """A trigger that was heard. `trigger` and `input` are JSON text."""
+
+    id: str
+    deployment_id: int
+    kind: str
+    trigger: str
+    input: str | None = None
+    actor: str | None = None
+    replay_of: str | None = None
+
+
+_ACCEPT = b"""
+INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
+                  actor, replay_of, due_at, created_at)
+SELECT n.id, d.id, d.revision, d.version_id, d.pattern, 'pending', n.kind, n.trigger::json, n.input::json,
+       n.actor, n.replay_of, now() + %s * interval '1 second', now()
+FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::uuid[])
+       AS n(id, deployment_id, kind, trigger, input, actor, replay_of)
+JOIN deployments d ON d.id = n.deployment_id AND d.state = 'active'
+RETURNING id::text
+"""
+
+
+def accept(connection: Connection, runs: Sequence[NewRun]) -> set[str]:
+    """Make runs durable, each bound to the version that is live at this very moment.
+
+    Gives the ids that were accepted; the others' deployments are not active.
+    """
+    columns = [
+        [r.id for r in runs],
+        [r.deployment_id for r in runs],
+        [r.kind for r in runs],
+        [r.trigger for r in runs],
+        [r.input for r in runs],
+        [r.actor for r in runs],
+        [r.replay_of for r in runs],
+    ]
+    return {row[0] for row in connection.execute(_ACCEPT, [RING_AGAIN, *columns])}

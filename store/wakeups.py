@@ -1,0 +1,70 @@
+"""What makes a waiting run go on: what it waited for, its timer, a cancellation, a bell nobody heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from store.database import RUN_CANCELLED, Connection
+from store.runs import RING_AGAIN, RunStatus
+
+_WAKE = b"""
+UPDATE runs SET woken = true,
+       status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
+       due_at = CASE status WHEN 'waiting' THEN now() + %s * interval '1 second' ELSE due_at END
+WHERE id = ANY(%b::uuid[]) AND ended_at IS NULL
+RETURNING id::text, status
+"""
+
+
+def wake(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Something that these runs wait for has happened. Gives those that are ready to be claimed."""
+    rows = connection.execute(_WAKE, [RING_AGAIN, list(ids)])
+    return [run for run, status in rows if status == RunStatus.PENDING]
+
+
+def wake_due(connection: Connection, limit: int = 1000) -> list[str]:
+    """Wake the runs whose timer is over. Gives the runs to ring for."""
+    sql = """
+        UPDATE runs SET status = 'pending', due_at = now() + %s * interval '1 second'
+        WHERE id IN (SELECT id FROM runs WHERE ended_at IS NULL AND status = 'waiting' AND due_at <= now()
+                     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        RETURNING id::text
+    """
+    return [row[0] for row in connection.execute(sql, [RING_AGAIN, limit])]
+
+
+def unclaimed(connection: Connection, *, everything: bool, limit: int = 1000) -> list[str]:
+    """Pending runs that nobody claimed in time (or all of them, when the broker lost its memory)."""
+    sql = """
+        UPDATE runs SET due_at = now() + 6 * %s * interval '1 second'
+        WHERE id IN (SELECT id FROM runs
+                     WHERE ended_at IS NULL AND status = 'pending' AND (%s OR due_at <= now())
+                     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        RETURNING id::text
+    """
+    return [row[0] for row in connection.execute(sql, [RING_AGAIN, everything, limit])]
+
+
+def next_timer(connection: Connection) -> float | None:
+    """Seconds until the first timer of a waiting run, None when there is none."""
+    sql = """
+        SELECT extract(epoch FROM due_at - clock_timestamp())::float8 FROM runs
+        WHERE ended_at IS NULL AND status = 'waiting' AND due_at < 'infinity' ORDER BY due_at LIMIT 1
+    """
+    row = connection.execute(sql).fetchone()
+    return None if row is None else float(row[0])
+
+
+def cancel(connection: Connection, run: str) -> list[str] | None:
+    """Ask a run and all that it called to end. Gives the runs to ring for, None when it had already ended."""
+    sql = """
+        WITH RECURSIVE family AS (
+            SELECT id FROM runs WHERE id = %s AND ended_at IS NULL
+            UNION ALL SELECT r.id FROM runs r JOIN family f ON r.parent_id = f.id WHERE r.ended_at IS NULL
+        )
+        UPDATE runs SET cancelled = true, status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
+               due_at = CASE status WHEN 'waiting' THEN now() + %s * interval '1 second' ELSE due_at END
+        WHERE id IN (SELECT id FROM family) RETURNING id::text, status, pg_notify(%s, id::text)
+    """
+    rows = connection.execute(sql, [run, RING_AGAIN, RUN_CANCELLED]).fetchall()
+    return [row[0] for row in rows if row[1] == RunStatus.PENDING] if rows else None
