@@ -10,7 +10,11 @@ CREATE TABLE repositories (
     applied_commit text,
     applied_at     timestamptz,
     problems       json NOT NULL DEFAULT '[]',
-    project        json NOT NULL DEFAULT '{}'
+    project        json NOT NULL DEFAULT '{}',
+    -- A hash over every branch and tag as they were last applied: differs when a push moved refs and then died.
+    refs_digest    text,
+    -- Raised by every apply: what a process remembers about this repository is true while this has not moved.
+    generation     bigint NOT NULL DEFAULT 0
 );
 
 -- Content, addressed by its hash: immutable, shared by all organisations that have the same.
