@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from schemas.pattern import JSON, RetryPolicy, Schedule
+from schemas.pattern import JSON, RetryPolicy, Schedule, retry_from, schedules_from
+from schemas.quantities import seconds
 
 
 class SourceKind(StrEnum):
@@ -47,4 +48,18 @@ class DeploymentSpec:
 
 def deployment_from_spec(spec: Mapping[str, JSON]) -> DeploymentSpec:
     """The typed deployment of a `spec` that passed the checks (or was recorded from one that did)."""
-    raise NotImplementedError
+    return DeploymentSpec(
+        pattern=spec["pattern"],
+        environment=spec.get("environment", "production"),
+        source=_source(spec["source"]) if "source" in spec else None,
+        state=State(spec.get("state", State.ACTIVE)),
+        schedules=schedules_from(spec["schedules"]) if "schedules" in spec else None,
+        variables=spec.get("variables", {}),
+        retry=retry_from(spec["retry"]) if "retry" in spec else None,
+        timeout=seconds(spec["timeout"]) if "timeout" in spec else None,
+    )
+
+
+def _source(written: Mapping[str, JSON]) -> Source:
+    ((kind, value),) = written.items()
+    return Source(kind=SourceKind(kind), value=str(value))

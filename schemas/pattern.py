@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+from schemas.quantities import seconds, size_in_bytes
 
 JSON = Any
 """A JSON value as `orjson` reads it: dict, list, str, int, float, bool, None."""
+
+
+BLOCKS: Final[Mapping[str, tuple[str, ...]]] = {"branch": ("then", "else")}
+"""The keys of a flow node that hold lists of nodes, by kind."""
+
+FLOW_KEYS: Final[Mapping[str, tuple[str, ...]]] = {"branch": ("if",)}
+"""The other keys that a flow node takes beside `uses`, by kind."""
 
 
 class OnError(StrEnum):
@@ -37,8 +46,8 @@ class RetryPolicy:
 class Node:
     """One step. `with_` is what the node takes, as written, with its `${{ }}` templates still text.
 
-    For a flow node (`branch`), whose keys stand beside `uses`, `with_` holds those keys but the blocks: {"if": …}.
-    `needs` is None where the list's order decides. `blocks` holds the nested lists of a flow node
+    For a flow node (`branch`), whose keys stand beside `uses`, `with_` holds those keys but the blocks:
+    {"if": …}. `needs` is None where the list's order decides. `blocks` holds the nested lists of a flow node
     by key (`then` and `else` of a `branch`); for all other kinds it is empty.
     """
 
@@ -89,4 +98,75 @@ class Pattern:
 
 def pattern_from_spec(name: str, spec: Mapping[str, JSON]) -> Pattern:
     """The typed pattern of a `spec` that passed the checks (or was frozen from one that did)."""
-    raise NotImplementedError
+    on = spec.get("on", {})
+    return Pattern(
+        name=name,
+        webhook=_webhook(on["webhook"]) if "webhook" in on else None,
+        schedules=schedules_from(on.get("schedule", ())),
+        callable="call" in on,
+        input_schema=spec.get("input"),
+        output=spec.get("output"),
+        variables=spec.get("variables", {}),
+        timeout=seconds(spec["timeout"]) if "timeout" in spec else 3600.0,
+        retry=retry_from(spec["retry"]) if "retry" in spec else RetryPolicy(),
+        nodes=_nodes(spec["nodes"]),
+    )
+
+
+def schedules_from(listed: Iterable[Mapping[str, JSON]]) -> tuple[Schedule, ...]:
+    """The typed schedules of a list as a pattern or a deployment has it."""
+    return tuple(
+        Schedule(
+            cron=one.get("cron"),
+            every=seconds(one["every"]) if "every" in one else None,
+            timezone=one.get("timezone", "UTC"),
+            input=one.get("input"),
+        )
+        for one in listed
+    )
+
+
+def retry_from(written: Mapping[str, JSON]) -> RetryPolicy:
+    """The typed policy of a `retry` mapping; what it does not say has the default."""
+    default = RetryPolicy()
+    return RetryPolicy(
+        attempts=written.get("attempts", default.attempts),
+        delay=seconds(written["delay"]) if "delay" in written else default.delay,
+        factor=float(written.get("factor", default.factor)),
+        max_delay=seconds(written["maxDelay"]) if "maxDelay" in written else default.max_delay,
+        jitter=written.get("jitter", default.jitter),
+        on=tuple(written.get("on", ())),
+    )
+
+
+def _webhook(written: Mapping[str, JSON]) -> Webhook:
+    default = Webhook()
+    return Webhook(
+        methods=tuple(written.get("methods", default.methods)),
+        max_body=size_in_bytes(written["maxBody"]) if "maxBody" in written else default.max_body,
+    )
+
+
+def _nodes(listed: Iterable[Mapping[str, JSON]]) -> tuple[Node, ...]:
+    return tuple(_node(one) for one in listed)
+
+
+def _node(written: Mapping[str, JSON]) -> Node:
+    uses = written["uses"]
+    blocks = {key: _nodes(written[key]) for key in BLOCKS.get(uses, ()) if key in written}
+    flow_keys = FLOW_KEYS.get(uses)
+    return Node(
+        id=written["id"],
+        uses=uses,
+        name=written.get("name"),
+        with_={key: written[key] for key in flow_keys if key in written}
+        if flow_keys
+        else written.get("with"),
+        needs=tuple(written["needs"]) if "needs" in written else None,
+        when=written.get("when"),
+        retry=retry_from(written["retry"]) if "retry" in written else None,
+        timeout=seconds(written["timeout"]) if "timeout" in written else None,
+        on_error=OnError(written.get("onError", OnError.FAIL)),
+        secret=written.get("secret", False),
+        blocks=blocks,
+    )

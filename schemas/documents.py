@@ -1,0 +1,246 @@
+"""The content of one file → typed documents, or problems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from schemas.deployment import DeploymentSpec, deployment_from_spec
+from schemas.pattern import JSON, Pattern, pattern_from_spec
+from schemas.problems import Problem
+from schemas.project import Project, project_from_spec
+from schemas.references import Reference, references_of
+from schemas.shape import Mistake, did_you_mean, mistakes
+from schemas.yaml_text import YamlDocument, read_yaml
+
+__all__ = [
+    "Document",
+    "Identity",
+    "Kind",
+    "Metadata",
+    "ParsedFile",
+    "Reference",
+    "is_document_path",
+    "parse_file",
+]
+
+
+class Kind(StrEnum):
+    PATTERN = "Pattern"  # a workflow
+    DEPLOYMENT = "Deployment"  # a live binding of a pattern to a version
+    PROJECT = "Project"  # settings of the whole repository
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    name: str
+    title: str = ""
+    description: str = ""
+    owner: str = ""
+    shared_with: tuple[str, ...] = ()
+    public: bool = False
+    tags: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a document is: two documents with one kind and name are one too many."""
+
+    kind: Kind
+    name: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A document without a problem of its own. `spec` is as parsed: a version's hash is taken over it."""
+
+    kind: Kind
+    name: str
+    path: str
+    line: int
+    column: int
+    metadata: Metadata
+    spec: dict[str, JSON]
+    typed: Pattern | DeploymentSpec | Project
+    references: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsedFile:
+    """What a file holds. `broken` names the documents that are there but have problems.
+
+    Where not even the YAML can be read, `broken` holds what the text seems to be.
+    """
+
+    documents: tuple[Document, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    broken: tuple[Identity, ...] = ()
+
+
+_FOLDERS: Final = {Kind.PATTERN: "patterns/", Kind.DEPLOYMENT: "deployments/", Kind.PROJECT: "weft.yaml"}
+_MOST_PROBLEMS: Final = 100
+_DOCUMENT_PATH: Final = re.compile(r"weft\.yaml|(?:patterns|deployments)/.+\.ya?ml", re.DOTALL)
+
+
+def is_document_path(path: str) -> bool:
+    """Whether the file at `path` (from the repository's root) holds documents."""
+    return _DOCUMENT_PATH.fullmatch(path) is not None
+
+
+def parse_file(path: str, content: bytes) -> ParsedFile:
+    """The documents of a file and all its problems. Pure; never raises for bad content."""
+    file = read_yaml(path, content)
+    examined = [_examine(path, one) for one in file.documents]
+    problems = [*file.problems, *(problem for one in examined for problem in one.problems)]
+    broken = [one.identity for one in examined if one.identity is not None]
+    return ParsedFile(
+        documents=tuple(one.document for one in examined if one.document is not None),
+        problems=_at_most(sorted(set(problems))),
+        broken=(*broken, *(_guessed(file.text, broken) if file.problems else ())),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Examined:
+    """Either a document, or its problems and, where it is known, what it would have been."""
+
+    document: Document | None = None
+    problems: tuple[Problem, ...] = ()
+    identity: Identity | None = None
+
+
+def _examine(path: str, one: YamlDocument) -> _Examined:
+    kind, problem = _kind_of(path, one)
+    if kind is None:
+        return _Examined(problems=(problem,) if problem else ())
+    problems = [_problem(path, one, mistake) for mistake in mistakes(kind.lower(), one.value)]
+    if problem:
+        problems.append(problem)
+    if not problems and not one.flawed:
+        document, problems = _typed(path, kind, one)
+        if not problems:
+            return _Examined(document=document)
+    return _Examined(problems=tuple(problems), identity=_identity(kind, one))
+
+
+def _kind_of(path: str, one: YamlDocument) -> tuple[Kind | None, Problem | None]:
+    """The kind that a document says it is, and what is wrong with that."""
+    value, kinds = one.value, [kind.value for kind in Kind]
+    if not isinstance(value, dict):
+        hint = "Begin it with `apiVersion: weft/v1` and `kind:`."
+        mistake = Mistake(
+            path=(), code="document-not-mapping", message="a document must be a mapping", hint=hint
+        )
+        return None, _problem(path, one, mistake)
+    kind = value.get("kind")
+    if kind is None:
+        hint = f'Add "kind: …": {", ".join(kinds)}.'
+        mistake = Mistake(path=(), code="missing-key", message='the key "kind" is missing', hint=hint)
+        return None, _problem(path, one, mistake)
+    if not isinstance(kind, str) or kind not in kinds:
+        hint = did_you_mean(str(kind), kinds)
+        mistake = Mistake(
+            path=("kind",), code="unknown-kind", message=f"unknown kind {str(kind)!r:.80}", hint=hint
+        )
+        return None, _problem(path, one, mistake)
+    return Kind(kind), _misplaced(path, one, Kind(kind))
+
+
+def _misplaced(path: str, one: YamlDocument, kind: Kind) -> Problem | None:
+    place = _FOLDERS[kind]
+    if path.startswith(place):
+        return None
+    message = f"a {kind} does not belong into {path!r:.200}"
+    hint = f"Move it to {place}{'' if kind is Kind.PROJECT else '….yaml'}."
+    return _problem(
+        path, one, Mistake(path=("kind",), code="kind-in-wrong-place", message=message, hint=hint)
+    )
+
+
+def _problem(path: str, one: YamlDocument, mistake: Mistake) -> Problem:
+    place = one.positions.key_at if mistake.at_key else one.positions.value_at
+    line, column = place(mistake.path)
+    return Problem(
+        path=path, line=line, column=column, code=mistake.code, message=mistake.message, hint=mistake.hint
+    )
+
+
+def _typed(path: str, kind: Kind, one: YamlDocument) -> tuple[Document | None, list[Problem]]:
+    """The document of a tree that has the shape its schema asks for, or what is wrong with its meaning."""
+    name, spec = one.value["metadata"]["name"], one.value["spec"]
+    document = Document(
+        kind=kind,
+        name=name,
+        path=path,
+        line=one.line,
+        column=one.column,
+        metadata=_metadata(one.value["metadata"]),
+        spec=spec,
+        typed=_TYPED[kind](name, spec),
+        references=references_of(kind, spec, one.positions),
+    )
+    return document, []
+
+
+_TYPED: Final[Mapping[Kind, Callable[[str, JSON], Pattern | DeploymentSpec | Project]]] = {
+    Kind.PATTERN: pattern_from_spec,
+    Kind.DEPLOYMENT: lambda _name, spec: deployment_from_spec(spec),
+    Kind.PROJECT: project_from_spec,
+}
+
+
+def _metadata(written: Mapping[str, JSON]) -> Metadata:
+    return Metadata(
+        name=written["name"],
+        title=written.get("title", ""),
+        description=written.get("description", ""),
+        owner=written.get("owner", ""),
+        shared_with=tuple(written.get("sharedWith", ())),
+        public=written.get("public", False),
+        tags=tuple(written.get("tags", ())),
+        labels=written.get("labels", {}),
+    )
+
+
+def _identity(kind: Kind, one: YamlDocument) -> Identity | None:
+    metadata = one.value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str):
+        return None
+    return Identity(kind=kind, name=name, line=one.line, column=one.column)
+
+
+_GUESSED_KIND: Final = re.compile(r"^kind:[ \t]*[\"']?(Pattern|Deployment|Project)\b", re.MULTILINE)
+_GUESSED_NAME: Final = re.compile(
+    r"^(?:metadata:[^\n]*[{,]|[ ]+)[ \t]*name:[ \t]*[\"']?([a-z0-9-]{1,63})\b", re.MULTILINE
+)
+
+
+def _guessed(text: str, known: Sequence[Identity]) -> Iterator[Identity]:
+    """What the documents of a text seem to be whose YAML cannot be read."""
+    line = 1
+    seen = {(one.kind, one.name) for one in known}
+    for chunk in re.split(r"^---", text, flags=re.MULTILINE):
+        kind, name = _GUESSED_KIND.search(chunk), _GUESSED_NAME.search(chunk)
+        if kind and name and (Kind(kind[1]), name[1]) not in seen:
+            yield Identity(
+                kind=Kind(kind[1]), name=name[1], line=line + chunk.count("\n", 0, kind.start()), column=1
+            )
+        line += chunk.count("\n")
+
+
+def _at_most(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    if len(problems) <= _MOST_PROBLEMS:
+        return tuple(problems)
+    last = problems[_MOST_PROBLEMS - 1]
+    more = len(problems) - _MOST_PROBLEMS + 1
+    note = replace(
+        last, code="too-many-problems", message=f"{more} more problems follow", hint="Mend these first."
+    )
+    return (*problems[: _MOST_PROBLEMS - 1], note)

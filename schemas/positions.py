@@ -1,0 +1,109 @@
+"""Where each value of a YAML document stands. Kept as one array of numbers, unfolded when somebody asks."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from schemas.pattern import JSON
+
+Path: TypeAlias = Sequence[str | int]
+"""The way from a document's root to a value: keys and indexes."""
+
+_LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml counts as one
+
+
+@dataclass(slots=True)
+class _Place:
+    mark: int
+    key_mark: int
+    children: dict[str | int, _Place] = field(default_factory=dict)
+
+
+class Positions:
+    """Lines and columns, from 1, of the values of one document.
+
+    `marks` holds `line << 20 | column`, from 0, of every key and value in the order of the text.
+    """
+
+    def __init__(self, value: JSON, marks: array[int], text: str) -> None:
+        self._value = value
+        self._marks = marks
+        self._text = text
+        self._root: _Place | None = None
+
+    def value_at(self, path: Path) -> tuple[int, int]:
+        """Where the value starts; the nearest enclosing one where the path leads nowhere."""
+        return _unpacked(self._place(path).mark)
+
+    def key_at(self, path: Path) -> tuple[int, int]:
+        """Where the key of the value starts (for an item of a list, the item itself)."""
+        return _unpacked(self._place(path).key_mark)
+
+    def inside(self, path: Path, source: str, nth: int, line: int, column: int) -> tuple[int, int]:
+        """The place of (`line`, `column`) within `source`, the nth `${{ … }}` of the string at `path`.
+
+        Exact for plain, quoted and block text; where escapes make the raw text differ it is near.
+        """
+        raw_line, raw_column = self.value_at(path)
+        lines = _LINE_BREAK.split(self._text)
+        raw = "\n".join([lines[raw_line - 1][raw_column - 1 :], *lines[raw_line : raw_line + 2000]])
+        start = -1
+        for _ in range(nth + 1):
+            start = raw.find("${{", start + 1)
+            if start < 0:
+                return raw_line, raw_column
+        end = _walk(raw, start + 3, source, _offset(source, line, column))
+        before = raw[:end].split("\n")
+        if len(before) == 1:
+            return raw_line, raw_column + end
+        return raw_line + len(before) - 1, len(before[-1]) + 1
+
+    def _place(self, path: Path) -> _Place:
+        if self._root is None:
+            self._root = _unfold(self._value, iter(self._marks))
+        place = self._root
+        for step in path:
+            child = place.children.get(step)
+            if child is None:
+                break
+            place = child
+        return place
+
+
+def _unpacked(mark: int) -> tuple[int, int]:
+    return (mark >> 20) + 1, (mark & 0xFFFFF) + 1
+
+
+def _unfold(value: JSON, marks: Iterator[int], key_mark: int | None = None) -> _Place:
+    mark = next(marks)
+    place = _Place(mark, mark if key_mark is None else key_mark)
+    if isinstance(value, dict):
+        for key, child in value.items():
+            place.children[key] = _unfold(child, marks, next(marks))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            place.children[index] = _unfold(child, marks)
+    return place
+
+
+def _offset(source: str, line: int, column: int) -> int:
+    lines = source.split("\n")
+    return sum(len(one) + 1 for one in lines[: line - 1]) + column - 1
+
+
+def _walk(raw: str, at: int, source: str, length: int) -> int:
+    """The index in `raw` of the character `length` of `source`, both walked together from `at`.
+
+    What stands only in `raw` (indentation, folded line breaks, the backslash of an escape) is stepped over.
+    """
+    for character in source[:length]:
+        while at < len(raw) and raw[at] != character:
+            at += 1
+        at += 1
+    while at < len(raw) and length < len(source) and raw[at] != source[length]:
+        at += 1
+    return min(at, len(raw))

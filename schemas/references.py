@@ -1,0 +1,56 @@
+"""What a document needs to exist elsewhere in the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.pattern import BLOCKS, JSON
+from schemas.positions import Path, Positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Something that a document needs to exist elsewhere in the repository, and where it says so.
+
+    `name` is a pattern's name or an asset's path from the root; `version` is the frozen one that a
+    call asks for.
+    """
+
+    kind: Literal["pattern", "asset"]
+    name: str
+    version: int | None = None
+    line: int
+    column: int
+
+
+def references_of(kind: str, spec: JSON, positions: Positions) -> tuple[Reference, ...]:
+    """All references of a `spec` that has the shape its schema asks for, in the order of the text."""
+    if kind == "Pattern":
+        return tuple(_called_and_read(spec["nodes"], ("spec", "nodes"), positions))
+    if kind == "Deployment":
+        line, column = positions.value_at(("spec", "pattern"))
+        return (Reference(kind="pattern", name=spec["pattern"], line=line, column=column),)
+    return ()
+
+
+def nodes_with_paths(listed: Sequence[JSON], at: Path) -> Iterator[tuple[JSON, Path]]:
+    """Every node of a list as written, also nested, with its path in the document."""
+    for index, node in enumerate(listed):
+        here = (*at, index)
+        yield node, here
+        for block in BLOCKS.get(node["uses"], ()):
+            yield from nodes_with_paths(node.get(block, ()), (*here, block))
+
+
+def _called_and_read(listed: Sequence[JSON], at: Path, positions: Positions) -> Iterator[Reference]:
+    for node, here in nodes_with_paths(listed, at):
+        inputs = node.get("with") or {}
+        if node["uses"] == "call":
+            line, column = positions.value_at((*here, "with", "pattern"))
+            version = inputs.get("version")
+            yield Reference(kind="pattern", name=inputs["pattern"], version=version, line=line, column=column)
+        elif node["uses"] == "script" and "file" in inputs:
+            line, column = positions.value_at((*here, "with", "file"))
+            yield Reference(kind="asset", name=inputs["file"], line=line, column=column)
