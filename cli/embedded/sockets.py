@@ -27,9 +27,12 @@ def socket_folder(data: Path) -> Path:
 
 
 def find_socket(data: Path, name: str) -> Path | None:
-    """The socket `name` of the installation in `data` if there is one, running or not."""
+    """The socket `name` of the installation in `data`, if there is one that this user can reach."""
     socket = (data / "run").resolve() / name
-    return socket if socket.is_socket() else None
+    try:
+        return socket if socket.is_socket() else None
+    except PermissionError:
+        return None
 
 
 def _is_ours(link: Path) -> bool:

@@ -1,0 +1,219 @@
+"""The settings: flags of the command, then environment variables, then defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from cli import values
+
+STARS = "****"
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """A setting is wrong: its name, its value, what would be right. The command ends with exit code 2."""
+
+
+class Origin(StrEnum):
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    DEFAULT = "default"  # for the token and the key: their file in the data folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting(Generic[T]):
+    """One setting as people know it. `right` says what `parse` takes; it raises ValueError for the rest."""
+
+    name: str
+    parse: Callable[[str], T]
+    right: str
+    default: str
+    flag: str | None = None
+    secret: bool = False
+
+
+DATA = Setting(
+    name="WEFT_DATA",
+    flag="--data",
+    parse=values.folder,
+    right="a folder, such as /var/lib/weft",
+    default="$XDG_DATA_HOME/weft (~/.local/share/weft; /var/lib/weft for root)",
+)
+HOST = Setting(
+    name="WEFT_HOST",
+    flag="--host",
+    parse=values.host,
+    right="an address or a host name, such as 0.0.0.0",
+    default="127.0.0.1",
+)
+PORT = Setting(
+    name="WEFT_PORT",
+    flag="--port",
+    parse=values.number(0, 65535),
+    right="a number up to 65535, such as 8080",
+    default="8080",
+)
+PUBLIC_URL = Setting(
+    name="WEFT_PUBLIC_URL",
+    parse=values.web_url,
+    right="an address such as https://weft.example",
+    default="http://host:port",
+)
+DATABASE_URL = Setting(
+    name="WEFT_DATABASE_URL",
+    parse=values.server_url("postgresql", "postgres"),
+    right="an address such as postgresql://user:password@host/weft",
+    default="embedded",
+    secret=True,
+)
+REDIS_URL = Setting(
+    name="WEFT_REDIS_URL",
+    parse=values.server_url("redis", "rediss", "unix"),
+    right="an address such as redis://host:6379/0",
+    default="embedded",
+    secret=True,
+)
+ADMIN_TOKEN = Setting(
+    name="WEFT_ADMIN_TOKEN",
+    parse=values.token,
+    right="at least 20 characters without a space",
+    default="made at the first start",
+    secret=True,
+)
+INSTALLATION_KEY = Setting(
+    name="WEFT_INSTALLATION_KEY",
+    parse=values.key,
+    right="at least 64 hexadecimal digits, such as `openssl rand -hex 32` prints",
+    default="made at the first start",
+    secret=True,
+)
+WORKERS = Setting(
+    name="WEFT_WORKERS",
+    flag="--workers",
+    parse=values.number(1, 256),
+    right="a number from 1 to 256, such as 2",
+    default="cores - 1, at least 1",
+)
+THREADS = Setting(
+    name="WEFT_THREADS",
+    flag="--threads",
+    parse=values.number(1, 256),
+    right="a number from 1 to 256, such as 16",
+    default="16",
+)
+LOG = Setting(
+    name="WEFT_LOG",
+    parse=values.log,
+    right="debug, info, warning or error, text or json, or both, such as debug,json",
+    default="info, text on a terminal, else JSON",
+)
+URL = Setting(
+    name="WEFT_URL",
+    parse=values.web_url,
+    right="an address such as https://weft.example",
+    default="the local installation's",
+)
+TOKEN = Setting(
+    name="WEFT_TOKEN",
+    parse=values.token,
+    right="at least 20 characters without a space",
+    default="the local installation's",
+    secret=True,
+)
+SETTINGS: tuple[Setting[Any], ...] = (
+    *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, ADMIN_TOKEN, INSTALLATION_KEY),
+    *(WORKERS, THREADS, LOG, URL, TOKEN),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the service runs with, checked.
+
+    `database_url`, `redis_url` None: the embedded servers. `admin_token`, `installation_key` None: the files
+    in the data folder, which `cli.installation` makes at the first start.
+    """
+
+    data: Path
+    host: str
+    port: int
+    public_url: str
+    database_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    admin_token: str | None = field(repr=False)
+    installation_key: bytes | None = field(repr=False)
+    workers: int
+    threads: int
+    log: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What was given, by the settings' names: `flags` (None where the flag was not used) before `environ`."""
+
+    flags: Mapping[str, str | None] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def origin(self, setting: Setting[Any]) -> Origin:
+        if self.flags.get(setting.name) is not None:
+            return Origin.FLAG
+        # An empty variable counts as one that is not set, as Compose files and CI systems leave them.
+        return Origin.ENVIRONMENT if self.environ.get(setting.name) else Origin.DEFAULT
+
+    def read(self, setting: Setting[T]) -> T | None:
+        """The value, or None where none is given. Raises SettingsError."""
+        origin = self.origin(setting)
+        if origin is Origin.DEFAULT:
+            return None
+        text = (self.flags if origin is Origin.FLAG else self.environ)[setting.name] or ""
+        try:
+            return setting.parse(text)
+        except ValueError:
+            name = f"{setting.flag} " if origin is Origin.FLAG else f"{setting.name}="
+            shown = STARS if setting.secret else text
+            raise SettingsError(f"{name}{shown} is wrong: it takes {setting.right}") from None
+
+
+def read_settings(given: Given | None = None) -> Settings:
+    """All settings of the service. Makes nothing on disk. Raises SettingsError for the first wrong one."""
+    given = given or Given()
+    host, port = given.read(HOST) or "127.0.0.1", given.read(PORT)
+    port = 8080 if port is None else port
+    return Settings(
+        data=given.read(DATA) or default_data_folder(given.environ),
+        host=host,
+        port=port,
+        public_url=given.read(PUBLIC_URL) or default_public_url(host, port),
+        database_url=given.read(DATABASE_URL),
+        redis_url=given.read(REDIS_URL),
+        admin_token=given.read(ADMIN_TOKEN),
+        installation_key=given.read(INSTALLATION_KEY),
+        workers=given.read(WORKERS) or default_workers(),
+        threads=given.read(THREADS) or 16,
+        log=given.read(LOG) or "info",
+    )
+
+
+def default_data_folder(environ: Mapping[str, str]) -> Path:
+    """`$XDG_DATA_HOME/weft`, else `~/.local/share/weft`; for root `/var/lib/weft`.
+
+    PostgreSQL refuses to run as root, and the system user that it runs as then cannot look into `/root`.
+    """
+    if environ.get("XDG_DATA_HOME"):
+        return Path(environ["XDG_DATA_HOME"]) / "weft"
+    return Path("/var/lib/weft") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "weft"
+
+
+def default_public_url(host: str, port: int) -> str:
+    """How this machine itself reaches the listener."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def default_workers() -> int:
+    return max(1, len(os.sched_getaffinity(0)) - 1)

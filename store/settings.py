@@ -1,0 +1,25 @@
+"""What a part of the service (web, worker, controller) is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """Settings with nothing left open: the embedded servers' addresses and the made secrets are filled in.
+
+    `listener` is the descriptor of the listening TCP socket that web accepts from; None in other parts.
+    Whatever is secret, or may hold a password, stays out of its `repr`.
+    """
+
+    data: Path
+    public_url: str  # without a slash at the end
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    admin_token: str = field(repr=False)
+    installation_key: bytes = field(repr=False)
+    threads: int
+    log: str  # WEFT_LOG: a level, `text` or `json`, or both with a comma
+    listener: int | None = None
