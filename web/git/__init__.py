@@ -1,0 +1,1 @@
+"""Git over HTTP for real `git` clients, as one raw ASGI application: `web.git.app.GitApp`."""

@@ -1,0 +1,93 @@
+"""The objects of a push, from the connection into a quarantine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from web.git.body import Body
+from web.git.child import Child, environment
+from web.git.errors import BodyTooLargeError
+from web.git.threads import Threads
+
+PACK_HEADER = 12
+# Below, loose objects are quicker than a pack and its index: receive.unpackLimit is Git's name for it.
+UNPACK_LIMIT = 100
+
+LOOSE = ("unpack-objects", "-q", "--strict")
+PACKED = ("index-pack", "--stdin", "--strict", "--fix-thin")
+
+
+class UnpackError(Exception):
+    """The objects did not arrive in order. The message is for the pusher."""
+
+
+class Unpacking:
+    """One pack on its way into the quarantine. Feed it, finish it, close it in any case."""
+
+    def __init__(self, repository: Path, quarantine: Path, threads: Threads) -> None:
+        self._environment = environment(repository, quarantine=quarantine)
+        self._threads = threads
+        self._child: Child | None = None
+
+    async def feed(self, body: Body) -> None:
+        """Take the whole body; afterwards the client is ready to listen."""
+        try:
+            header = await body.exactly(PACK_HEADER)
+            objects = object_count(header)
+            if objects:
+                await self._forward(header, body, LOOSE if objects < UNPACK_LIMIT else PACKED)
+        except BodyTooLargeError as error:
+            await body.discard()
+            raise UnpackError(
+                f"the pack has {error}: push in several steps, or keep large files elsewhere"
+            ) from None
+        except UnpackError:
+            await body.discard()
+            raise
+        await body.discard()
+
+    async def _forward(self, header: bytes, body: Body, program: tuple[str, ...]) -> None:
+        child = self._child = await self._threads.start(
+            Child, program, environment=self._environment, stdin=-1
+        )
+        piece = header
+        while piece:
+            taken = await self._threads.start(child.write, piece)
+            piece = await body.piece() if taken else b""
+
+    def finish(self) -> asyncio.Future[None]:
+        """Done when every object is checked and written."""
+        return self._threads.start(self._finish)
+
+    def _finish(self) -> None:
+        if self._child is not None and self._child.finish() != 0:
+            raise UnpackError(explained(self._child.complaint()))
+
+    async def close(self) -> None:
+        if self._child is not None:
+            await self._threads.start(self._child.close)
+
+
+def object_count(header: bytes) -> int:
+    """How many objects a pack says it has, see gitformat-pack(5)."""
+    if not header:
+        raise UnpackError("the push ended before its pack: push again")
+    if len(header) < PACK_HEADER or header[:4] != b"PACK":
+        raise UnpackError("what follows the commands is not a pack: push again with a standard git client")
+    return int.from_bytes(header[8:12], "big")
+
+
+def explained(complaint: str) -> str:
+    """One line for the pusher from what Git said on standard error."""
+    lines = [line for line in complaint.splitlines() if line.startswith(("fatal: ", "error: "))]
+    said = lines[-1].partition(": ")[2] if lines else complaint or "Git ended without a word"
+    if "No space left" in complaint:
+        return "the server's disk is full: tell its administrator"
+    if "over limit" in complaint:
+        return f"one object is too large ({said}): keep large files elsewhere"
+    if "did not receive expected object" in complaint or "unresolved delta" in complaint:
+        return (
+            f"objects are missing ({said}): in a shallow clone run `git fetch --unshallow`, then push again"
+        )
+    return f"the pack is broken ({said}): run `git fsck` in your clone, then push again"
