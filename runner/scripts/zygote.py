@@ -1,0 +1,129 @@
+"""The process that hosts are forked from, seen from the worker."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from runner.nodes.base import NodeError
+from runner.scripts.host import Host
+from runner.scripts.zygote_main import FOLDER_PREFIX
+
+_PACKAGES = str(Path(__file__).parents[2])
+_BOOT = (
+    "import sys; packages, *arguments = sys.argv[1:]; sys.path.insert(0, packages); "
+    "from runner.scripts.zygote_main import main; del sys.path[0]; main(arguments)"
+)
+_FORK_PATIENCE = 10  # seconds, on a machine that is busy; usually it takes about one thousandth
+
+
+class ZygoteLostError(Exception):
+    """The zygote has ended. Its hosts have, too."""
+
+
+class Zygote:
+    """Starts hosts. They all end when `close` is called, or when this process ends, in whatever way.
+
+    `memory` (bytes) is what a host may use beyond its start; unused for `idle` seconds, it ends itself.
+    """
+
+    def __init__(self, *, memory: int, idle: float) -> None:
+        self._numbers = itertools.count()
+        self._pids: dict[int, int] = {}
+        self._root = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        settings = json.dumps({"root": self._root, "memory": memory, "idle": idle})
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _BOOT, _PACKAGES, str(theirs.fileno()), settings],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                cwd=self._root,
+                env={
+                    "PATH": "/usr/local/bin:/usr/bin:/bin",
+                    "LANG": "C.UTF-8",
+                    "HOME": self._root,
+                    "TMPDIR": self._root,
+                },
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def fork(self, version: str) -> Host:
+        """A new host for `version`. Raises ZygoteLostError; NodeError when the machine gives no process."""
+        number = next(self._numbers)
+        channel, theirs = socket.socketpair()
+        status, their_status = os.pipe()
+        try:
+            self._send({"fork": number}, [theirs.fileno(), their_status])
+            self._pids[number] = self._started(status)
+        except BaseException:
+            channel.close()
+            os.close(status)
+            raise
+        finally:
+            theirs.close()
+            os.close(their_status)
+        kill = functools.partial(self._kill, number)
+        return Host(version=version, channel=channel, status=status, kill=kill)
+
+    def _kill(self, number: int) -> None:
+        """End a host with all that it started."""
+        self._pids.pop(number, None)
+        with contextlib.suppress(ZygoteLostError):
+            self._send({"kill": number})
+
+    def close(self) -> None:
+        """End every host. Whatever the zygote could not do itself because it was killed is done here."""
+        self._control.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+        if os.path.exists(self._root):
+            for pid in list(self._pids.values()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+            shutil.rmtree(self._root, ignore_errors=True)
+
+    def _send(self, command: dict[str, int], descriptors: list[int] | None = None) -> None:
+        try:
+            socket.send_fds(self._control, [json.dumps(command).encode()], descriptors or [])
+        except OSError as error:
+            raise ZygoteLostError(self._last_words()) from error
+
+    def _started(self, status: int) -> int:
+        """The pid of the host that was asked for."""
+        ready = select.poll()
+        ready.register(status, select.POLLIN)
+        if not ready.poll(_FORK_PATIENCE * 1000):
+            self._process.kill()
+            raise ZygoteLostError(f"no new process within {_FORK_PATIENCE} s")
+        word, _, rest = os.read(status, 1024).decode().partition("\n")[0].partition(" ")
+        if word == "pid":
+            return int(rest)
+        if word == "failed":
+            raise NodeError("script_crashed", f"no process could be started for the script: {rest}")
+        raise ZygoteLostError(self._last_words())
+
+    def _last_words(self) -> str:
+        """What it wrote before it ended, for the log."""
+        with contextlib.suppress(OSError, ValueError):
+            self._errors.seek(0)
+            return self._errors.read()[-2000:].decode("utf-8", "replace").strip()
+        return ""
