@@ -25,6 +25,10 @@ class StoreError(Exception):
     """The database cannot serve: the message says what to do."""
 
 
+class StoreUnavailable(StoreError):
+    """The database does not answer, or the connection broke: it may be back in a moment."""
+
+
 class Database:
     """A pool of connections to one database. Make it after forking: it owns threads."""
 
@@ -44,12 +48,12 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A pooled connection; every statement is its own transaction."""
-        with self._pool.connection() as connection:
+        with unavailable(), self._pool.connection() as connection:
             yield connection
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        with self._pool.connection() as connection, connection.transaction():
+        with unavailable(), self._pool.connection() as connection, connection.transaction():
             yield connection
 
     def connect(self) -> Connection:
@@ -65,6 +69,15 @@ class Database:
 
     def close(self) -> None:
         self._pool.close()
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """Translates what says that the database is away. PoolTimeout is an OperationalError, too."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(f"The database does not answer: {str(error).strip() or type(error).__name__}") from error
 
 
 def connect(url: str) -> Connection:

@@ -11,7 +11,7 @@ from store.database import TIMER_SET, Connection
 from store.leases import LEASE
 from store.runs import ENDED, RING_AGAIN, RunStatus
 from store.spans import Span
-from store.wakeups import wake
+from store.wakeups import cancel, wake
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,7 @@ class Step:
 
     `status` RUNNING keeps the lease; every other gives it up. `due` is the time of the next timer of a
     WAITING run (seconds since the epoch), None for a run that only a called run or a person can wake.
+    `orphans` are called runs that nobody waits for any more: they are cancelled with this step.
     `attempt` is the run's from here on, `span_attempt` the one that the entries belong to.
     """
 
@@ -46,6 +47,7 @@ class Step:
     due: float | None = None
     spans: Sequence[Span] = ()
     children: Sequence[ChildRun] = ()
+    orphans: Sequence[str] = ()
 
     @property
     def ends(self) -> bool:
@@ -105,6 +107,7 @@ SELECT c.id, r.deployment_id, r.revision, c.version_id, c.pattern, 'pending', 'c
 FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
        AS c(id, parent_id, version_id, pattern, trigger, input, parent_path)
 JOIN runs r ON r.id = c.parent_id
+ON CONFLICT (id) DO NOTHING  -- a write whose answer was lost is repeated
 """
 
 
@@ -123,7 +126,9 @@ def record(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
 def _is_linked(step: Step) -> bool:
     """Whether the step touches more than its own run: then it takes a transaction of several statements."""
     return (
-        bool(step.children) or step.status is RunStatus.WAITING or (step.parent_id is not None and step.ends)
+        bool(step.children or step.orphans)
+        or step.status is RunStatus.WAITING
+        or (step.parent_id is not None and step.ends)
     )
 
 
@@ -133,16 +138,21 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     _start_children(connection, kept)
     parents = sorted({step.parent_id for step in kept if step.parent_id and step.ends})
     awake = set(wake(connection, parents)) if parents else set()
+    orphaned = {step.run_id: _cancel_orphans(connection, step) for step in kept}
     if any(step.due is not None for step in kept):
         connection.execute("SELECT pg_notify(%s, '')", [TIMER_SET])
-    return [_outcome(step, moved, awake) for step in steps]
+    return [_outcome(step, moved, awake, orphaned) for step in steps]
 
 
-def _outcome(step: Step, moved: dict[str, str], awake: set[str]) -> Outcome:
+def _cancel_orphans(connection: Connection, step: Step) -> list[str]:
+    return [run for orphan in step.orphans for run in cancel(connection, orphan) or ()]
+
+
+def _outcome(step: Step, moved: dict[str, str], awake: set[str], orphaned: dict[str, list[str]]) -> Outcome:
     if step.run_id not in moved:
         return Outcome(False, ())
-    ring = [child.id for child in step.children]
-    if step.status is RunStatus.WAITING and moved[step.run_id] == RunStatus.PENDING:
+    ring = [child.id for child in step.children] + orphaned[step.run_id]
+    if moved[step.run_id] == RunStatus.PENDING:
         ring.append(step.run_id)
     if step.ends and step.parent_id in awake:
         ring.append(step.parent_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from store.database import RUN_CANCELLED, Connection
 from store.runs import RING_AGAIN, RunStatus
@@ -33,16 +33,27 @@ def wake_due(connection: Connection, limit: int = 1000) -> list[str]:
     return [row[0] for row in connection.execute(sql, [RING_AGAIN, limit])]
 
 
-def unclaimed(connection: Connection, *, everything: bool, limit: int = 1000) -> list[str]:
-    """Pending runs that nobody claimed in time (or all of them, when the broker lost its memory)."""
+def unclaimed(connection: Connection, limit: int = 1000) -> list[str]:
+    """Pending runs that nobody claimed in time. They come up again after a while."""
     sql = """
         UPDATE runs SET due_at = now() + 6 * %s * interval '1 second'
-        WHERE id IN (SELECT id FROM runs
-                     WHERE ended_at IS NULL AND status = 'pending' AND (%s OR due_at <= now())
+        WHERE id IN (SELECT id FROM runs WHERE ended_at IS NULL AND status = 'pending' AND due_at <= now()
                      ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
         RETURNING id::text
     """
-    return [row[0] for row in connection.execute(sql, [RING_AGAIN, everything, limit])]
+    return [row[0] for row in connection.execute(sql, [RING_AGAIN, limit])]
+
+
+def all_pending(connection: Connection, batch: int = 1000) -> Iterator[list[str]]:
+    """Every pending run, oldest first, in batches."""
+    sql = """
+        SELECT id::text FROM runs
+        WHERE ended_at IS NULL AND status = 'pending' AND id > %s ORDER BY id LIMIT %s
+    """
+    last = "00000000-0000-0000-0000-000000000000"
+    while runs := [row[0] for row in connection.execute(sql, [last, batch])]:
+        yield runs
+        last = runs[-1]
 
 
 def next_timer(connection: Connection) -> float | None:

@@ -169,13 +169,18 @@ def test_cancelling_reaches_the_called_runs_and_wakes_what_sleeps(connection: Co
     assert wakeups.cancel(connection, parent.id) is None
 
 
-def test_pending_runs_are_rung_again_when_nobody_came_or_the_broker_forgot(connection: Connection) -> None:
+def test_pending_runs_are_rung_again_when_nobody_came_in_time(connection: Connection) -> None:
     run = accept(connection)
-    assert wakeups.unclaimed(connection, everything=False) == []
-    assert wakeups.unclaimed(connection, everything=True) == [run]
+    assert wakeups.unclaimed(connection) == []
     connection.execute("UPDATE runs SET due_at = now() - interval '1 second'")
-    assert wakeups.unclaimed(connection, everything=False) == [run]
-    assert wakeups.unclaimed(connection, everything=False) == []
+    assert wakeups.unclaimed(connection) == [run]
+    assert wakeups.unclaimed(connection) == []
+
+
+def test_all_pending_runs_are_found_when_the_broker_forgot(connection: Connection) -> None:
+    claim(connection, accept(connection))
+    pending = [accept(connection) for _ in range(5)]
+    assert [run for batch in wakeups.all_pending(connection, 2) for run in batch] == pending
 
 
 def test_the_hot_statements_never_scan_a_table_even_when_planned_on_an_empty_one(

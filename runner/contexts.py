@@ -1,0 +1,102 @@
+"""Everything about a run that does not change while it runs, made once per version and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runner.kept import Kept
+from runner.nodes.base import Assets, NodeError
+from runner.program import Program, compile_pattern
+from schemas.deployment import DeploymentSpec, deployment_from_spec
+from schemas.pattern import JSON, RetryPolicy, pattern_from_spec
+from store import execution
+from store.database import Database
+from store.execution import Surroundings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunContext:
+    """`calls` maps a call's key (`pattern`, or `pattern@3`) to the frozen version of it."""
+
+    organisation: str
+    environment: str
+    program: Program
+    variables: Mapping[str, JSON]
+    retry: RetryPolicy
+    timeout: float
+    deployment: Mapping[str, JSON]
+    version: Mapping[str, JSON]
+    calls: Mapping[str, str]
+    assets: Assets
+    network: tuple[str, ...]
+
+
+class Contexts:
+    """A cache by (deployment, revision, version): all three are immutable but for the project's network rules,
+    which `forget` is for.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._contexts: Kept[tuple[int, int, str], RunContext] = Kept(1024)
+        self._programs: Kept[str, Program] = Kept(1024)
+        self._assets: Kept[str, bytes] = Kept(64)
+
+    def get(self, deployment_id: int, revision: int, version_id: str) -> RunContext:
+        key = (deployment_id, revision, version_id)
+        return self._contexts.get(key, lambda: self._load(*key))
+
+    def forget(self) -> None:
+        """A commit was applied: the project's settings may have changed. Compiled programs stay."""
+        self._contexts.clear()
+
+    def asset(self, asset_id: str) -> bytes:
+        return self._assets.get(asset_id, lambda: self._load_asset(asset_id))
+
+    def _load(self, deployment_id: int, revision: int, version_id: str) -> RunContext:
+        with self._database.connection() as connection:
+            found = execution.surroundings(connection, deployment_id, revision, version_id)
+        program = self._programs.get(version_id, lambda: _program(found))
+        return _assemble(found, program, FrozenAssets(self, found.content["assets"]))
+
+    def _load_asset(self, asset_id: str) -> bytes:
+        with self._database.connection() as connection:
+            return execution.asset(connection, asset_id)
+
+
+class FrozenAssets:
+    """The files frozen with one version."""
+
+    def __init__(self, contexts: Contexts, ids: Mapping[str, str]) -> None:
+        self._contexts = contexts
+        self._ids = ids
+
+    def read(self, path: str) -> bytes:
+        if path not in self._ids:
+            raise NodeError("missing_asset", f"{path} is not frozen with this version.", retryable=False)
+        return self._contexts.asset(self._ids[path])
+
+
+def _program(found: Surroundings) -> Program:
+    return compile_pattern(pattern_from_spec(found.content["pattern"], found.content["spec"]))
+
+
+def _assemble(found: Surroundings, program: Program, assets: FrozenAssets) -> RunContext:
+    pattern = program.pattern
+    spec = deployment_from_spec(found.spec)
+    # The deployment's overrides are for its own pattern, not for those that it calls.
+    own = spec if spec.pattern == pattern.name else DeploymentSpec(pattern=pattern.name)
+    return RunContext(
+        organisation=found.organisation,
+        environment=spec.environment,
+        program=program,
+        variables={**pattern.variables, **own.variables},
+        retry=own.retry or pattern.retry,
+        timeout=own.timeout or pattern.timeout,
+        deployment={"name": found.deployment, "environment": spec.environment},
+        version={"number": found.number, "commit": found.commit},
+        calls=found.content["calls"],
+        assets=assets,
+        network=tuple(found.project.get("network", {}).get("allow", ())),
+    )

@@ -1,0 +1,34 @@
+"""After a failure: again, or not."""
+
+from __future__ import annotations
+
+from schemas.pattern import JSON, Node, RetryPolicy
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""HTTP methods that may be repeated (RFC 9110, section 9.2.2)."""
+
+
+def after_failure(policy: RetryPolicy, attempt: int, error_type: str, chance: float) -> float | None:
+    """Seconds until the next attempt, or None when there is none.
+
+    `attempt` is the one that failed, from 1. `chance` in [0, 1) is the dice for the jitter.
+    """
+    if attempt >= policy.attempts or (policy.on and error_type not in policy.on):
+        return None
+    delay = min(policy.delay * policy.factor ** (attempt - 1), policy.max_delay)
+    return delay * chance if policy.jitter else delay
+
+
+def node_policy(node: Node, inputs: JSON) -> RetryPolicy:
+    """The node's own policy; an `http` node whose request may be repeated has three attempts by default."""
+    if node.retry is not None:
+        return node.retry
+    return RetryPolicy(attempts=3) if node.uses == "http" and _may_repeat(inputs) else RetryPolicy()
+
+
+def _may_repeat(inputs: JSON) -> bool:
+    if not isinstance(inputs, dict):
+        return False
+    headers = inputs.get("headers") or {}
+    keyed = any(name.lower() == "idempotency-key" for name in headers)
+    return keyed or str(inputs.get("method", "GET")).upper() in SAFE_METHODS

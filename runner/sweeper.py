@@ -1,0 +1,68 @@
+"""Looks after what nobody else does: timers that are over, leases of machines that are gone, bells unheard."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import redis
+
+from runner.broker import BellBroker
+from store import leases, wakeups
+from store.database import TIMER_SET, Connection, Database, StoreUnavailable
+from store.hot import HotConnection
+from store.notifications import Listener
+
+log = logging.getLogger(__name__)
+
+ROUND = 1.0
+"""Seconds between two rounds when no timer is due before."""
+
+BATCH = 1000
+
+
+class Sweeper:
+    """Any number may run at once: each row is taken by one of them."""
+
+    def __init__(self, database: Database, redis_url: str) -> None:
+        self._database = database
+        self._connection = HotConnection(database)
+        self._broker = BellBroker(redis_url)
+        self._timers = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        listener = Listener(self._database, {TIMER_SET: lambda _: self._timers.set()}, self._timers.set)
+        listener.start()
+        while not stop.is_set():
+            self._timers.clear()
+            self._timers.wait(self._round(stop))
+        listener.stop()
+        self._connection.close()
+        self._broker.close()
+
+    def _round(self, stop: threading.Event) -> float:
+        """Gives the seconds until the next round."""
+        try:
+            self._connection.run(self._sweep)
+            return min(ROUND, max(0.0, self._connection.run(wakeups.next_timer) or ROUND))
+        except (StoreUnavailable, redis.RedisError) as error:
+            log.warning("sweep_failed", extra={"error": str(error)})
+            return 0.0 if stop.wait(ROUND) else ROUND
+
+    def _sweep(self, connection: Connection) -> None:
+        self._ring(wakeups.wake_due(connection, BATCH))
+        self._ring(leases.free_expired(connection))
+        self._ring_unclaimed(connection)
+
+    def _ring_unclaimed(self, connection: Connection) -> None:
+        """All of them when the broker lost its memory, else those that should have been claimed by now."""
+        if self._broker.remembers():
+            self._ring(wakeups.unclaimed(connection, BATCH))
+            return
+        log.warning("broker_forgot")
+        for batch in wakeups.all_pending(connection, BATCH):
+            self._ring(batch)
+
+    def _ring(self, runs: list[str]) -> None:
+        if runs:
+            self._broker.ring([run] for run in runs)

@@ -1,0 +1,177 @@
+"""A worker process: Dramatiq's threads take run ids from the bell, the executor takes runs as far as they go."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+import dramatiq.worker
+import redis
+
+from runner.broker import BellBroker, make_actor
+from runner.executor import Executor
+from runner.hands import Hands
+from runner.nodes.kinds import Kinds
+from runner.state import Stop
+from store import journal, leases, spans
+from store.batch import GroupCommit
+from store.database import DEPLOYMENTS_CHANGED, RUN_CANCELLED, Database, StoreUnavailable
+from store.hot import HotConnection
+from store.journal import Outcome, Step
+from store.leases import LEASE, ClaimedRun
+from store.notifications import Listener
+
+log = logging.getLogger(__name__)
+
+GRACE = 5.0
+"""Seconds that nodes at work have to finish when the worker is asked to stop."""
+
+PATIENCE = 30.0
+"""Seconds for which a result is kept and written again while the database is away."""
+
+# Three seconds by default, read when Dramatiq is imported: too long for a broker that restarts in 40 ms.
+dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = 0.3
+
+
+class Worker:
+    """`name` is what leases and fetched messages are held under: random, new for every process."""
+
+    def __init__(self, database: Database, redis_url: str, *, name: str, threads: int) -> None:
+        self._database = database
+        self._name = name
+        self._hands = Hands()
+        self._broker = BellBroker(redis_url, name=name)
+        self._claims = HotConnection(database)
+        self._writes = HotConnection(database, patience=PATIENCE)
+        self._claim = GroupCommit(self._claim_all)
+        self._write = GroupCommit(self._write_all)
+        self._kinds = Kinds()
+        self._executor = Executor(database, self._kinds.handlers, self._record)
+        self._threads = threads
+        self._stopping = threading.Event()
+
+    def replace(self, dead: Sequence[str] | None) -> None:
+        """Free the runs of workers that died (None: of all there ever were) and announce them."""
+        with self._database.connection() as connection:
+            freed = leases.free(connection, dead)
+        for name in dead or ():
+            self._broker.adopt(name)
+        self._ring(freed)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; then finish or give back what is in hand."""
+        make_actor(self._broker, self.execute)
+        worker = dramatiq.worker.Worker(self._broker, worker_threads=self._threads)
+        # One message per thread: what waits in this process behind slow runs, nobody else can take.
+        worker.queue_prefetch = self._threads
+        listener = Listener(self._database, self._handlers(), self._executor.contexts.forget)
+        heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        listener.start()
+        heart.start()
+        worker.start()
+        stop.wait()
+        self._leave(worker)
+        self._stopping.set()
+        heart.join()
+        listener.stop()
+        self._close()
+
+    def execute(self, ids: list[str]) -> None:
+        """The actor. Whatever goes wrong here, the store still knows that the runs are not done."""
+        try:
+            [claimed] = self._claim.submit([ids])
+            self._advance(claimed)
+        except StoreUnavailable as error:
+            log.warning("database_away", extra={"error": str(error), "runs": len(ids)})
+
+    def _advance(self, claimed: Sequence[ClaimedRun]) -> None:
+        controls = {run.id: self._hands.take(run.id, run.lease) for run in claimed}
+        try:
+            journals = self._read_journals(claimed)
+            done = [
+                self._executor.advance(run, controls[run.id], journals.get(run.id, ())) for run in claimed
+            ]
+            self._record([step for step in done if step is not None])
+        finally:
+            self._hands.release(controls)
+
+    def _read_journals(self, claimed: Sequence[ClaimedRun]) -> dict[str, list[spans.Journaled]]:
+        """Of those runs that somebody had in hand before: a first lease finds an empty journal."""
+        resumed = [(run.id, run.attempt) for run in claimed if run.lease > 1]
+        if not resumed:
+            return {}
+        with self._database.connection() as connection:
+            return spans.read(connection, resumed)
+
+    def _record(self, steps: Sequence[Step]) -> Sequence[Outcome]:
+        if not steps:
+            return ()
+        outcomes = self._write.submit(steps)
+        self._ring([run for outcome in outcomes for run in outcome.ring])
+        return outcomes
+
+    def _ring(self, runs: Sequence[str]) -> None:
+        if runs:
+            try:
+                self._broker.ring([run] for run in runs)
+            except redis.RedisError as error:
+                # The sweeper rings for them again.
+                log.warning("broker_away", extra={"error": str(error), "runs": len(runs)})
+
+    def _claim_all(self, requests: Sequence[Sequence[str]]) -> list[list[ClaimedRun]]:
+        ids = list(dict.fromkeys(run for request in requests for run in request))
+        claimed = {run.id: run for run in self._claims.run(lambda c: leases.claim(c, self._name, ids))}
+        return [[claimed.pop(run) for run in request if run in claimed] for request in requests]
+
+    def _write_all(self, steps: Sequence[Step]) -> list[Outcome]:
+        return self._writes.run(lambda connection: journal.record(connection, steps))
+
+    def _handlers(self) -> dict[str, object]:
+        return {
+            RUN_CANCELLED: lambda run: self._hands.pull(run, Stop.CANCELLED),
+            DEPLOYMENTS_CHANGED: lambda _: self._executor.contexts.forget(),
+        }
+
+    def _beat(self) -> None:
+        """Keep the leases of long runs, and hear about those that were lost or cancelled."""
+        while not self._stopping.wait(LEASE / 4):
+            held = self._hands.held(for_seconds=LEASE / 5)
+            if held:
+                try:
+                    self._renew(held)
+                except StoreUnavailable as error:
+                    log.warning("database_away", extra={"error": str(error), "runs": len(held)})
+
+    def _renew(self, held: Sequence[tuple[str, int]]) -> None:
+        with self._database.connection() as connection:
+            renewed = leases.renew(connection, held)
+        for run, _ in held:
+            if run not in renewed:
+                self._hands.pull(run, Stop.LOST)
+            elif renewed[run]:
+                self._hands.pull(run, Stop.CANCELLED)
+
+    def _leave(self, worker: dramatiq.worker.Worker) -> None:
+        self._hands.leave()
+        impatience = threading.Timer(GRACE, self._pull_all)
+        impatience.start()
+        worker.stop(timeout=int((GRACE + 2) * 1000))
+        impatience.cancel()
+        held = self._hands.held()
+        if held:
+            with self._database.connection() as connection:
+                self._ring(leases.give_back(connection, held))
+        # Stock puts back in silence what it had fetched: tell those who wait.
+        self._broker.run([], bells=self._threads)
+
+    def _pull_all(self) -> None:
+        for run, _ in self._hands.held():
+            self._hands.pull(run, Stop.LEAVING)
+
+    def _close(self) -> None:
+        self._executor.close()
+        self._kinds.close()
+        self._claims.close()
+        self._writes.close()
+        self._broker.close()

@@ -1,0 +1,374 @@
+"""Deployments as they are live, their revisions, and what triggers need to know of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from schemas.pattern import JSON, Node, Pattern, pattern_from_spec
+from store.database import Connection
+from store.versions import Freeze, load_versions
+
+UNDEPLOYED = "undeployed"
+
+
+class Condition(NamedTuple):
+    """One thing that is so or not: `type` is "Ready" or "Stalled", `at` RFC 3339, `message` what is and what to do."""
+
+    type: str
+    status: bool
+    reason: str
+    message: str
+    commit: str | None
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One deployment with its current revision (`spec` … `at`). `version` is None where it never had one.
+
+    `state` is active, paused, archived or undeployed. `newest` is the highest number its pattern has.
+    """
+
+    id: int
+    organisation: str
+    name: str
+    pattern: str
+    environment: str
+    state: str
+    revision: int
+    hook_token: str
+    conditions: tuple[Condition, ...]
+    tried_commit: str | None
+    updated_at: datetime
+    spec: Mapping[str, JSON]
+    metadata: Mapping[str, JSON]
+    commit: str
+    author: str
+    message: str
+    actor: str | None
+    at: datetime
+    version: Freeze | None
+    newest: int | None
+
+    @property
+    def stalled(self) -> bool:
+        return any(condition.type == "Stalled" and condition.status for condition in self.conditions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """One change of a deployment: what it was set to, by which commit, by whom."""
+
+    deployment_id: int
+    revision: int
+    state: str
+    version_id: str | None
+    number: int | None
+    spec: Mapping[str, JSON]
+    metadata: Mapping[str, JSON]
+    commit: str
+    author: str
+    message: str
+    actor: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentFilter:
+    """Which deployments a list shows; None: all. `q` is looked for in the name and the pattern's name."""
+
+    state: str | None = None
+    environment: str | None = None
+    pattern: str | None = None
+    q: str | None = None
+
+
+_DEPLOYMENT = """SELECT d.id, d.organisation, d.name, d.pattern, d.environment, d.state, d.revision, d.hook_token,
+        d.conditions, d.tried_commit, d.updated_at,
+        r.spec, r.metadata, r.commit, r.author, r.message, r.actor, r.at,
+        (SELECT max(n.number) FROM freezes n WHERE n.organisation = d.organisation AND n.pattern = d.pattern),
+        d.version_id, f.pattern, f.number, f.commit, f.author, f.message, f.frozen_at
+    FROM deployments d
+    JOIN revisions r ON r.deployment_id = d.id AND r.revision = d.revision
+    LEFT JOIN freezes f ON f.organisation = d.organisation AND f.version_id = d.version_id"""
+
+
+def list_deployments(
+    connection: Connection, organisation: str, filters: DeploymentFilter, cursor: str | None, limit: int
+) -> tuple[list[Deployment], str | None]:
+    """Up to `limit` deployments by name behind `cursor` (a name), and the cursor of the next page or None.
+
+    Undeployed ones are listed only when `filters.state` asks for them.
+    """
+    rows = connection.execute(
+        f"""{_DEPLOYMENT} WHERE d.organisation = %(organisation)s AND d.name > %(cursor)s
+            AND CASE WHEN %(state)s::text IS NULL THEN d.state <> 'undeployed' ELSE d.state = %(state)s END
+            AND (%(environment)s::text IS NULL OR d.environment = %(environment)s)
+            AND (%(pattern)s::text IS NULL OR d.pattern = %(pattern)s)
+            AND (%(q)s::text IS NULL OR strpos(d.name, %(q)s) > 0 OR strpos(d.pattern, %(q)s) > 0)
+            ORDER BY d.name LIMIT %(limit)s""".encode(),
+        {
+            "organisation": organisation,
+            "cursor": cursor or "",
+            "state": filters.state,
+            "environment": filters.environment,
+            "pattern": filters.pattern,
+            "q": filters.q,
+            "limit": limit + 1,
+        },
+    ).fetchall()
+    found = [_deployment(row) for row in rows[:limit]]
+    return found, found[-1].name if len(rows) > limit else None
+
+
+def get_deployment(connection: Connection, organisation: str, name: str) -> Deployment | None:
+    """One by name, also when it is undeployed."""
+    row = connection.execute(
+        f"{_DEPLOYMENT} WHERE d.organisation = %s AND d.name = %s".encode(), [organisation, name]
+    ).fetchone()
+    return None if row is None else _deployment(row)
+
+
+def all_deployments(connection: Connection, organisation: str) -> dict[str, Deployment]:
+    """Every deployment that there is or was, by name."""
+    rows = connection.execute(f"{_DEPLOYMENT} WHERE d.organisation = %s".encode(), [organisation])
+    return {found.name: found for found in map(_deployment, rows)}
+
+
+_REVISION = """SELECT r.deployment_id, r.revision, r.state, r.version_id, f.number, r.spec, r.metadata, r.commit, r.author,
+        r.message, r.actor, r.at
+    FROM revisions r JOIN deployments d ON d.id = r.deployment_id
+    LEFT JOIN freezes f ON f.organisation = d.organisation AND f.version_id = r.version_id"""
+
+
+def revisions(
+    connection: Connection, deployment_id: int, *, before: int | None = None, limit: int = 50
+) -> list[Revision]:
+    """A deployment's history, newest first, below revision `before`."""
+    rows = connection.execute(
+        f"""{_REVISION} WHERE r.deployment_id = %s AND (%s::integer IS NULL OR r.revision < %s)
+            ORDER BY r.revision DESC LIMIT %s""".encode(),
+        [deployment_id, before, before, limit],
+    )
+    return [_revision(row) for row in rows]
+
+
+def load_revision(connection: Connection, deployment_id: int, revision: int) -> Revision | None:
+    """What a run was accepted under."""
+    row = connection.execute(
+        f"{_REVISION} WHERE r.deployment_id = %s AND r.revision = %s".encode(), [deployment_id, revision]
+    ).fetchone()
+    return None if row is None else _revision(row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependency:
+    """A version that another one calls. `newest` is the highest number of its pattern."""
+
+    pattern: str
+    version_id: str
+    number: int | None
+    newest: int | None
+
+
+def dependencies(connection: Connection, organisation: str, version_id: str) -> list[Dependency]:
+    """What a version calls, directly, by pattern name."""
+    rows = connection.execute(
+        """SELECT v.pattern, v.id, f.number,
+               (SELECT max(n.number) FROM freezes n WHERE n.organisation = %(organisation)s AND n.pattern = v.pattern)
+           FROM versions caller, json_each_text(caller.content -> 'calls') AS call (key, id)
+           JOIN versions v ON v.id = call.id
+           LEFT JOIN freezes f ON f.organisation = %(organisation)s AND f.version_id = v.id
+           WHERE caller.id = %(version)s ORDER BY v.pattern, f.number""",
+        {"organisation": organisation, "version": version_id},
+    )
+    return [Dependency(pattern=p, version_id=v, number=n, newest=m) for p, v, n, m in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What a webhook call needs to know. `pattern` is the live version's: its webhook, its nodes."""
+
+    token: str
+    deployment_id: int
+    organisation: str
+    name: str
+    state: str
+    version_id: str
+    methods: tuple[str, ...]
+    max_body: int  # bytes
+    uses: frozenset[str]  # the kinds of its nodes, nested ones included
+
+
+def webhook_routes(
+    connection: Connection, organisation: str | None, known: dict[str, Pattern] | None = None
+) -> list[Route]:
+    """Every deployed webhook of one organisation, or of all.
+
+    `known` remembers patterns by version id from call to call, so that only new versions are loaded; those that are
+    live no more are dropped from it.
+    """
+    rows = connection.execute(
+        """SELECT hook_token, id, organisation, name, state, version_id FROM deployments
+           WHERE state <> 'undeployed' AND version_id IS NOT NULL AND (%s::text IS NULL OR organisation = %s)""",
+        [organisation, organisation],
+    ).fetchall()
+    patterns = {} if known is None else known
+    live = {row[5] for row in rows}
+    for gone in patterns.keys() - live if organisation is None else ():
+        del patterns[gone]
+    for id_, content in load_versions(connection, live - patterns.keys()).items():
+        patterns[id_] = pattern_from_spec(content.pattern, content.spec)
+    return [route for row in rows if (route := _route(row, patterns[row[5]]))]
+
+
+def _route(row: tuple[JSON, ...], pattern: Pattern) -> Route | None:
+    if pattern.webhook is None:
+        return None
+    return Route(
+        **dict(zip(("token", "deployment_id", "organisation", "name", "state", "version_id"), row, strict=True)),
+        methods=pattern.webhook.methods,
+        max_body=pattern.webhook.max_body,
+        uses=frozenset(_uses(pattern.nodes)),
+    )
+
+
+def _uses(nodes: Sequence[Node]) -> list[str]:
+    nested = [kind for node in nodes for block in node.blocks.values() for kind in _uses(block)]
+    return [node.uses for node in nodes] + nested
+
+
+def _deployment(row: tuple[JSON, ...]) -> Deployment:
+    names = (
+        "id", "organisation", "name", "pattern", "environment", "state", "revision", "hook_token", "conditions",
+        "tried_commit", "updated_at", "spec", "metadata", "commit", "author", "message", "actor", "at", "newest",
+    )  # fmt: skip
+    values = dict(zip(names, row, strict=False))
+    values["conditions"] = tuple(Condition(**condition) for condition in values["conditions"])
+    return Deployment(**values, version=_freeze(*row[len(names) :], fallback=row[3]))
+
+
+def _freeze(*row: JSON, fallback: str) -> Freeze | None:
+    """A version that no commit of the history is known for (a rebuild lost it) still has its id."""
+    version_id, pattern, number, commit, author, message, frozen_at = row
+    if version_id is None:
+        return None
+    return Freeze(
+        version_id=version_id, pattern=pattern or fallback, number=number, commit=commit or "", author=author or "",
+        message=message or "", frozen_at=frozen_at or datetime.min,
+    )  # fmt: skip
+
+
+def _revision(row: tuple[JSON, ...]) -> Revision:
+    names = (
+        "deployment_id", "revision", "state", "version_id", "number", "spec", "metadata", "commit", "author",
+        "message", "actor", "at",
+    )  # fmt: skip
+    return Revision(**dict(zip(names, row, strict=True)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevisionRow:
+    """What a new revision says beside what its deployment's row says."""
+
+    commit: str
+    author: str
+    message: str
+    actor: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentRow:
+    """A deployment as it is from now on. `revision` None: nothing that a run sees has changed."""
+
+    name: str
+    pattern: str
+    environment: str
+    state: str
+    version_id: str | None
+    hook_token: str
+    conditions: tuple[Condition, ...]
+    tried_commit: str | None
+    spec: Mapping[str, JSON] = field(default_factory=dict)
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
+    revision: RevisionRow | None = None
+
+
+def write_deployments(connection: Connection, organisation: str, rows: Sequence[DeploymentRow]) -> None:
+    """Bring these to what they say: two or three statements, however many there are."""
+    if not rows:
+        return
+    written = connection.execute(
+        """INSERT INTO deployments AS d (organisation, name, pattern, environment, state, version_id, revision,
+               hook_token, conditions, tried_commit)
+           SELECT %s, name, pattern, environment, state, version_id, revision, hook_token, conditions::json, tried_commit
+           FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::text[], %s::text[],
+               %s::text[]) AS t (name, pattern, environment, state, version_id, revision, hook_token, conditions,
+               tried_commit)
+           ON CONFLICT (organisation, name) DO UPDATE SET pattern = excluded.pattern,
+               environment = excluded.environment, state = excluded.state, version_id = excluded.version_id,
+               revision = d.revision + excluded.revision, hook_token = excluded.hook_token,
+               conditions = excluded.conditions, tried_commit = excluded.tried_commit, updated_at = now()
+           RETURNING name, id, revision""",
+        [
+            organisation,
+            [row.name for row in rows],
+            [row.pattern for row in rows],
+            [row.environment for row in rows],
+            [row.state for row in rows],
+            [row.version_id for row in rows],
+            [0 if row.revision is None else 1 for row in rows],
+            [row.hook_token for row in rows],
+            [json.dumps([condition._asdict() for condition in row.conditions]) for row in rows],
+            [row.tried_commit for row in rows],
+        ],
+    )
+    places = {name: (id_, revision) for name, id_, revision in written}
+    _add_revisions(connection, [(places[row.name], row, row.revision) for row in rows if row.revision])
+    _update_metadata(connection, [(places[row.name], row) for row in rows if not row.revision])
+
+
+_Place = tuple[int, int]
+
+
+def _add_revisions(connection: Connection, new: list[tuple[_Place, DeploymentRow, RevisionRow]]) -> None:
+    if not new:
+        return
+    connection.execute(
+        """INSERT INTO revisions (deployment_id, revision, state, version_id, spec, metadata, commit, author, message, actor)
+           SELECT id, revision, state, version_id, spec::json, metadata::json, commit, author, message, actor
+           FROM unnest(%s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+               %s::text[], %s::text[]) AS t (id, revision, state, version_id, spec, metadata, commit, author, message, actor)""",
+        [
+            [place[0] for place, _, _ in new],
+            [place[1] for place, _, _ in new],
+            [row.state for _, row, _ in new],
+            [row.version_id for _, row, _ in new],
+            [json.dumps(row.spec) for _, row, _ in new],
+            [json.dumps(row.metadata) for _, row, _ in new],
+            [revision.commit for _, _, revision in new],
+            [revision.author for _, _, revision in new],
+            [revision.message for _, _, revision in new],
+            [revision.actor for _, _, revision in new],
+        ],
+    )
+
+
+def _update_metadata(connection: Connection, same: list[tuple[_Place, DeploymentRow]]) -> None:
+    if not same:
+        return
+    connection.execute(
+        """UPDATE revisions r SET metadata = t.metadata::json
+           FROM unnest(%s::bigint[], %s::integer[], %s::text[]) AS t (id, revision, metadata)
+           WHERE r.deployment_id = t.id AND r.revision = t.revision AND r.metadata::text <> t.metadata""",
+        [[id_ for (id_, _), _ in same], [rev for (_, rev), _ in same], [json.dumps(row.metadata) for _, row in same]],
+    )
+
+
+def notify_deployments(connection: Connection, organisation: str, channel: str) -> None:
+    """Tell every process at commit that something else is live now."""
+    connection.execute("SELECT pg_notify(%s, %s)", [channel, organisation])
