@@ -1,7 +1,13 @@
-"""Why something cannot start, in one line for whoever typed the command."""
+"""Why a command ends early, in one line for whoever typed it."""
 
 from __future__ import annotations
 
 
-class StartError(Exception):
-    """The message is one line: what is wrong, where, and what to do. The command ends with exit code 1."""
+class CommandError(Exception):
+    """The message is one line: what is wrong, where, what to do. `weft` prints it and ends so."""
+
+    exit_code = 1
+
+
+class StartError(CommandError):
+    """Something cannot start."""

@@ -6,7 +6,6 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,14 +14,6 @@ from cli.errors import StartError
 from cli.settings import Settings
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Secrets:
-    """Of one installation; the same on all its machines."""
-
-    admin_token: str = field(repr=False)
-    installation_key: bytes = field(repr=False)
 
 
 def make_data_folder(data: Path) -> None:
@@ -58,22 +49,39 @@ def hold(data: Path) -> int:
     return descriptor
 
 
-def open_secrets(settings: Settings) -> Secrets:
-    """The token and the key: from the environment, else from their files, which are made when missing."""
-    token = settings.admin_token or _from_file(
-        token_file(settings.data), lambda: f"weft_{secrets.token_urlsafe(32)}", values.token
+def open_token(settings: Settings) -> str:
+    """The first token: from the environment, else from its file, which is made when missing."""
+    path = token_file(settings.data)
+    return settings.admin_token or _from_file(path, values.token, lambda: f"weft_{secrets.token_urlsafe(32)}")
+
+
+def open_key(settings: Settings) -> bytes:
+    """The installation key: from the environment, else from its file, which is made when missing."""
+    return settings.installation_key or _from_file(
+        key_file(settings.data), values.key, lambda: secrets.token_hex(32)
     )
-    key = settings.installation_key or _from_file(
-        settings.data / "installation-key", lambda: secrets.token_hex(32), values.key
-    )
-    return Secrets(admin_token=token, installation_key=key)
+
+
+def find_key(settings: Settings) -> bytes:
+    """The key that an installation has already. Raises StartError: one made here would be another one's."""
+    path = key_file(settings.data)
+    if settings.installation_key is None and not path.exists():
+        raise StartError(
+            f"WEFT_INSTALLATION_KEY is not set and {path} does not exist:"
+            " set it to the same value on all machines (openssl rand -hex 32 makes one)"
+        )
+    return open_key(settings)
 
 
 def token_file(data: Path) -> Path:
     return data / "admin-token"
 
 
-def _from_file(path: Path, make: Callable[[], str], parse: Callable[[str], T]) -> T:
+def key_file(data: Path) -> Path:
+    return data / "installation-key"
+
+
+def _from_file(path: Path, parse: Callable[[str], T], make: Callable[[], str]) -> T:
     if not path.exists():
         _write_once(path, make())
     try:

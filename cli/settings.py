@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cli import values
+from cli.errors import CommandError
 
 STARS = "****"
 T = TypeVar("T")
 
 
-class SettingsError(Exception):
-    """A setting is wrong: its name, its value, what would be right. The command ends with exit code 2."""
+class SettingsError(CommandError):
+    """A setting is wrong: its name, its value, what would be right."""
+
+    exit_code = 2
 
 
 class Origin(StrEnum):

@@ -18,7 +18,7 @@ class ServiceSettings:
     public_url: str  # without a slash at the end
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
-    admin_token: str = field(repr=False)
+    admin_token: str | None = field(repr=False)  # None where the machine of a worker does not know it
     installation_key: bytes = field(repr=False)
     threads: int
     log: str  # WEFT_LOG: a level, `text` or `json`, or both with a comma

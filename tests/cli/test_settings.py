@@ -7,7 +7,7 @@ import pytest
 from cli import values
 from cli.addresses import read_client
 from cli.errors import StartError
-from cli.installation import hold, make_data_folder, open_secrets
+from cli.installation import find_key, hold, make_data_folder, open_key, open_token
 from cli.settings import DATA, DATABASE_URL, PORT, Given, Origin, Settings, SettingsError, read_settings
 
 
@@ -84,24 +84,27 @@ def test_the_public_url_follows_host_and_port(host: str, url: str) -> None:
 
 def test_the_token_and_the_key_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    first, again = open_secrets(settings), open_secrets(settings)
-    assert first == again
-    assert len(first.installation_key) == 32
+    with pytest.raises(StartError, match="WEFT_INSTALLATION_KEY is not set and"):
+        find_key(settings)
+    token, key = open_token(settings), open_key(settings)
+    assert (open_token(settings), open_key(settings), find_key(settings)) == (token, key, key)
+    assert len(key) == 32
     for name in ("admin-token", "installation-key"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
     assert sorted(p.name for p in tmp_path.iterdir()) == ["admin-token", "installation-key"]
 
 
 def test_given_secrets_win_over_the_files(tmp_path: Path) -> None:
-    open_secrets(settings_of(tmp_path))
-    given = open_secrets(settings_of(tmp_path, WEFT_ADMIN_TOKEN="t" * 20, WEFT_INSTALLATION_KEY="ab" * 32))
-    assert (given.admin_token, given.installation_key) == ("t" * 20, b"\xab" * 32)
+    open_token(settings_of(tmp_path))
+    open_key(settings_of(tmp_path))
+    given = settings_of(tmp_path, WEFT_ADMIN_TOKEN="t" * 20, WEFT_INSTALLATION_KEY="ab" * 32)
+    assert (open_token(given), open_key(given)) == ("t" * 20, b"\xab" * 32)
 
 
 def test_a_damaged_key_is_not_replaced_by_a_new_one(tmp_path: Path) -> None:
     (tmp_path / "installation-key").write_text("half")
     with pytest.raises(StartError, match="restore it from a backup"):
-        open_secrets(settings_of(tmp_path))
+        open_key(settings_of(tmp_path))
     assert (tmp_path / "installation-key").read_text() == "half"
 
 
