@@ -6,6 +6,7 @@ long to start: it forks the whole process, `subprocess` does not.)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -117,8 +118,10 @@ class Child:
         return self._stderr.read().decode(errors="replace").strip()
 
     def kill(self) -> None:
+        """The program and what it started; nothing where it has been waited for."""
         if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         self.kill()

@@ -19,7 +19,8 @@ MAX_BAND = MAX_PACKET - HEADER - 1
 REPORT_BAND = 1
 MESSAGE_BAND = 2
 
-CAPABILITIES = "report-status delete-refs side-band-64k quiet atomic ofs-delta object-format=sha1 agent=weft"
+# Not `quiet`: it silences progress, of which there is none, and Git asks for it whenever it has no terminal.
+CAPABILITIES = "report-status delete-refs side-band-64k atomic ofs-delta object-format=sha1 agent=weft"
 
 COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0\n]+)\n?")
 SHALLOW = re.compile(rb"shallow [0-9a-f]{40}\n?")

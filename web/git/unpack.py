@@ -17,6 +17,9 @@ UNPACK_LIMIT = 100
 LOOSE = ("unpack-objects", "-q", "--strict")
 PACKED = ("index-pack", "--stdin", "--strict", "--fix-thin")
 
+# How unpack-objects and index-pack say that a parent, tree or delta base is neither in the pack nor here.
+MISSING = ("object of unexpected type", "did not receive expected object", "unresolved delta")
+
 
 class UnpackError(Exception):
     """The objects did not arrive in order. The message is for the pusher."""
@@ -86,7 +89,7 @@ def explained(complaint: str) -> str:
         return "the server's disk is full: tell its administrator"
     if "over limit" in complaint:
         return f"one object is too large ({said}): keep large files elsewhere"
-    if "did not receive expected object" in complaint or "unresolved delta" in complaint:
+    if any(sign in complaint for sign in MISSING):
         return (
             f"objects are missing ({said}): in a shallow clone run `git fetch --unshallow`, then push again"
         )

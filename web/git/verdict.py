@@ -62,6 +62,4 @@ def told(request: PushRequest, verdict: Verdict) -> bytes:
     status = report(verdict.unpack, results) if "report-status" in request.capabilities else b""
     if "side-band-64k" not in request.capabilities:
         return status
-    silent = "quiet" in request.capabilities and not verdict.refused
-    lines = b"" if silent else message(verdict.lines)
-    return lines + b"".join(on_band(REPORT_BAND, status)) + FLUSH
+    return message(verdict.lines) + b"".join(on_band(REPORT_BAND, status)) + FLUSH
