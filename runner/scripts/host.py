@@ -58,7 +58,7 @@ class Patience:
     def slice(self) -> float:
         """Seconds to wait before the next look. Raises NodeError `timeout` or `cancelled`."""
         if self.cancelled.is_set():
-            raise NodeError("cancelled", "the script was stopped because its run was", retryable=False)
+            raise NodeError("cancelled", "the script was stopped, because its run was", retryable=False)
         left = self.deadline - time.monotonic()
         if left <= 0:
             what = f"{self.call.function} of {self.call.file} did not return within {self.timeout:.3g} s"

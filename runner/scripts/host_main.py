@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -15,9 +14,10 @@ import types
 from typing import Any
 
 from runner.scripts.frames import CHUNK, Frames, frame
-from runner.scripts.output import Budget, LogStream, text_stream
+from runner.scripts.output import Budget, LogText
 from runner.scripts.traces import describe, remember_source
 
+_MAX_REAPED = 1000  # ended children; more of them come from some that go on forking
 MAX_RESULT = 8 * 1024 * 1024  # bytes of JSON
 
 
@@ -39,8 +39,8 @@ class HostMain:
         self._sending = threading.Lock()
         self._pid = os.getpid()
         self._budget = Budget(self._log)
-        self._streams = [LogStream("info", self._budget), LogStream("error", self._budget)]
-        sys.stdout, sys.stderr = map(text_stream, self._streams)
+        self._out = LogText("info", self._budget)
+        self._err = LogText("error", self._budget)
         os.register_at_fork(after_in_child=self._leave_channel)
 
     def serve(self) -> None:
@@ -77,8 +77,10 @@ class HostMain:
 
     def _answer(self, request: dict[str, Any]) -> bytes:
         self._budget.renew()
+        sys.stdout, sys.stderr = self._out.open(), self._err.open()
         answer = self._outcome(request)
-        self._flush()
+        self._out.end_call()
+        self._err.end_call()
         return b'{"left":"%s",%s}' % (self._left_behind(), answer)
 
     def _outcome(self, request: dict[str, Any]) -> bytes:
@@ -118,19 +120,14 @@ class HostMain:
         self._modules[number] = module
         return module
 
-    def _flush(self) -> None:
-        for text, stream in zip((sys.stdout, sys.stderr), self._streams, strict=True):
-            with contextlib.suppress(Exception):  # the script may have put anything there, or closed it
-                text.flush()
-            stream.end_call()
-
     def _left_behind(self) -> bytes:
         """What would go on behind the call's back and makes this process unfit for another one."""
         if threading.active_count() > 1:
             return b"threads"
         try:
-            while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG) is not None:
-                pass
+            for _ in range(_MAX_REAPED):
+                if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG) is None:
+                    break
         except ChildProcessError:
             return b""
         return b"processes"

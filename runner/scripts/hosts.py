@@ -72,7 +72,7 @@ class ScriptHosts:
             host = self._reserve(version, patience)
             if host is None:
                 return self._start(version)
-            if host.version == version and host.alive():
+            if host.version == version and not self._expired(host) and host.alive():
                 return host
             self._drop(host)
 
@@ -90,10 +90,13 @@ class ScriptHosts:
 
     def _choose(self, version: str) -> Host | None:
         """The host of `version` used last, or one that has to go: idle too long, or in the way."""
-        if self._unused and self._unused[0].idle_since < time.monotonic() - self._idle:
+        if self._unused and self._expired(self._unused[0]):
             return self._unused[0]
         own = next((host for host in reversed(self._unused) if host.version == version), None)
         return own or (self._unused[0] if self._unused and not self._places else None)
+
+    def _expired(self, host: Host) -> bool:
+        return host.idle_since < time.monotonic() - self._idle
 
     def _start(self, version: str) -> Host:
         try:

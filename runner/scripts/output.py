@@ -80,6 +80,27 @@ class LogStream(io.RawIOBase):
             self.end_line()
 
 
-def text_stream(stream: LogStream) -> io.TextIOWrapper:
-    """What `print` writes to: never fails for a character, hands over at each newline."""
-    return io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+class LogText:
+    """What `print` writes to. The same from call to call, for whoever kept it, unless it was closed."""
+
+    def __init__(self, level: str, budget: Budget) -> None:
+        self._level = level
+        self._budget = budget
+        self._new()
+
+    def _new(self) -> None:
+        self._stream = LogStream(self._level, self._budget)
+        # Never fails for a character, and hands over at each newline.
+        self._text = io.TextIOWrapper(
+            self._stream, encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+
+    def open(self) -> io.TextIOWrapper:
+        if self._text.closed:
+            self._new()
+        return self._text
+
+    def end_call(self) -> None:
+        if not self._text.closed:
+            self._text.flush()
+        self._stream.end_call()

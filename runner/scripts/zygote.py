@@ -18,7 +18,7 @@ from pathlib import Path
 
 from runner.nodes.base import NodeError
 from runner.scripts.host import Host
-from runner.scripts.zygote_main import FOLDER_PREFIX
+from runner.scripts.zygote_main import FOLDER_PREFIX, STARTED
 
 _PACKAGES = str(Path(__file__).parents[2])
 _BOOT = (
@@ -40,7 +40,6 @@ class Zygote:
 
     def __init__(self, *, memory: int, idle: float) -> None:
         self._numbers = itertools.count()
-        self._pids: dict[int, int] = {}
         self._root = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -69,7 +68,7 @@ class Zygote:
         status, their_status = os.pipe()
         try:
             self._send({"fork": number}, [theirs.fileno(), their_status])
-            self._pids[number] = self._started(status)
+            self._wait_for_start(status)
         except BaseException:
             channel.close()
             os.close(status)
@@ -80,14 +79,8 @@ class Zygote:
         kill = functools.partial(self._kill, number)
         return Host(version=version, channel=channel, status=status, kill=kill)
 
-    def _kill(self, number: int) -> None:
-        """End a host with all that it started."""
-        self._pids.pop(number, None)
-        with contextlib.suppress(ZygoteLostError):
-            self._send({"kill": number})
-
     def close(self) -> None:
-        """End every host. Whatever the zygote could not do itself because it was killed is done here."""
+        """End every host. Raises nothing: what the zygote cannot do any more is done here."""
         self._control.close()
         try:
             self._process.wait(timeout=5)
@@ -96,10 +89,15 @@ class Zygote:
             self._process.wait()
         self._errors.close()
         if os.path.exists(self._root):
-            for pid in list(self._pids.values()):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
+            _kill_marked(self._root)
             shutil.rmtree(self._root, ignore_errors=True)
+
+    def _kill(self, number: int) -> None:
+        """End a host with all that it started."""
+        try:
+            self._send({"kill": number})
+        except ZygoteLostError:
+            _kill_marked(self._root)
 
     def _send(self, command: dict[str, int], descriptors: list[int] | None = None) -> None:
         try:
@@ -107,18 +105,17 @@ class Zygote:
         except OSError as error:
             raise ZygoteLostError(self._last_words()) from error
 
-    def _started(self, status: int) -> int:
-        """The pid of the host that was asked for."""
+    def _wait_for_start(self, status: int) -> None:
         ready = select.poll()
         ready.register(status, select.POLLIN)
         if not ready.poll(_FORK_PATIENCE * 1000):
             self._process.kill()
             raise ZygoteLostError(f"no new process within {_FORK_PATIENCE} s")
-        word, _, rest = os.read(status, 1024).decode().partition("\n")[0].partition(" ")
-        if word == "pid":
-            return int(rest)
-        if word == "failed":
-            raise NodeError("script_crashed", f"no process could be started for the script: {rest}")
+        if (told := os.read(status, len(STARTED))) == STARTED:
+            return
+        if told:
+            why = os.read(status, 1024).decode().strip()
+            raise NodeError("script_crashed", f"no process could be started for the script: {why}")
         raise ZygoteLostError(self._last_words())
 
     def _last_words(self) -> str:
@@ -127,3 +124,13 @@ class Zygote:
             self._errors.seek(0)
             return self._errors.read()[-2000:].decode("utf-8", "replace").strip()
         return ""
+
+
+def _kill_marked(root: str) -> None:
+    """End what a killed zygote left: every process that was started with its environment."""
+    marks = (f"HOME={root}\0".encode(), f"HOME={root}/".encode())
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            environment = path.read_bytes()
+            if any(mark in environment for mark in marks):
+                os.kill(int(path.parent.name), signal.SIGKILL)

@@ -2,8 +2,8 @@
 
 It obeys messages on the control socket (SOCK_SEQPACKET): `{"fork": n}` with the host's channel and the write
 end of its status pipe, `{"kill": n}`. When the socket closes, because the worker ended, however it ended, it
-ends every host and itself. A status pipe tells the life of one host: `pid 123`, then `exit 0` or `signal 9`;
-or `failed <why>` alone. Standard library only.
+ends every host and itself. A status pipe tells the life of one host: `started`, then `exit 0` or `signal 9`;
+or `failed: <why>` alone. Standard library only.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from runner.scripts import limits
 from runner.scripts.host_main import HostMain
 
 FOLDER_PREFIX = "weft-scripts-"
+STARTED = b"started\n"
 HOST_BROKEN = 70  # exit code of a host that failed by itself (EX_SOFTWARE of sysexits.h)
 _ABANDONED_AFTER = 60  # seconds without a lock: a younger folder's owner may be about to take it
 
@@ -145,7 +146,7 @@ class ZygoteMain:
         try:
             pid = os.fork()
         except OSError as error:
-            _tell(status, f"failed {error.strerror}")
+            _tell(status, f"failed: {error.strerror}\n".encode())
             os.close(status)
         else:
             if pid == 0:
@@ -157,7 +158,7 @@ class ZygoteMain:
         ends = os.pidfd_open(child.pid)
         self._children[ends] = child
         self._poll.register(ends, select.POLLIN)
-        _tell(child.status, f"pid {child.pid}")
+        _tell(child.status, STARTED)
 
     def _bury(self, ends: int) -> None:
         """Take what a host that ended has left: its group (while its pid is its own), orphans, files."""
@@ -167,7 +168,7 @@ class ZygoteMain:
         _kill(child)
         _, status = os.waitpid(child.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        _tell(child.status, f"exit {code}" if code >= 0 else f"signal {-code}")
+        _tell(child.status, f"exit {code}\n".encode() if code >= 0 else f"signal {-code}\n".encode())
         os.close(child.status)
         self._kill_orphans()
         shutil.rmtree(self._folder(child.number), ignore_errors=True)
@@ -232,6 +233,6 @@ def _only_descriptor(channel: int) -> socket.socket:
     return socket.socket(fileno=3)
 
 
-def _tell(status: int, line: str) -> None:
+def _tell(status: int, line: bytes) -> None:
     with contextlib.suppress(BrokenPipeError):  # the worker has given this host up
-        os.write(status, f"{line}\n".encode())
+        os.write(status, line)
