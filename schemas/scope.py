@@ -1,0 +1,67 @@
+"""Reading the values in scope: along a path, or pruned to what an expression reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from schemas.access_paths import AccessPath
+from schemas.expression_errors import ExpressionFailed, missing
+from schemas.pattern import JSON
+
+DEEPEST: Final = 500
+"""Levels of a value that an expression may read: at some thousands CEL's conversion overflows the C stack."""
+
+Wanted: TypeAlias = dict[str, Any]
+"""Paths as nested mappings; an empty one stands for the whole value."""
+
+
+def follow(path: AccessPath, scope: Mapping[str, JSON]) -> JSON:
+    """The value at the end of the path. Raises ExpressionFailed where a step leads nowhere."""
+    value: JSON = scope
+    for depth, key in enumerate(path):
+        if not isinstance(value, Mapping) or key not in value:
+            raise missing(path, depth, value)
+        value = value[key]
+    return value
+
+
+def missing_in(path: AccessPath, scope: Mapping[str, JSON]) -> ExpressionFailed | None:
+    """Why the path leads nowhere, or None where it does not."""
+    try:
+        follow(path, scope)
+    except ExpressionFailed as error:
+        return error
+    return None
+
+
+def wanted(reads: Iterable[AccessPath]) -> Wanted:
+    tree: Wanted = {}
+    whole: Wanted = {}
+    for path in sorted(reads, key=len):
+        branch = tree
+        for depth, key in enumerate(path):
+            if branch.get(key) is whole:
+                break
+            branch = branch.setdefault(key, whole if depth == len(path) - 1 else {})
+    return tree
+
+
+def pruned(value: JSON, tree: Wanted) -> JSON:
+    """The value with nothing but what the tree names. What is missing stays missing, for CEL to say so."""
+    kind = type(value)
+    if kind is str or kind is int or kind is float or kind is bool or value is None:
+        return value
+    if tree and isinstance(value, Mapping):
+        return {key: pruned(value[key], inner) for key, inner in tree.items() if key in value}
+    return _shallow_enough(value, DEEPEST)
+
+
+def _shallow_enough(value: JSON, left: int) -> JSON:
+    if left == 0:
+        raise ExpressionFailed(f"a value is nested more than {DEEPEST} deep", "Read it in a `script` node.")
+    for one in value.values() if isinstance(value, Mapping) else value:
+        kind = type(one)
+        if kind is dict or kind is list:
+            _shallow_enough(one, left - 1)
+    return value
