@@ -230,7 +230,9 @@ def _route(row: tuple[JSON, ...], pattern: Pattern) -> Route | None:
     if pattern.webhook is None:
         return None
     return Route(
-        **dict(zip(("token", "deployment_id", "organisation", "name", "state", "version_id"), row, strict=True)),
+        **dict(
+            zip(("token", "deployment_id", "organisation", "name", "state", "version_id"), row, strict=True)
+        ),
         methods=pattern.webhook.methods,
         max_body=pattern.webhook.max_body,
         uses=frozenset(_uses(pattern.nodes)),
@@ -365,7 +367,11 @@ def _update_metadata(connection: Connection, same: list[tuple[_Place, Deployment
         """UPDATE revisions r SET metadata = t.metadata::json
            FROM unnest(%s::bigint[], %s::integer[], %s::text[]) AS t (id, revision, metadata)
            WHERE r.deployment_id = t.id AND r.revision = t.revision AND r.metadata::text <> t.metadata""",
-        [[id_ for (id_, _), _ in same], [rev for (_, rev), _ in same], [json.dumps(row.metadata) for _, row in same]],
+        [
+            [id_ for (id_, _), _ in same],
+            [rev for (_, rev), _ in same],
+            [json.dumps(row.metadata) for _, row in same],
+        ],
     )
 
 

@@ -136,8 +136,9 @@ def add_freezes(connection: Connection, organisation: str, freezes: Sequence[Fre
 
 
 def forget_freezes(connection: Connection, organisation: str) -> None:
-    """Before a rebuild. Content stays: runs point at it."""
-    connection.execute("DELETE FROM freezes WHERE organisation = %s", [organisation])
+    """Before a rebuild. Content stays, since runs point at it, and so does what never had a number: a deployment
+    may stand on it whose branch or tag is gone."""
+    connection.execute("DELETE FROM freezes WHERE organisation = %s AND number IS NOT NULL", [organisation])
 
 
 _FREEZES = "SELECT version_id, pattern, number, commit, author, message, frozen_at FROM freezes"

@@ -1,0 +1,72 @@
+"""What the pusher's terminal shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.gate import problem_lines
+from reconciler.landing import Landing
+from reconciler.repository import RefUpdate
+from reconciler.steps import Action, Plan, Step, table
+from schemas.problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOutcome:
+    """`lines` go to the pusher's terminal. `refused`: ref → short reason; empty when all was accepted."""
+
+    lines: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def refusal(
+    updates: Sequence[RefUpdate], reasons: Mapping[str, str], problems: Sequence[Problem] = ()
+) -> PushOutcome:
+    """A push is one whole: when one ref cannot move, none does."""
+    first = next(iter(reasons))
+    others = f"not moved, because {first} was refused"
+    refused = {update.ref: reasons.get(update.ref, others) for update in updates}
+    lines = problem_lines(problems) or [f"{ref}: {reason}" for ref, reason in reasons.items()]
+    return PushOutcome(lines=tuple(lines), refused=refused)
+
+
+def review_lines(branch: str, default_branch: str, problems: Sequence[Problem], plan: Plan) -> list[str]:
+    """About a branch that is not live: what is wrong with it, and what it would change."""
+    warnings = problem_lines(problems)
+    if warnings:
+        return [
+            f"{branch}: a push of this to {default_branch} would be refused, {warnings[0]}",
+            *warnings[1:],
+        ]
+    return f"{branch}: a push of this to {default_branch} would: {plan.as_text()}".split("\n")
+
+
+def live_lines(landing: Landing, milliseconds: float, hooks: Mapping[str, str]) -> list[str]:
+    """One line for each deployment that something happened to, and for each new version that none has.
+
+    `hooks`: deployment → webhook URL, for those that have one.
+    """
+    visible = [step for step in landing.plan.visible if step.writes]
+    rows = [_row(step, f"live in {milliseconds:.0f} ms", hooks) for step in visible]
+    deployed = {step.after.pattern for step in visible if step.after}
+    newest = {first.version.pattern: first for first in landing.firsts}
+    alone = sorted(newest.keys() - deployed)
+    rows += [(name, f"v{newest[name].number}", "frozen, not deployed") for name in alone]
+    return table(rows) if rows else []
+
+
+def _row(step: Step, live: str, hooks: Mapping[str, str]) -> tuple[str, str, str]:
+    state = step.after.state if step.after else ""
+    match step.action:
+        case Action.STALLED:
+            words = f"stalled: {step.reason.message if step.reason else ''}"
+        case Action.UNDEPLOY:
+            return step.name, str(step.version_from or ""), "undeployed"
+        case _ if state != "active":
+            words = state
+        case Action.CREATE if step.name in hooks:
+            words = f"{live}  {hooks[step.name]}"
+        case _:
+            words = live
+    return step.name, step.versions, words

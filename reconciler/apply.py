@@ -1,0 +1,194 @@
+"""A landing → the database: one transaction writes exactly what the plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reconciler.history import FirstHeld
+from reconciler.landing import Known, Landing
+from reconciler.plan import Live
+from reconciler.reader import Reader
+from reconciler.resolve import Reason
+from reconciler.steps import Binding, Step, VersionRef, problem_json
+from reconciler.tokens import hook_token
+from schemas.documents import Kind
+from schemas.pattern import JSON
+from schemas.problems import Problem
+from store.database import DEPLOYMENTS_CHANGED, Connection
+from store.deployments import (
+    Condition,
+    Deployment,
+    DeploymentRow,
+    RevisionRow,
+    notify_deployments,
+    write_deployments,
+)
+from store.repositories import RepositoryState, record_repository
+from store.versions import Freeze, VersionContent, add_assets, add_freezes, add_versions, missing_assets
+
+CHUNK = 500  # versions per statement: a rebuild brings thousands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applying:
+    """Who applies what: `problems` are those of the default branch's head, `digest` stands for all refs."""
+
+    organisation: str
+    installation_key: bytes
+    actor: str | None
+    digest: str
+    problems: tuple[Problem, ...]
+
+
+def apply(connection: Connection, landing: Landing, applying: Applying) -> int:
+    """Write it, inside the caller's transaction. Gives the repository's new generation."""
+    _write_versions(connection, landing, applying.organisation)
+    rows = [_row(step, applying) for step in landing.plan.steps if step.writes]
+    write_deployments(connection, applying.organisation, rows)
+    notify_deployments(connection, applying.organisation, DEPLOYMENTS_CHANGED)
+    state = RepositoryState(
+        organisation=applying.organisation,
+        default_branch=landing.view.default_ref.removeprefix("refs/heads/"),
+        tried_commit=landing.plan.head,
+        problems=[problem_json(problem) for problem in applying.problems],
+        project=_project(landing),
+        refs_digest=applying.digest,
+    )
+    return record_repository(connection, state, applied=not applying.problems)
+
+
+def remembered(known: Known, landing: Landing, generation: int) -> Known:
+    """What the process knows after a landing was written."""
+    live = dict(known.live)
+    for step in landing.plan.steps:
+        if step.writes and step.after is not None:
+            live[step.name] = _live_after(step, known.live.get(step.name))
+    return Known(
+        generation=generation,
+        head=landing.plan.head,
+        snapshot=landing.view.snapshot,
+        ledger=landing.view.ledger,
+        live=live,
+        memory=known.memory,
+        others=known.others,
+    )
+
+
+def live_of(deployment: Deployment) -> Live:
+    """A stored deployment as plans see it."""
+    version = deployment.version
+    stalls = (c for c in deployment.conditions if c.type == "Stalled" and c.status)
+    stall = next((Reason(code=c.reason, message=c.message) for c in stalls), None)
+    return Live(
+        name=deployment.name,
+        binding=Binding(
+            pattern=deployment.pattern,
+            environment=deployment.environment,
+            state=deployment.state,
+            version=VersionRef(id=version.version_id, number=version.number) if version else None,
+            spec=deployment.spec,
+            metadata=deployment.metadata,
+        ),
+        commit=deployment.commit,
+        stall=stall,
+        tried=deployment.tried_commit,
+    )
+
+
+def _live_after(step: Step, before: Live | None) -> Live:
+    assert step.after is not None
+    commit = step.commit.id if step.revises and step.commit else before.commit if before else ""
+    return Live(name=step.name, binding=step.after, commit=commit, stall=step.reason, tried=step.tried)
+
+
+def _write_versions(connection: Connection, landing: Landing, organisation: str) -> None:
+    everything = landing.everything
+    for start in range(0, len(everything), CHUNK):
+        _write_chunk(connection, everything[start : start + CHUNK], landing.view.reader, organisation)
+
+
+def _write_chunk(
+    connection: Connection, firsts: tuple[FirstHeld, ...], reader: Reader, organisation: str
+) -> None:
+    add_assets(connection, _assets(connection, firsts, reader))
+    add_versions(connection, [_content(first) for first in firsts])
+    add_freezes(connection, organisation, [_freeze(first) for first in firsts])
+
+
+def _assets(
+    connection: Connection, firsts: tuple[FirstHeld, ...], reader: Reader
+) -> Iterable[tuple[str, bytes]]:
+    """(SHA-256, bytes) of those that are not stored yet, read one at a time."""
+    places = {
+        digest: (first.commit.tree, path) for first in firsts for path, digest in first.version.assets.items()
+    }
+    for digest in sorted(missing_assets(connection, places.keys())):
+        yield digest, reader.content(*places[digest])
+
+
+def _content(first: FirstHeld) -> VersionContent:
+    version = first.version
+    return VersionContent(
+        id=version.id, pattern=version.pattern, spec=version.spec, assets=version.assets, calls=version.calls
+    )
+
+
+def _freeze(first: FirstHeld) -> Freeze:
+    return Freeze(
+        version_id=first.version.id,
+        pattern=first.version.pattern,
+        number=first.number,
+        commit=first.commit.id,
+        author=first.commit.author,
+        message=first.commit.message,
+        frozen_at=first.commit.at,
+    )
+
+
+def _row(step: Step, applying: Applying) -> DeploymentRow:
+    after = step.after
+    assert after is not None
+    return DeploymentRow(
+        name=step.name,
+        pattern=after.pattern,
+        environment=after.environment,
+        state=after.state,
+        version_id=after.version.id if after.version else None,
+        hook_token=hook_token(applying.installation_key, applying.organisation, step.name),
+        conditions=conditions(step, datetime.now(UTC)),
+        tried_commit=step.tried,
+        spec=after.spec,
+        metadata=after.metadata,
+        revision=_revision(step, applying.actor) if step.revises else None,
+    )
+
+
+def _revision(step: Step, actor: str | None) -> RevisionRow:
+    commit = step.commit
+    assert commit is not None
+    return RevisionRow(commit=commit.id, author=commit.author, message=commit.message, actor=actor)
+
+
+def conditions(step: Step, now: datetime) -> tuple[Condition, ...]:
+    """What a deployment's row says of how it is."""
+    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if step.reason is not None:
+        code, message = step.reason.code, step.reason.message
+        return (
+            Condition("Ready", False, code, message, step.tried, at),
+            Condition("Stalled", True, code, message, step.tried, at),
+        )
+    after = step.after
+    assert after is not None
+    version = after.version
+    message = f"{version} is {after.state}." if after.state != "undeployed" else "Its file was removed."
+    return (Condition("Ready", after.state == "active", after.state, message, step.tried, at),)
+
+
+def _project(landing: Landing) -> Mapping[str, JSON]:
+    """The `spec` of weft.yaml; where it has problems or is not there, none."""
+    places = (places for _, places in landing.view.snapshot.of_kind(Kind.PROJECT))
+    documents = [place.document for found in places for place in found if place.document]
+    return documents[0].spec if documents else {}

@@ -1,0 +1,158 @@
+"""May this push land? Answers with every reason why not, before anything has moved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from reconciler.landing import Landing
+from reconciler.plan import Wanted
+from reconciler.reader import Reader
+from reconciler.repository import (
+    ABSENT,
+    BRANCHES,
+    TAGS,
+    GitError,
+    RefUpdate,
+    Repository,
+    UnknownRevisionError,
+    valid_ref_name,
+)
+from reconciler.snapshot import problems
+from reconciler.steps import Action, Step
+from reconciler.trees import changes
+from reconciler.view import View
+from schemas.problems import Problem
+
+MOST_LINES = 100
+
+_SOURCE = re.compile(r"\bsource\s*[\"']?\s*:")
+
+# What Git itself refuses to check out, or what would be written into somebody's .git on another file system
+# (https://git-scm.com/docs/git-fsck: hasDot, hasDotdot, hasDotgit).
+_DANGEROUS = re.compile(r"(?:^|/)(?:\.{0,2}|\.git|git~1|\.git[ .]+)(?:/|$)", re.IGNORECASE)
+
+
+def refused_refs(
+    updates: Sequence[RefUpdate], refs: Mapping[str, str], default_ref: str, repository: Repository
+) -> dict[str, str]:
+    """Ref → why it cannot move there, whatever it holds."""
+    reasons = {update.ref: _ref_fault(update, refs, default_ref, repository) for update in updates}
+    refused = {ref: reason for ref, reason in reasons.items() if reason is not None}
+    if refused:
+        return refused
+    try:
+        repository.check_connected([update.new for update in updates if update.new != ABSENT])
+    except GitError as error:
+        return {update.ref: f"objects are missing ({error}); push again" for update in updates}
+    return {}
+
+
+def _ref_fault(
+    update: RefUpdate, refs: Mapping[str, str], default_ref: str, repository: Repository
+) -> str | None:
+    ref, short = update.ref, update.ref.removeprefix(BRANCHES)
+    if not ref.startswith((BRANCHES, TAGS)):
+        return "only branches (refs/heads/…) and tags (refs/tags/…) can be pushed here"
+    if not valid_ref_name(ref):
+        return "this is not a valid name (see git check-ref-format); choose another"
+    if refs.get(ref, ABSENT) != update.old:
+        return "it has moved meanwhile; run git fetch and try again"
+    if update.new == ABSENT:
+        return f"{short} is what is live; it cannot be deleted" if ref == default_ref else None
+    if ref.startswith(BRANCHES) and not repository.is_commit(update.new):
+        return "a branch must point to a commit"
+    if ref == default_ref and update.old != ABSENT:
+        return _off_the_line(update, repository, short)
+    return None
+
+
+def _off_the_line(update: RefUpdate, repository: Repository, branch: str) -> str | None:
+    """Numbers go along first parents: what is live must stay on that line, or a rebuild numbers otherwise."""
+    try:
+        if not repository.is_ancestor(update.old, update.new):
+            return f"not a fast-forward; run git pull --rebase, then push again ({branch} is never rewritten)"
+        if not repository.first_parents(update.new, update.old)[1]:
+            return f"its merge has {branch} on the wrong side; run git pull --rebase, then push again"
+    except UnknownRevisionError as error:
+        return f"objects are missing ({error}); push again"
+    return None
+
+
+def landing_problems(landing: Landing, base_tree: str | None) -> list[Problem]:
+    """What speaks against the default branch's new head, sorted."""
+    view = landing.view
+    found = set(problems(view.snapshot, view.reader))
+    found |= set(_dangerous_paths(view.reader, base_tree, view.snapshot.tree))
+    for step in landing.plan.steps:
+        wanted = landing.desired.wanted.get(step.name)
+        if step.action == Action.REFUSED:
+            found |= set(step.problems)
+        elif step.action == Action.STALLED and wanted is not None and not _told(wanted, found):
+            found |= set(_unresolved(step, wanted, view))
+    return sorted(found)
+
+
+def _told(wanted: Wanted, found: set[Problem]) -> bool:
+    """The rules have said it already: the pattern that its own commit should hold is missing or bad."""
+    return wanted.follows_head and bool(found)
+
+
+def _unresolved(step: Step, wanted: Wanted, view: View) -> Iterator[Problem]:
+    """A source is checked when it is written; one that gets lost later only stalls."""
+    before = step.before
+    written_now = before is None or before.state == "undeployed" or before.spec != wanted.asks.spec
+    if step.reason is None or not (written_now or wanted.follows_head):
+        return
+    line, column = _source_place(wanted, view)
+    message, _, hint = step.reason.message.partition(". ")
+    yield Problem(
+        path=wanted.document.path,
+        line=line,
+        column=column,
+        code=step.reason.code,
+        message=f"{message}.",
+        hint=hint or "Name another source.",
+    )
+
+
+def _source_place(wanted: Wanted, view: View) -> tuple[int, int]:
+    """Where the document says `source`; where it follows the default branch without saying so, its pattern."""
+    document = wanted.document
+    if "source" in document.spec:
+        text_of_file = view.reader.content(view.snapshot.tree or "", document.path).decode()
+        lines = text_of_file.splitlines()[document.line - 1 :]
+        for number, text in enumerate(lines, document.line):
+            found = _SOURCE.search(text)
+            if found:
+                return number, found.start() + 1
+    reference = next(iter(document.references), None)
+    return (reference.line, reference.column) if reference else (document.line, document.column)
+
+
+def _dangerous_paths(reader: Reader, old: str | None, new: str | None) -> Iterator[Problem]:
+    for change in changes(reader.entries, old, new):
+        if change.now is not None and _DANGEROUS.search(change.path):
+            yield Problem(
+                path=change.path,
+                line=1,
+                column=1,
+                code="dangerous-path",
+                message="Git refuses to check out a path like this.",
+                hint="Remove it from the commits that you push.",
+            )
+
+
+def problem_lines(found: Sequence[Problem]) -> list[str]:
+    """How many, then each on a line of its own, at most MOST_LINES of them."""
+    if not found:
+        return []
+    files = len({problem.path for problem in found})
+    lines = [f"{_count(len(found), 'problem')} in {_count(files, 'file')}:"]
+    lines += [str(problem) for problem in found[:MOST_LINES]]
+    more = len(found) - MOST_LINES
+    return lines if more <= 0 else [*lines, f"… and {more} more; weft validate shows them all"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

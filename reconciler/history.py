@@ -1,0 +1,37 @@
+"""Along the default branch's first parents: every commit's new versions, in order, with their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reconciler.freeze import Version
+from reconciler.numbers import Ledger
+from reconciler.reader import Reader
+from reconciler.repository import Commit
+from reconciler.snapshot import Snapshot, advance, settle
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstHeld:
+    """A version and the commit that first held it. `number` is None off the default branch."""
+
+    version: Version
+    number: int | None
+    commit: Commit
+
+
+def walk(
+    commits: Iterable[Commit], snapshot: Snapshot, ledger: Ledger, reader: Reader
+) -> tuple[Snapshot, list[FirstHeld]]:
+    """From `snapshot` over `commits` (oldest first): the last one's snapshot, and what each held first.
+
+    `ledger` grows on the way. Calls of a number that the same commit brings are settled in further rounds.
+    """
+    found: list[FirstHeld] = []
+    for commit in commits:
+        snapshot = advance(snapshot, commit.tree, reader, ledger)
+        while new := ledger.add(snapshot.frozen.versions.values()):
+            found += [FirstHeld(version=v, number=ledger.number(v.id), commit=commit) for v in new]
+            snapshot = settle(snapshot, reader, ledger)
+    return snapshot, found

@@ -1,0 +1,235 @@
+"""Pushes, and bringing the database to what the refs say: everything under one lock per organisation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+
+from reconciler.answer import PushOutcome, live_lines, refusal, review_lines
+from reconciler.apply import Applying, apply, remembered
+from reconciler.gate import landing_problems, problem_lines, refused_refs
+from reconciler.landing import Known, Landing, hypothetical, land, view_of
+from reconciler.quarantine import migrate
+from reconciler.reader import Reader
+from reconciler.recollection import Recollection, stored_live
+from reconciler.repository import ABSENT, BRANCHES, GitError, RefConflictError, RefUpdate, Repository, digest
+from reconciler.session import Session, Sessions
+from reconciler.snapshot import TooManyDocumentsError, problems
+from reconciler.steps import Action, Plan, Step
+from reconciler.tokens import hook_token
+from schemas.problems import Problem
+from store.database import Database
+from store.repositories import RepositoryState, repository_state
+from store.versions import forget_freezes
+
+__all__ = ["PushOutcome", "Reconciled", "Reconciler", "RefUpdate", "RepositoryLostError"]
+
+MOST_REVIEWS = 5  # branches of one push that are compared with the default branch
+
+
+class RepositoryLostError(GitError):
+    """The database knows more than the repository: a lost folder must not undeploy everything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciled:
+    """`changed`: something was written. `problems` are those of the default branch's head."""
+
+    changed: bool
+    plan: Plan | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Push:
+    updates: Sequence[RefUpdate]
+    quarantine: Path | None
+    pusher: str
+    started: float
+
+
+class Reconciler:
+    """The one that makes commits live. Safe for any number of threads and processes on the same data."""
+
+    def __init__(self, database: Database, git: Path, *, installation_key: bytes, public_url: str) -> None:
+        """`git` is the folder of the repositories, `{organisation}.git` each."""
+        self._sessions = Sessions(database, git)
+        self._git = git
+        self._key = installation_key
+        self._public_url = public_url.rstrip("/")
+        self._recollection = Recollection()
+
+    def ensure(self, organisation: str) -> Path:
+        """The organisation's repository, made if it is not there."""
+        return Repository.ensure(self._git / f"{organisation}.git").path
+
+    def organisations(self) -> list[str]:
+        """Those that have a repository."""
+        return sorted(folder.name.removesuffix(".git") for folder in self._git.glob("*.git"))
+
+    def push(
+        self, organisation: str, updates: Sequence[RefUpdate], *, quarantine: Path | None, pusher: str
+    ) -> PushOutcome:
+        """Check, move the refs, make it live: all or nothing. The quarantine stays the caller's to delete."""
+        push = _Push(updates=updates, quarantine=quarantine, pusher=pusher, started=time.perf_counter())
+        with self._sessions.open(organisation, quarantine) as session:
+            known = self._caught_up(session)
+            refused = refused_refs(updates, session.refs, session.default_ref, session.repository)
+            if refused:
+                return refusal(updates, refused)
+            try:
+                return self._land(session, known, push)
+            except TooManyDocumentsError as error:
+                return refusal(updates, {update.ref: error.reason.message for update in updates})
+
+    def reconcile(self, organisation: str) -> Reconciled:
+        """Bring the database to what the refs say. Cheap when nothing has changed; safe at any time.
+
+        Raises RepositoryLostError.
+        """
+        with self._sessions.open(organisation) as session:
+            state = repository_state(session.connection, organisation)
+            if _in_step(state, session.refs):
+                return Reconciled(changed=False)
+            return self._catch_up(session, self._recollection.recall(session, state))
+
+    def rebuild(self, organisation: str) -> Reconciled:
+        """Versions and deployments anew from Git alone; runs and revisions stay."""
+        with self._sessions.open(organisation) as session:
+            self._recollection.forget(organisation)
+            try:
+                with session.connection.transaction():
+                    forget_freezes(session.connection, organisation)
+                    known = self._recollection.recall(session, None)
+                    live = {name: replace(one, tried=None) for name, one in stored_live(session).items()}
+                    return self._catch_up(session, replace(known, live=live))
+            except BaseException:
+                # Whatever was remembered on the way was never committed.
+                self._recollection.forget(organisation)
+                raise
+
+    def plan(self, organisation: str, base: str | None, head: str | None) -> Plan:
+        """What a commit would change. `base` None: against what is live; `head` None: the default branch's.
+
+        Raises UnknownRevisionError.
+        """
+        with self._sessions.open(organisation) as session:
+            known = self._caught_up(session)
+            target = session.repository.find(head or session.default_ref)
+            start = session.repository.find(base) if base else None
+            view = view_of(known, session.repository, session.refs, session.default_ref)
+            return hypothetical(known, view, start, target, session.stored).plan
+
+    def _caught_up(self, session: Session) -> Known:
+        """What is known, after finishing for a push that died between its refs and the database."""
+        state = repository_state(session.connection, session.organisation)
+        known = self._recollection.recall(session, state)
+        if _in_step(state, session.refs):
+            return known
+        self._catch_up(session, known)
+        return self._recollection.recall(session, repository_state(session.connection, session.organisation))
+
+    def _catch_up(self, session: Session, known: Known) -> Reconciled:
+        if session.default_ref not in session.refs and (known.head or known.live):
+            raise RepositoryLostError(
+                f"The repository of {session.organisation} has no {session.default_ref.removeprefix(BRANCHES)}, "
+                "but the database has deployments of it: restore the folder `git` of the data folder, "
+                "or push the branch."
+            )
+        view = view_of(known, session.repository, session.refs, session.default_ref)
+        landing = land(known, view, session.stored)
+        found = problems(landing.view.snapshot, view.reader)
+        self._write(session, known, landing, (None, found))
+        return Reconciled(changed=True, plan=landing.plan, problems=found)
+
+    def _land(self, session: Session, known: Known, push: _Push) -> PushOutcome:
+        """Refuse, or move the objects, then the refs, then what is live."""
+        refs = _moved(session.refs, push.updates)
+        landing = land(known, view_of(known, session.repository, refs, session.default_ref), session.stored)
+        if refs.get(session.default_ref) != session.refs.get(session.default_ref):
+            wrong = landing_problems(landing, known.snapshot.tree)
+            if wrong:
+                return refusal(
+                    push.updates, {session.default_ref: problem_lines(wrong)[0].rstrip(":")}, wrong
+                )
+        reviews = self._reviews(session, remembered(known, landing, 0), refs, push)
+        if push.quarantine is not None:
+            migrate(push.quarantine, session.repository.path / "objects")
+        try:
+            session.repository.update_refs(push.updates)
+        except RefConflictError as error:
+            return refusal(push.updates, {update.ref: str(error) for update in push.updates})
+        return PushOutcome(lines=(*self._make_live(session, known, landing, push), *reviews))
+
+    def _make_live(self, session: Session, known: Known, landing: Landing, push: _Push) -> list[str]:
+        # The objects have moved: a repository of its own looks for them where they are now.
+        repository = Repository(session.repository.path)
+        reader = Reader(repository, known.memory)
+        settled = replace(landing, view=replace(landing.view, reader=reader))
+        moved = replace(session, repository=repository, refs=landing.view.refs)
+        try:
+            self._write(moved, known, settled, (push.pusher, ()))
+        except psycopg.Error as error:
+            self._recollection.forget(session.organisation)
+            return [
+                f"pushed, but not live yet: the database says {error}; it is tried again within half a minute"
+            ]
+        milliseconds = (time.perf_counter() - push.started) * 1000
+        return live_lines(landing, milliseconds, self._hooks(session, landing))
+
+    def _write(
+        self, session: Session, known: Known, landing: Landing, cause: tuple[str | None, tuple[Problem, ...]]
+    ) -> None:
+        """`cause`: who did it, and what is wrong with the head that got in all the same."""
+        applying = Applying(
+            organisation=session.organisation,
+            installation_key=self._key,
+            actor=cause[0],
+            digest=digest(session.refs),
+            problems=cause[1],
+        )
+        with session.connection.transaction():
+            generation = apply(session.connection, landing, applying)
+        self._recollection.keep(session.organisation, remembered(known, landing, generation))
+
+    def _reviews(self, session: Session, known: Known, refs: Mapping[str, str], push: _Push) -> list[str]:
+        """What the push's other branches would do if they were the default one."""
+        branches = [u for u in push.updates if u.ref.startswith(BRANCHES) and u.new != ABSENT]
+        lines: list[str] = []
+        for update in [u for u in branches if u.ref != session.default_ref][:MOST_REVIEWS]:
+            view = view_of(known, session.repository, refs, session.default_ref)
+            head = session.repository.commit(update.new)
+            landing = hypothetical(known, view, None, head, session.stored)
+            found = problems(landing.view.snapshot, view.reader)
+            branch, default = (ref.removeprefix(BRANCHES) for ref in (update.ref, session.default_ref))
+            lines += review_lines(branch, default, found, landing.plan)
+        return lines
+
+    def _hooks(self, session: Session, landing: Landing) -> dict[str, str]:
+        created = (step for step in landing.plan.steps if step.action == Action.CREATE)
+        listening = (step.name for step in created if _has_webhook(step, landing, session))
+        base = f"{self._public_url}/hooks"
+        return {name: f"{base}/{hook_token(self._key, session.organisation, name)}" for name in listening}
+
+
+def _has_webhook(step: Step, landing: Landing, session: Session) -> bool:
+    assert step.after is not None
+    version = step.after.version
+    if version is None:
+        return False
+    held = landing.view.snapshot.frozen.versions.get(step.after.pattern)
+    spec = held.spec if held and held.id == version.id else session.stored(version.id)["spec"]
+    return "webhook" in spec.get("on", {})
+
+
+def _in_step(state: RepositoryState | None, refs: Mapping[str, str]) -> bool:
+    return (state.refs_digest if state else digest({})) == digest(refs)
+
+
+def _moved(refs: Mapping[str, str], updates: Sequence[RefUpdate]) -> dict[str, str]:
+    moved = {**refs, **{update.ref: update.new for update in updates}}
+    return {ref: object_id for ref, object_id in moved.items() if object_id != ABSENT}

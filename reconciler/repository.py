@@ -1,0 +1,263 @@
+"""The only door to Git: pygit2 for objects, the `git` program for refs (atomic) and connectivity (thorough)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import ConfigLevel, ObjectType, Option
+
+ABSENT = "0" * 40
+
+BRANCHES = "refs/heads/"
+TAGS = "refs/tags/"
+
+# Everything a push leaves behind is on disk before the pusher hears that it was accepted.
+CONFIGURATION = {
+    "core.fsync": "loose-object,pack,pack-metadata,reference",
+    "core.logAllRefUpdates": "false",
+    "gc.auto": "0",
+    "receive.autogc": "false",
+}
+
+FILE_MODES = frozenset({"100644", "100755", "100664"})
+SYMLINK_MODE = "120000"
+TREE_MODE = "40000"
+
+_TREE_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
+
+
+class GitError(Exception):
+    """Git could not do it: the message says what, and what Git said."""
+
+
+class UnknownRevisionError(GitError):
+    """A branch, tag or commit that this repository does not have."""
+
+
+class RefConflictError(GitError):
+    """A ref is not where the update says it was, or cannot be written: nothing has moved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefUpdate:
+    """One ref of a push. Ids are 40 hex digits; ABSENT for "was not there" and "shall not be there"."""
+
+    ref: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    id: str
+    tree: str
+    parents: tuple[str, ...]
+    author: str  # "Name <address>"
+    message: str  # the first line
+    at: datetime  # the committer's time, UTC
+
+
+Entry = tuple[str, str, str]
+"""One entry of a tree: (mode in octal, name, object id)."""
+
+
+class Repository:
+    """One bare repository, optionally with the objects of a push that waits at the gate. Not thread-safe."""
+
+    def __init__(self, path: Path, *, quarantine: Path | None = None) -> None:
+        _isolate()
+        self.path = path
+        self.quarantine = quarantine
+        try:
+            self._git = pygit2.Repository(str(path))
+        except pygit2.GitError as error:
+            raise GitError(f"{path} is not a Git repository ({error}).") from error
+        if quarantine is not None:
+            self._git.odb.add_disk_alternate(str(quarantine))
+
+    @classmethod
+    def ensure(cls, path: Path, default_branch: str = "main") -> Repository:
+        """The repository at `path`, made if it is not there (with HEAD on the default branch)."""
+        if not (path / "HEAD").exists():
+            path.mkdir(parents=True, exist_ok=True)
+            run_git(
+                path, "init", "--quiet", "--bare", f"--initial-branch={default_branch}", "--template=", "."
+            )
+            for key, value in CONFIGURATION.items():
+                run_git(path, "config", key, value)
+        return cls(path)
+
+    def refs(self) -> dict[str, str]:
+        """Branches and tags → the id they hold (for an annotated tag the tag object's)."""
+        found = {}
+        for ref in self._git.references.iterator():
+            if ref.name.startswith((BRANCHES, TAGS)) and isinstance(ref.target, pygit2.Oid):
+                found[ref.name] = str(ref.target)
+        return found
+
+    def default_ref(self) -> str:
+        """What HEAD points to, whether it is there or not."""
+        return str(self._git.references["HEAD"].target)
+
+    def has(self, object_id: str) -> bool:
+        return object_id in self._git
+
+    def commit(self, revision: str) -> Commit:
+        """The commit of an id (40 digits or a unique beginning), a tag peeled. Raises UnknownRevisionError."""
+        try:
+            found = self._git[revision].peel(pygit2.Commit)
+        except (KeyError, ValueError, pygit2.GitError, pygit2.InvalidSpecError) as error:
+            raise UnknownRevisionError(f"There is no commit {revision}.") from error
+        return _commit(found)
+
+    def find(self, revision: str) -> Commit:
+        """The commit of whatever a person may type: a branch, a tag, an id, `main~2`. Raises UnknownRevisionError."""
+        try:
+            return _commit(self._git.revparse_single(revision).peel(pygit2.Commit))
+        except (KeyError, ValueError, pygit2.GitError, pygit2.InvalidSpecError) as error:
+            raise UnknownRevisionError(
+                f"There is no commit {revision}: name a branch, a tag or a commit id that was pushed."
+            ) from error
+
+    def is_commit(self, object_id: str) -> bool:
+        """Whether a branch may point there (a tag may point to anything)."""
+        return object_id in self._git and self._git[object_id].type == ObjectType.COMMIT
+
+    def first_parents(self, head: str, until: str | None) -> tuple[list[Commit], bool]:
+        """Commits behind `until` up to `head` by first parents, oldest first, and whether `until` was met.
+
+        With `until` None or not on that line, the list goes back to the root.
+        """
+        line: list[Commit] = []
+        at: str | None = head
+        while at is not None and at != until:
+            commit = self.commit(at)
+            line.append(commit)
+            at = commit.parents[0] if commit.parents else None
+        line.reverse()
+        return line, at is not None and at == until
+
+    def is_ancestor(self, ancestor: str, of: str) -> bool:
+        return ancestor == of or self._git.descendant_of(of, ancestor)
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        base = self._git.merge_base(one, other)
+        return None if base is None else str(base)
+
+    def entries(self, tree: str) -> frozenset[Entry]:
+        """What a tree holds, one level. A regular expression over raw bytes: ten times pygit2's iteration."""
+        raw = self._git[tree].read_raw()
+        return frozenset(
+            (mode.decode(), name.decode("utf-8", "backslashreplace"), digest.hex())
+            for mode, name, digest in _TREE_ENTRY.findall(raw)
+        )
+
+    def find_entry(self, tree: str, path: str) -> tuple[str, str] | None:
+        """(mode, id) at a path from the root, or None."""
+        try:
+            entry = self._git[tree].peel(pygit2.Tree)[path]
+        except (KeyError, ValueError):
+            return None
+        return f"{entry.filemode:o}", str(entry.id)
+
+    def size(self, blob: str) -> int:
+        return int(self._git.odb.read_header(pygit2.Oid(hex=blob))[1])
+
+    def blob(self, blob: str) -> bytes:
+        return bytes(self._git[blob].read_raw())
+
+    def check_connected(self, ids: Sequence[str]) -> None:
+        """That all that `ids` reach and no ref does is here. Raises GitError naming what is missing."""
+        if ids:
+            run_git(
+                self.path,
+                *("rev-list", "--objects", "--quiet", "--stdin", "--not", "--all"),
+                stdin="\n".join(ids) + "\n",
+                environment=self._object_directories(),
+            )
+
+    def _object_directories(self) -> Mapping[str, str]:
+        return {} if self.quarantine is None else {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.quarantine)}
+
+    def update_refs(self, updates: Sequence[RefUpdate]) -> None:
+        """Move all of them or none. Raises RefConflictError."""
+        lines = ["start", *map(_update_line, updates), "prepare", "commit"]
+        try:
+            run_git(self.path, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
+        except GitError as error:
+            raise RefConflictError(str(error)) from error
+
+
+def digest(refs: Mapping[str, str]) -> str:
+    """One hash for where every ref is."""
+    lines = "".join(f"{ref} {object_id}\n" for ref, object_id in sorted(refs.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def valid_ref_name(ref: str) -> bool:
+    """Whether Git would take it (git-check-ref-format), and no command would mistake it for an option."""
+    return bool(pygit2.reference_is_valid_name(ref)) and not ref.split("/", 2)[-1].startswith("-")
+
+
+def run_git(
+    directory: Path, *arguments: str, stdin: str | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """What `git` prints. Raises GitError with the last line of what it says on standard error."""
+    done = subprocess.run(
+        ["git", "-c", "safe.directory=*", *arguments],
+        cwd=directory,
+        env={**git_environment(), **(environment or {})},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise GitError(f"git {arguments[0]}: {said[-1]}")
+    return done.stdout
+
+
+def git_environment() -> dict[str, str]:
+    """For every `git` of ours: nothing of the caller's GIT_* and no configuration of the user's."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return {**kept, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}
+
+
+@cache
+def _isolate() -> None:
+    """libgit2 reads no configuration but the repository's, and takes a data folder that another user owns."""
+    for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
+        pygit2.option(Option.SET_SEARCH_PATH, level, "")
+    pygit2.option(Option.SET_OWNER_VALIDATION, False)
+
+
+def _commit(found: pygit2.Commit) -> Commit:
+    return Commit(
+        id=str(found.id),
+        tree=str(found.tree_id),
+        parents=tuple(map(str, found.parent_ids)),
+        author=_text(f"{found.author.name} <{found.author.email}>"),
+        message=_text(found.message.strip().split("\n", 1)[0]),
+        at=datetime.fromtimestamp(found.commit_time, UTC),
+    )
+
+
+def _text(text: str) -> str:
+    """Text that PostgreSQL stores: an author's bytes may be anything."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _update_line(update: RefUpdate) -> str:
+    if update.new == ABSENT:
+        return f"delete {update.ref} {update.old}"
+    return f"update {update.ref} {update.new} {update.old}"

@@ -1,0 +1,95 @@
+"""A deployment's source → the version that it asks for: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconciler.freeze import Frozen, Version
+from reconciler.repository import Commit
+from schemas.deployment import Source, SourceKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why something has no version now: a stable code, and what is wrong and what to do."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What a source comes to: either a `version` or a `reason`. `commit` is what was looked at.
+
+    `needed` holds the version and all that it calls, callees first, when they come from a commit.
+    """
+
+    commit: Commit | None = None
+    version: str | None = None
+    needed: tuple[Version, ...] = ()
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What resolving asks: a source's commit (None: not there), what a commit holds, numbers."""
+
+    commit: Callable[[Source], Commit | None]
+    frozen: Callable[[Commit], Frozen]
+    numbered: Callable[[str, int], str | None]
+
+
+def resolve(pattern: str, source: Source, sources: Sources) -> Resolution:
+    if source.kind == SourceKind.VERSION:
+        return _numbered(pattern, source, sources)
+    commit = sources.commit(source)
+    if commit is None:
+        return Resolution(reason=_lost(source))
+    return held_by(pattern, commit, sources.frozen(commit))
+
+
+def held_by(pattern: str, commit: Commit, frozen: Frozen) -> Resolution:
+    """The version of `pattern` that a commit holds."""
+    version = frozen.versions.get(pattern)
+    if version is not None:
+        return Resolution(commit=commit, version=version.id, needed=closure(version, frozen))
+    fault = frozen.faults.get(pattern)
+    if fault is None:
+        message = f"Commit {commit.id[:10]} has no pattern {pattern}. Add it there, or follow something that has it."
+        return Resolution(commit=commit, reason=Reason(code="pattern-not-found", message=message))
+    message = f"The pattern {pattern} of commit {commit.id[:10]} has problems: {fault}"
+    return Resolution(commit=commit, reason=Reason(code="pattern-has-problems", message=message))
+
+
+def closure(version: Version, frozen: Frozen) -> tuple[Version, ...]:
+    """A version and every version of the same commit that it calls, callees first."""
+    order: dict[str, Version] = {}
+    stack = [version]
+    while stack:
+        top = stack[-1]
+        callees = [frozen.versions[name] for name in sorted(top.calls) if "@" not in name]
+        open_ = [callee for callee in callees if callee.pattern not in order]
+        if open_:
+            stack.extend(open_)
+        else:
+            order[top.pattern] = top
+            stack.pop()
+    return tuple(order.values())
+
+
+def _numbered(pattern: str, source: Source, sources: Sources) -> Resolution:
+    version = sources.numbered(pattern, int(source.value))
+    if version is None:
+        message = f"{pattern} has no version {source.value}. `weft versions {pattern}` lists those it has."
+        return Resolution(reason=Reason(code="unknown-version", message=message))
+    return Resolution(version=version)
+
+
+def _lost(source: Source) -> Reason:
+    code = f"{source.kind}-not-found"
+    if source.kind == SourceKind.COMMIT:
+        message = f"There is no commit {source.value} in this repository. Push it, or name one that is there."
+    else:
+        message = f"There is no {source.kind} {source.value}. Push it (again), or follow another source."
+    return Reason(code=code, message=message)

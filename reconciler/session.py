@@ -1,0 +1,63 @@
+"""One organisation at a time: the lock that every push and reconciler takes, and what it protects."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.repository import Repository
+from schemas.pattern import JSON
+from store.database import Connection, Database
+from store.repositories import lock_repository, unlock_repository
+from store.versions import load_version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A locked repository: its refs stay as they are until this session moves them."""
+
+    organisation: str
+    connection: Connection
+    repository: Repository
+    refs: Mapping[str, str]
+    default_ref: str
+
+    def stored(self, version: str) -> Mapping[str, JSON]:
+        """A version's content from the database; of one that is not stored, nothing."""
+        content = load_version(self.connection, version)
+        if content is None:
+            return {"spec": {}, "assets": {}, "calls": {}}
+        return {"spec": content.spec, "assets": content.assets, "calls": content.calls}
+
+
+class Sessions:
+    """Opens them, one at a time for each organisation, however many threads and processes ask."""
+
+    def __init__(self, database: Database, git: Path) -> None:
+        self._database = database
+        self._git = git
+        self._locks: dict[str, threading.Lock] = {}
+        self._locks_lock = threading.Lock()
+
+    @contextmanager
+    def open(self, organisation: str, quarantine: Path | None = None) -> Iterator[Session]:
+        """Waits for the lock. The thread's own lock comes first: pushes that wait here hold no connection."""
+        with self._locks_lock:
+            lock = self._locks.setdefault(organisation, threading.Lock())
+        with lock, self._database.connection() as connection:
+            lock_repository(connection, organisation)
+            try:
+                repository = Repository(self._git / f"{organisation}.git", quarantine=quarantine)
+                yield Session(
+                    organisation=organisation,
+                    connection=connection,
+                    repository=repository,
+                    refs=repository.refs(),
+                    default_ref=repository.default_ref(),
+                )
+            finally:
+                if not connection.closed:
+                    unlock_repository(connection, organisation)

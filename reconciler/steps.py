@@ -1,0 +1,206 @@
+"""A plan: what a commit would make of what is live, one step per deployment, and how people and programs read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from reconciler.difference import Change
+from reconciler.repository import Commit
+from reconciler.resolve import Reason
+from schemas.pattern import JSON
+from schemas.problems import Problem
+
+MOST_CHANGES = 20  # lines about one deployment in a text; `--format json` has them all
+
+
+class Action(StrEnum):
+    CREATE = "create"  # was not live
+    CHANGE = "change"  # another version, state or setting
+    UNCHANGED = "unchanged"
+    UNDEPLOY = "undeploy"  # its file is gone
+    STALLED = "stalled"  # what it asks for cannot be had: it stays on its last good version
+    REFUSED = "refused"  # it may not change
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRef:
+    """`number` is None for content that the default branch has not held."""
+
+    id: str
+    number: int | None
+
+    def __str__(self) -> str:
+        return f"v{self.number}" if self.number else self.id[:10]
+
+    def as_json(self) -> dict[str, JSON]:
+        return {"id": self.id, "number": self.number}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """What a deployment is set to: everything about it that decides how its runs go."""
+
+    pattern: str
+    environment: str
+    state: str
+    version: VersionRef | None
+    spec: Mapping[str, JSON]
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One deployment's part. `before` is None for what was never deployed, `after` for what is left alone.
+
+    `writes`: something is to be written; `revises`: and it is a new revision, by `commit`.
+    `tried` is the commit that was looked at for its version.
+    """
+
+    name: str
+    action: Action
+    before: Binding | None = None
+    after: Binding | None = None
+    changes: tuple[Change, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    reason: Reason | None = None
+    commit: Commit | None = None
+    tried: str | None = None
+    writes: bool = False
+    revises: bool = False
+    next_fires: tuple[datetime, ...] = ()
+
+    @property
+    def version_from(self) -> VersionRef | None:
+        return self.before.version if self.before and self.before.state != "undeployed" else None
+
+    @property
+    def version_to(self) -> VersionRef | None:
+        if self.action == Action.UNDEPLOY:
+            return None
+        return (self.after or self.before or _NOTHING).version
+
+    @property
+    def versions(self) -> str:
+        """`v3 → v4`, `v1`, or nothing where there never was a version."""
+        ends = dict.fromkeys(str(v) for v in (self.version_from, self.version_to) if v is not None)
+        return " → ".join(ends)
+
+    def as_json(self) -> dict[str, JSON]:
+        return {
+            "name": self.name,
+            "action": str(self.action),
+            "version": {
+                "from": self.version_from.as_json() if self.version_from else None,
+                "to": self.version_to.as_json() if self.version_to else None,
+            },
+            "changes": [change.as_json() for change in self.changes],
+            "nextFireTimes": [at.isoformat().replace("+00:00", "Z") for at in self.next_fires],
+            "problems": [*map(problem_json, self.problems), *_reason_json(self.reason)],
+        }
+
+
+_NOTHING = Binding(pattern="", environment="", state="", version=None, spec={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every deployment's step, by name. `base` and `head` are commit ids; None: nothing yet."""
+
+    base: str | None
+    head: str | None
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def visible(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.action != Action.UNCHANGED)
+
+    @property
+    def summary(self) -> str:
+        """`1 change, 2 unchanged`, in the order of Action; `nothing is deployed` for none."""
+        counts = Counter(step.action for step in self.steps)
+        return (
+            ", ".join(f"{counts[action]} {action}" for action in Action if counts[action])
+            or "nothing is deployed"
+        )
+
+    def as_text(self) -> str:
+        """For a terminal: a line for each deployment that something happens to, what changes below it."""
+        rows = table([(step.name, step.versions, _words(step)) for step in self.visible])
+        lines = [self.summary]
+        for row, step in zip(rows, self.visible, strict=True):
+            lines += [row, *(f"    {text}" for text in _details(step))]
+        return "\n".join(lines)
+
+    def as_markdown(self) -> str:
+        """For a comment on a pull request."""
+        lines = [f"**Weft plan:** {self.summary}", ""]
+        if self.visible:
+            lines += ["| deployment | version | what |", "|---|---|---|"]
+        lines += [f"| `{step.name}` | {step.versions} | {_escape(_words(step))} |" for step in self.visible]
+        for step in self.visible:
+            details = _details(step)
+            if details:
+                lines += ["", f"`{step.name}`", "", *(f"- {_escape(text)}" for text in details)]
+        return "\n".join(lines) + "\n"
+
+    def as_json(self) -> dict[str, JSON]:
+        return {
+            "base": self.base,
+            "head": self.head,
+            "summary": self.summary,
+            "deployments": [step.as_json() for step in self.steps],
+        }
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Lines with aligned columns, two spaces between them, none at the end."""
+    cells = list(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def problem_json(problem: Problem) -> dict[str, JSON]:
+    return {
+        "path": problem.path,
+        "line": problem.line,
+        "column": problem.column,
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+
+
+def _reason_json(reason: Reason | None) -> list[JSON]:
+    return [] if reason is None else [{"code": reason.code, "message": reason.message}]
+
+
+def _words(step: Step) -> str:
+    after = step.after.state if step.after else ""
+    match step.action:
+        case Action.CREATE:
+            return f"create ({after})" if after != "active" else "create"
+        case Action.CHANGE if step.before and step.before.state != after:
+            return f"change ({step.before.state} → {after})"
+        case Action.STALLED | Action.REFUSED:
+            return f"{step.action}: {step.reason.message if step.reason else ''}"
+        case _:
+            return str(step.action)
+
+
+def _details(step: Step) -> list[str]:
+    texts = [change.text for change in step.changes[:MOST_CHANGES]] + [
+        str(problem) for problem in step.problems
+    ]
+    more = len(step.changes) - MOST_CHANGES
+    return texts if more <= 0 else [*texts, f"… and {more} more changes"]
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
