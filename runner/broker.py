@@ -11,6 +11,7 @@ holds what we rely on. Nothing here may not be lost: messages carry ids of runs,
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections import deque
@@ -103,7 +104,7 @@ class BellBroker(RedisBroker):
             return list(pipeline.execute())
 
 
-class BellConsumer(_RedisConsumer):  # type: ignore[misc]
+class BellConsumer(_RedisConsumer):
     """Waits for the bell instead of sleeping, and acknowledges in the pipeline of the next fetch."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -128,10 +129,9 @@ class BellConsumer(_RedisConsumer):  # type: ignore[misc]
         return dramatiq.broker.MessageProxy(message)
 
     def close(self) -> None:
-        try:
+        # What is not acknowledged is delivered again, and finds nothing to claim.
+        with contextlib.suppress(redis.RedisError):
             self._fetch(limit=0)
-        except redis.RedisError:
-            pass  # they are delivered again, and find nothing to claim
 
     def _fetch(self, limit: int | None = None) -> list[bytes]:
         """Acknowledge what is done, and take up to `limit` messages (by default, as many as there is room for)."""
@@ -147,4 +147,4 @@ class BellConsumer(_RedisConsumer):  # type: ignore[misc]
 
 def make_actor(broker: BellBroker, execute: Callable[[list[str]], None]) -> None:
     """Declare the one actor. The store decides about retries and time limits; Dramatiq's own are not loaded."""
-    dramatiq.actor(execute, actor_name=ACTOR, queue_name=QUEUE, broker=broker)
+    dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker)(execute)

@@ -65,67 +65,73 @@ class Next:
     working: int = 0
     end: End | None = None
 
+    def take(self, other: Next) -> None:
+        self.ready += other.ready
+        self.closes += other.closes
+        self.working += other.working
+        if other.wake is not None:
+            self.wake = other.wake if self.wake is None else min(other.wake, self.wake)
+
 
 def next_steps(program: Program, journal: Journal, now: float) -> Next:
     """Decide. `now` is in the seconds that the journal's timers are in."""
-    found = Next()
-    result = _Walk(journal, now, found).block(program.root)
-    if isinstance(result, End):
-        # Whatever is still being worked on is waited for: its journal entry must not come after the end.
-        found.ready.clear()
-        found.closes.clear()
-        found.end = result if not found.working else None
-    return found
+    found, end = _Walk(journal, now).block(program.root)
+    return found if end is None or found.working else Next(end=end)
 
 
 class _Walk:
-    def __init__(self, journal: Journal, now: float, found: Next) -> None:
+    def __init__(self, journal: Journal, now: float) -> None:
         self._journal = journal
         self._now = now
-        self._found = found
 
-    def block(self, block: Block) -> End | None:
-        """The block's end, or None while it is under way. An inner `stop` or failure ends it early."""
+    def block(self, block: Block) -> tuple[Next, End | None]:
+        """What the block needs, and its end if it has come to one (a failure or a `stop` ends it early).
+
+        With an end, all that is left to do is to wait for the nodes at work: their entries must not come
+        after it.
+        """
+        found, end = Next(), None
         entries = [self._journal.get(step.path) for step in block.steps]
         settled = [_settled(step, entry) for step, entry in zip(block.steps, entries, strict=True)]
         for step, entry in zip(block.steps, entries, strict=True):
             if entry is not None:
-                end = self._begun(step, entry)
-                if end is not None:
-                    return end
+                forced = self._begun(step, entry, found)
+                end = end or forced
             elif all(settled[at] for at in step.after):
-                self._found.ready.append(step)
+                found.ready.append(step)
+        if end is not None:
+            return Next(working=found.working), end
         if not all(settled):
-            return None
-        return End(output=output_of(entries[-1])) if entries else End()
+            return found, None
+        return found, End(output=output_of(entries[-1])) if entries else End()
 
-    def _begun(self, step: Step, entry: Entry) -> End | None:
+    def _begun(self, step: Step, entry: Entry, found: Next) -> End | None:
         """Note what a step that has begun still needs. Gives the end that it forces on its block, if it does."""
         if _settled(step, entry):
             stopped = step.node.uses == "stop" and entry.status is SpanStatus.COMPLETED
             return _Stopped(output=entry.output) if stopped else None
         if entry.status is SpanStatus.FAILED:
             return End(error=entry.error)
-        return self._open(step, entry)
-
-    def _open(self, step: Step, entry: Entry) -> End | None:
         if entry.status is SpanStatus.RUNNING and entry.taken is not None:
-            return self._container(step, entry.taken)
-        if entry.status is SpanStatus.RUNNING:
-            self._found.working += 1
-        elif entry.child_status is not None or (entry.wake is not None and entry.wake <= self._now):
-            self._found.ready.append(step)
-        elif entry.wake is not None:
-            self._found.wake = entry.wake if self._found.wake is None else min(entry.wake, self._found.wake)
+            return self._container(step, entry.taken, found)
+        self._open(step, entry, found)
         return None
 
-    def _container(self, step: Step, taken: str) -> End | None:
-        inside = step.blocks.get(taken)
-        end = End() if inside is None else self.block(inside)
+    def _open(self, step: Step, entry: Entry, found: Next) -> None:
+        if entry.status is SpanStatus.RUNNING:
+            found.working += 1
+        elif entry.child_status is not None or (entry.wake is not None and entry.wake <= self._now):
+            found.ready.append(step)
+        elif entry.wake is not None:
+            found.take(Next(wake=entry.wake))
+
+    def _container(self, step: Step, taken: str, found: Next) -> End | None:
+        inside, end = self.block(step.blocks[taken]) if taken in step.blocks else (Next(), End())
+        found.take(inside)
         if isinstance(end, _Stopped):
             return end
-        if end is not None:
-            self._found.closes.append(Close(step, end.output, end.error))
+        if end is not None and not inside.working:
+            found.closes.append(Close(step, end.output, end.error))
         return None
 
 

@@ -55,7 +55,7 @@ class Executor:
         except (LeaseLost, StoreUnavailable):
             # Without the database nothing more can be known of this run: whoever claims it next goes on.
             return None
-        except Exception as error:  # noqa: BLE001 - the top of a run: it must end, and say why
+        except Exception as error:
             log.exception("run_broken", extra={"run": claimed.id})
             return endings.broken(claimed, error)
 

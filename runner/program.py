@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from schemas.expressions import Expression, Template, compile_template
+from schemas.expressions import Template, compile_template
 from schemas.pattern import Node, Pattern
 
 LIGHT = frozenset({"set", "log", "branch", "fail", "stop"})

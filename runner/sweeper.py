@@ -40,6 +40,10 @@ class Sweeper:
         self._connection.close()
         self._broker.close()
 
+    def wake(self) -> None:
+        """Make `run` look at its `stop` now."""
+        self._timers.set()
+
     def _round(self, stop: threading.Event) -> float:
         """Gives the seconds until the next round."""
         try:

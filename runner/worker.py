@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 
 import dramatiq.worker
 import redis
@@ -21,6 +23,7 @@ from store.hot import HotConnection
 from store.journal import Outcome, Step
 from store.leases import LEASE, ClaimedRun
 from store.notifications import Listener
+from store.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +130,7 @@ class Worker:
     def _write_all(self, steps: Sequence[Step]) -> list[Outcome]:
         return self._writes.run(lambda connection: journal.record(connection, steps))
 
-    def _handlers(self) -> dict[str, object]:
+    def _handlers(self) -> dict[str, Callable[[str], None]]:
         return {
             RUN_CANCELLED: lambda run: self._hands.pull(run, Stop.CANCELLED),
             DEPLOYMENTS_CHANGED: lambda _: self._executor.contexts.forget(),
@@ -175,3 +178,17 @@ class Worker:
         self._claims.close()
         self._writes.close()
         self._broker.close()
+
+
+def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]) -> None:
+    """Work until SIGTERM; the signature is that of every part."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    database = Database(settings.database_url)
+    worker = Worker(
+        database, settings.redis_url, name=worker_id or uuid.uuid4().hex, threads=settings.threads
+    )
+    if replaces:
+        worker.replace(replaces)
+    worker.run(stop)
+    database.close()

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import Any
 
+import orjson
 import psycopg
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 from psycopg_pool import ConnectionPool
 
 Connection = psycopg.Connection[TupleRow]
@@ -40,6 +42,7 @@ class Database:
             max_size=connections,
             kwargs={"autocommit": True, "prepare_threshold": 2},
             check=ConnectionPool.check_connection,
+            configure=_configure,
             timeout=10.0,
             open=False,
         )
@@ -77,11 +80,18 @@ def unavailable() -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"The database does not answer: {str(error).strip() or type(error).__name__}") from error
+        reason = str(error).strip() or type(error).__name__
+        raise StoreUnavailable(f"The database does not answer: {reason}") from error
 
 
 def connect(url: str) -> Connection:
-    return psycopg.connect(url, autocommit=True, prepare_threshold=2)
+    connection = psycopg.connect(url, autocommit=True, prepare_threshold=2)
+    _configure(connection)
+    return connection
+
+
+def _configure(connection: Connection) -> None:
+    set_json_loads(orjson.loads, connection)
 
 
 def migrations() -> list[tuple[int, str]]:

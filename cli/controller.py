@@ -1,0 +1,57 @@
+"""The controller process: reconciles, sweeps and keeps the schedules. Any number may run at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+from reconciler.controller import ReconcileLoop
+
+from reconciler.reconciler import Reconciler
+from runner.scheduler import Scheduler
+from runner.sweeper import Sweeper
+from store.database import Database
+from store.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+BROKEN = 70
+"""Exit code after a defect (EX_SOFTWARE of sysexits.h): the supervisor starts the process again."""
+
+
+def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]) -> None:
+    """Control until SIGTERM; the signature is that of every part."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    database = Database(settings.database_url, connections=4)
+    reconciler = Reconciler(
+        database,
+        settings.data / "git",
+        installation_key=settings.installation_key,
+        public_url=settings.public_url,
+    )
+    loop = ReconcileLoop(reconciler, database)
+    sweeper, scheduler = Sweeper(database, settings.redis_url), Scheduler(database, settings.redis_url)
+    threads = [_start(main, stop) for main in (loop.run, sweeper.run, scheduler.run)]
+    stop.wait()
+    sweeper.wake()
+    scheduler.wake()
+    for thread in threads:
+        thread.join(timeout=5.0)
+    database.close()
+
+
+def _start(main: Callable[[threading.Event], None], stop: threading.Event) -> threading.Thread:
+    def run() -> None:
+        try:
+            main(stop)
+        except BaseException:
+            log.exception("controller_broken")
+            os._exit(BROKEN)  # a thread that is gone must not go unnoticed behind two that live
+
+    thread = threading.Thread(target=run, name=main.__qualname__, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,114 @@
+"""From a trigger that was heard to a run that is durable: batched as the load asks for.
+
+Commit at once when nothing is in flight, collect while a commit is. A batch is one when idle, dozens under
+load, with no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import redis
+
+from runner.broker import BellBroker
+from store import runs
+from store.database import Database
+from store.hot import HotConnection
+from store.runs import NewRun
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 4096
+"""Triggers that may wait for their commit; beyond that, callers are told to come back."""
+
+SHARED = 32
+"""Runs of light patterns that share one message, and so a worker's thread and commit."""
+
+SILENCE = 1.0
+"""Seconds for which a broker that does not answer is left alone. The sweeper rings for what it misses."""
+
+
+class Overloaded(Exception):
+    """More triggers wait than the database takes; nothing was accepted."""
+
+
+class _Waiting(NamedTuple):
+    run: NewRun
+    light: bool
+    accepted: asyncio.Future[bool]
+
+
+class Intake:
+    """Belongs to one event loop; one thread of its own commits and rings."""
+
+    def __init__(self, database: Database, broker: BellBroker) -> None:
+        self._connection = HotConnection(database)
+        self._broker = broker
+        self._silent_until = 0.0
+        self._waiting: list[_Waiting] = []
+        self._busy = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
+
+    async def accept(self, run: NewRun, *, light: bool) -> bool:
+        """True once the run is durable and bound to the live version; False when its deployment is not active.
+
+        Raises Overloaded, and StoreUnavailable when the database does not answer.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(run, light, loop.create_future())
+        self._waiting.append(waiting)
+        if not self._busy:
+            self._commit_next(loop)
+        return await waiting.accepted
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._connection.close()
+
+    def _commit_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch, self._waiting = self._waiting, []
+        self._busy = True
+        future = loop.run_in_executor(self._thread, self._commit, batch)
+        future.add_done_callback(lambda done: self._settle(loop, batch, done))
+
+    def _settle(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], done: asyncio.Future[set[str]]
+    ) -> None:
+        if self._waiting:
+            self._commit_next(loop)
+        else:
+            self._busy = False
+        error = done.exception()
+        for waiting in batch:
+            if waiting.accepted.done():
+                continue  # its caller hung up
+            if error is not None:
+                waiting.accepted.set_exception(error)
+            else:
+                waiting.accepted.set_result(waiting.run.id in done.result())
+
+    def _commit(self, batch: Sequence[_Waiting]) -> set[str]:
+        accepted = self._connection.run(lambda c: runs.accept(c, [waiting.run for waiting in batch]))
+        self.ring(
+            [waiting.run.id for waiting in batch if waiting.light and waiting.run.id in accepted],
+            [waiting.run.id for waiting in batch if not waiting.light and waiting.run.id in accepted],
+        )
+        return accepted
+
+    def ring(self, light: Sequence[str], heavy: Sequence[str]) -> None:
+        """Announce runs that are durable. A broker that is away is no reason to fail: the sweeper rings again."""
+        groups = [light[at : at + SHARED] for at in range(0, len(light), SHARED)] + [[run] for run in heavy]
+        if not groups or time.monotonic() < self._silent_until:
+            return
+        try:
+            self._broker.ring(groups)
+        except redis.RedisError as error:
+            self._silent_until = time.monotonic() + SILENCE
+            log.warning("broker_away", extra={"error": str(error), "runs": len(light) + len(heavy)})

@@ -1,0 +1,102 @@
+"""The web process: builds the application, and serves it on the socket that the supervisor opened."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+from starlette.applications import Starlette
+
+from reconciler.reconciler import Reconciler
+from runner.broker import BellBroker
+from store.database import DEPLOYMENTS_CHANGED, Database
+from store.notifications import Listener
+from store.settings import ServiceSettings
+from web.api import Api
+from web.app import Application, make_app
+from web.auth import Authenticator
+from web.git.app import GitApp
+from web.health import Health
+from web.hooks import Hooks
+from web.intake import Intake
+from web.routes import Routes
+
+log = logging.getLogger(__name__)
+
+GRACE = 5
+"""Seconds that requests in flight have to finish when the process is asked to stop."""
+
+
+class Web:
+    """Everything that the web process owns, made after forking and closed in order."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        git = settings.data / "git"
+        self._database = Database(settings.database_url)
+        self._broker = BellBroker(settings.redis_url)
+        self._intake = Intake(self._database, self._broker)
+        self._routes = Routes(self._database)
+        self._listener = Listener(
+            self._database, {DEPLOYMENTS_CHANGED: lambda _: self._routes.refresh()}, self._routes.refresh
+        )
+        authenticator = Authenticator(self._database, settings.admin_token)
+        reconciler = Reconciler(
+            self._database, git, installation_key=settings.installation_key, public_url=settings.public_url
+        )
+        self._git = GitApp(git, reconciler, authenticator.by_token)
+        api = Api(
+            database=self._database,
+            authenticator=authenticator,
+            reconciler=reconciler,
+            ring=self._ring,
+            public_url=settings.public_url,
+        )
+        health = Health(self._database, settings.redis_url, git)
+        self.app: Application = make_app(
+            hooks=Hooks(self._routes, self._intake, settings.public_url),
+            git=self._git,
+            pages=Starlette(routes=[*api.routes, *health.routes]),
+        )
+        self._reconciler = reconciler
+
+    def start(self) -> None:
+        """Catch up with what Git says before the first request is answered."""
+        self._reconciler.start()
+        self._routes.refresh()
+        self._listener.start()
+
+    def close(self) -> None:
+        self._listener.stop()
+        self._git.close()
+        self._intake.close()
+        self._broker.close()
+        self._database.close()
+
+    def _ring(self, runs: Sequence[str]) -> None:
+        self._intake.ring([], runs)
+
+
+def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]) -> None:
+    """Serve until SIGTERM; the signature is that of every part."""
+    assert settings.listener is not None, "the supervisor opens the socket"
+    web = Web(settings)
+    web.start()
+    config = uvicorn.Config(
+        web.app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = uvicorn.Server(config)
+    listener = socket.socket(fileno=settings.listener)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        web.close()
