@@ -90,7 +90,7 @@ def _live(life: Life, parent: int, private: Iterable[int]) -> NoReturn:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # the top of this process: whatever it was, it is told once and ends here
-        log.exception("process_failed", extra={"process": life.part.name, "pid": os.getpid()})
+        log.exception("process_failed", extra={"part": life.part.name, "pid": os.getpid()})
     finally:
         logging.shutdown()
         sys.stdout.flush()

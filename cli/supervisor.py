@@ -96,12 +96,12 @@ class Supervisor:
         except OSError as error:  # such as no memory for another process just now
             place.deaths = place.deaths.and_now(None, 0.0)
             place.due = time.monotonic() + place.deaths.delay
-            log.error("process_not_started", extra={"process": place.name, "error": str(error)})  # noqa: TRY400
+            log.error("process_not_started", extra={"part": place.name, "error": str(error)})  # noqa: TRY400
 
     def _follow(self, place: Place, running: Running) -> None:
         place.running = running
         self._selector.register(running.descriptor, selectors.EVENT_READ, place)
-        log.info("process_started", extra={"process": place.name, "pid": running.pid})
+        log.info("process_started", extra={"part": place.name, "pid": running.pid})
 
     def _next_due(self) -> float | None:
         due = [place.due for place in self._places() if place.due is not None]
@@ -128,12 +128,12 @@ class Supervisor:
         place.running = None
         code = running.bury()
         if self._asked or place.once:
-            log.info("process_ended", extra={"process": place.name, "pid": running.pid, "end": end_of(code)})
+            log.info("process_ended", extra={"part": place.name, "pid": running.pid, "end": end_of(code)})
             return
         lived = time.monotonic() - running.started
         place.deaths = place.deaths.and_now(running.worker_id, lived)
         place.due = time.monotonic() + place.deaths.delay
-        fields = {"process": place.name, "pid": running.pid, "end": end_of(code), "lived": round(lived, 3)}
+        fields = {"part": place.name, "pid": running.pid, "end": end_of(code), "lived": round(lived, 3)}
         log.error("process_died", extra=fields | {"restart_in": place.deaths.delay})
 
     def _end(self) -> None:
@@ -176,6 +176,7 @@ class Supervisor:
 
     def _take_signals(self) -> None:
         self._waker.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in HANDLED:
             self._handlers[number] = signal.signal(number, self._on_signal)

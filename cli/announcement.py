@@ -1,0 +1,61 @@
+"""What `weft up` says once it is ready; a process of its own waits for that moment."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+
+from cli.installation import token_file
+from store.settings import ServiceSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announcement:
+    """The main of a part that ends once web is ready and everybody knows."""
+
+    local_url: str  # where this machine reaches web
+    started: float  # time.monotonic() when the command began
+
+    def __call__(
+        self, settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]
+    ) -> None:
+        wait_until_ready(self.local_url)
+        seconds = time.monotonic() - self.started
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(welcome(settings.public_url, token_file(settings.data), seconds))
+
+
+def wait_until_ready(url: str) -> None:
+    """Returns once `/readyz` says yes. The listener holds the request until web is there to answer it."""
+    while not _ready(url):
+        time.sleep(0.02)
+
+
+def _ready(url: str) -> bool:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def welcome(url: str, token: Path, seconds: float) -> str:
+    """What to do now, in Rich's markup."""
+    git = f"{url}/git/default.git"
+    scheme, _, rest = git.partition("://")
+    return f"""[bold green]Weft is up[/] at [bold]{url}[/], after {seconds:.1f} s
+
+  Git     {git}
+  Token   in {token} (for Git: any user name, the token as password)
+  Deploy  git remote add weft "{scheme}://weft:$(cat {token})@{rest}"
+          git push weft main
+  Stop    Ctrl-C
+"""
