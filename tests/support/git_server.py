@@ -1,21 +1,24 @@
-"""A Git server as the service runs it, but with a receiver that accepts what Git itself would accept.
+"""A Git server as the service runs it, but with a receiver that only looks at refs.
 
 As a program (`python git_server.py ROOT`) it prints its port and serves until its standard input closes.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
+from reconciler.gate import refused_refs
 from reconciler.quarantine import migrate
-from reconciler.repository import RefConflict, RefUpdate, Repository
+from reconciler.repository import RefConflictError, RefUpdate, Repository
 from web.git.app import GitApp
 from web.git.limits import GitLimits
 
@@ -60,49 +63,60 @@ class PlainReceiver:
             time.sleep(self.seconds)
             if self.failure is not None:
                 raise self.failure
-            refused = {
-                update.ref: self.forbidden[update.ref] for update in updates if update.ref in self.forbidden
-            }
-            if not refused:
-                refused = self._move(organisation, updates, quarantine)
-            return Outcome(lines=self.lines, refused=refused)
+            return Outcome(lines=self.lines, refused=self._taken(organisation, updates, quarantine))
 
-    def _move(
+    def _taken(
         self, organisation: str, updates: Sequence[RefUpdate], quarantine: Path | None
-    ) -> dict[str, str]:
-        repository = Repository(self._root / f"{organisation}.git")
+    ) -> Mapping[str, str]:
+        path = self._root / f"{organisation}.git"
+        repository = Repository(path, quarantine=quarantine)
+        refused = self.forbidden or refused_refs(
+            updates, repository.refs(), repository.default_ref(), repository
+        )
+        if refused:
+            return {update.ref: refused.get(update.ref, "another ref was refused") for update in updates}
         if quarantine is not None:
-            migrate(quarantine, repository.path / "objects")
+            migrate(quarantine, path / "objects")
         try:
             repository.update_refs(updates)
-        except RefConflict as conflict:
-            return {update.ref: f"fetch first ({conflict})" for update in updates}
+        except RefConflictError as conflict:
+            return {update.ref: str(conflict) for update in updates}
         return {}
 
 
-class GitServer:
-    """`GitApp` under uvicorn on a free port, in a thread of this process."""
+class Host:
+    """uvicorn on a free port, in a thread of this process; `app` is what it serves at the moment."""
 
-    def __init__(self, root: Path, *, limits: GitLimits | None = None) -> None:
-        self.root = root
-        self.repository = Repository.ensure(root / "default.git").path
-        self.receiver = PlainReceiver(root)
-        self.app = GitApp(root, self.receiver, PEOPLE.get, limits=limits)
-        config = uvicorn.Config(self.app, port=0, log_level="error", lifespan="off", loop="uvloop", ws="none")
+    def __init__(self, folder: Path) -> None:
+        self.template = Repository.ensure(folder / "template.git").path
+        self.app: GitApp | None = None
+        config = uvicorn.Config(self, port=0, log_level="error", lifespan="off", loop="uvloop", ws="none")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
-        self.port = 0
-
-    def start(self) -> None:
         self._thread.start()
         while not self._server.started:
             time.sleep(0.005)
-        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        assert self.app is not None
+        await self.app(scope, receive, send)
 
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join()
-        self.app.close()
+
+
+class GitServer:
+    """`GitApp` with an empty repository `default` below `root`."""
+
+    def __init__(self, root: Path, host: Host, *, limits: GitLimits | None = None) -> None:
+        self.root = root
+        self.port = host.port
+        self.repository = root / "default.git"
+        shutil.copytree(host.template, self.repository)
+        self.receiver = PlainReceiver(root)
+        self.app = host.app = GitApp(root, self.receiver, PEOPLE.get, limits=limits)
 
     def url(self, token: str = "token-of-eve", organisation: str = "default") -> str:
         return f"http://anyone:{token}@127.0.0.1:{self.port}/git/{organisation}.git"
@@ -110,13 +124,17 @@ class GitServer:
     def quarantines(self) -> list[Path]:
         return list((self.repository / "objects").glob("incoming-*"))
 
+    def close(self) -> None:
+        self.app.close()
+
 
 def main() -> None:
-    server = GitServer(Path(sys.argv[1]))
-    server.start()
-    print(server.port, flush=True)
+    root = Path(sys.argv[1])
+    host = Host(root)
+    GitServer(root, host)
+    print(host.port, flush=True)
     sys.stdin.read()
-    server.stop()
+    host.stop()
 
 
 if __name__ == "__main__":

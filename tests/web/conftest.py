@@ -3,25 +3,30 @@ from pathlib import Path
 
 import pytest
 from git_clone import Clone
-from git_server import GitServer
+from git_server import GitServer, Host
 
 from web.git.limits import GitLimits
 
 
+@pytest.fixture(scope="session")
+def git_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    host = Host(tmp_path_factory.mktemp("git-host"))
+    yield host
+    host.stop()
+
+
 @pytest.fixture
-def make_git_server(tmp_path: Path) -> Iterator[Callable[[GitLimits], GitServer]]:
+def make_git_server(git_host: Host, tmp_path: Path) -> Iterator[Callable[[GitLimits], GitServer]]:
     """A Git server with an empty repository `default` and limits of the test's choice."""
-    started = []
+    made = []
 
-    def start(limits: GitLimits) -> GitServer:
-        server = GitServer(tmp_path / "server", limits=limits)
-        server.start()
-        started.append(server)
-        return server
+    def make(limits: GitLimits) -> GitServer:
+        made.append(GitServer(tmp_path / "server", git_host, limits=limits))
+        return made[-1]
 
-    yield start
-    for server in started:
-        server.stop()
+    yield make
+    for server in made:
+        server.close()
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+UNREADABLE = "Git cannot read this repository; the server's log says why."
+
 
 class RequestError(Exception):
     """An HTTP status and a text for the one at the keyboard. Git shows the text behind `remote:`."""

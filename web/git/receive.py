@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.quarantine import PREFIX, sweep
-from reconciler.repository import ABSENT, BRANCHES, GitError, RefUpdate, Repository
+from reconciler.repository import GitError, Repository
 from web.git.answer import Answer
 from web.git.body import Body
-from web.git.errors import RequestError
+from web.git.errors import UNREADABLE, RequestError
 from web.git.limits import GitLimits
 from web.git.protocol import REPORT_BAND, PushRequest, advertisement, packet, parse_push
 from web.git.receiver import Receiver
 from web.git.threads import Threads
 from web.git.unpack import UnpackError, Unpacking
-from web.git.verdict import Verdict, for_all_or_none, not_unpacked, refusals, told
+from web.git.verdict import Verdict, not_unpacked, refusals, told
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,11 @@ class Pusher:
 
 def advertised(repository: Path, version: int) -> bytes:
     """All refs and what this server can do."""
-    refs = Repository(repository).refs()
+    try:
+        refs = Repository(repository).refs()
+    except GitError:
+        log.exception("git.repository_unreadable", extra={"repository": str(repository)})
+        raise RequestError(500, UNREADABLE) from None
     return advertisement([(oid, name) for name, oid in sorted(refs.items())], version)
 
 
@@ -137,38 +141,14 @@ class Judge:
                 shutil.rmtree(quarantine, ignore_errors=True)
 
     def _verdict(self, quarantine: Path | None) -> Verdict:
-        updates = self._request.updates
-        refused = refusals(updates)
-        open_updates = [update for update in updates if update.ref not in refused]
-        refused |= self._incomplete(quarantine, open_updates)
-        told_apart = for_all_or_none(self._request, refused)
-        accepted = [update for update in open_updates if update.ref not in told_apart]
-        if not accepted:
-            return Verdict(refused=told_apart)
+        contradictions = refusals(self._request)
+        if contradictions:
+            return Verdict(refused=contradictions)
+        pusher = self._pusher
         outcome = self._receiver.push(
-            self._pusher.organisation, accepted, quarantine=quarantine, pusher=self._pusher.user
+            pusher.organisation, self._request.updates, quarantine=quarantine, pusher=pusher.user
         )
-        return Verdict(refused={**told_apart, **outcome.refused}, lines=outcome.lines)
-
-    def _incomplete(self, quarantine: Path | None, updates: list[RefUpdate]) -> dict[str, str]:
-        """Ref → reason, where something that the new id leads to is missing or of the wrong kind."""
-        updates = [update for update in updates if update.new != ABSENT]
-        repository = Repository(self._pusher.repository, quarantine=quarantine)
-        try:
-            repository.check_connected([update.new for update in updates])
-        except GitError as error:
-            reason = f"objects are missing ({error}): {self._remedy()}"
-            return {update.ref: reason for update in updates}
-        return {
-            update.ref: "a branch has to lead to a commit"
-            for update in updates
-            if update.ref.startswith(BRANCHES) and not repository.is_commit(update.new)
-        }
-
-    def _remedy(self) -> str:
-        if self._request.shallow:
-            return "your clone is shallow, run `git fetch --unshallow` and push again"
-        return "run `git fsck` in your clone, `git fetch`, and push again"
+        return Verdict(refused=outcome.refused, lines=outcome.lines)
 
 
 def _quarantine(repository: Path) -> Path:

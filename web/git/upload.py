@@ -12,7 +12,7 @@ from typing import IO
 from web.git.answer import Answer
 from web.git.body import Body, Receive
 from web.git.child import Child, environment
-from web.git.errors import ClientGoneError, RequestError
+from web.git.errors import UNREADABLE, ClientGoneError, RequestError
 from web.git.limits import GitLimits
 from web.git.protocol import FLUSH, packet, protocol_version
 from web.git.threads import Threads
@@ -83,7 +83,7 @@ class UploadPack:
         if not piece:
             await self._threads.start(child.finish)
             log.error("git.upload_pack_failed", extra={"complaint": child.complaint()})
-            raise RequestError(500, "Git cannot read this repository; the server's log says why.")
+            raise RequestError(500, UNREADABLE)
         await answer.start(content_type)
         await answer.piece(opening)
         while piece:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reconciler.repository import ABSENT, BRANCHES, TAGS, RefUpdate, valid_ref_name
+from reconciler.repository import ABSENT, RefUpdate
 from web.git.protocol import FLUSH, REPORT_BAND, PushRequest, message, on_band, report
 
-# The file of a loose ref is named like it, plus `.lock` while it is written.
-LONGEST_REF = 240
-
 NOT_UNPACKED = "its objects did not arrive"
-OTHERS_REFUSED = "another ref of this atomic push was refused"
+OTHERS_REFUSED = "another ref of this push was refused, and a push is taken whole or not at all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,31 +26,21 @@ def not_unpacked(request: PushRequest, reason: str) -> Verdict:
     return Verdict(unpack=reason, refused={update.ref: NOT_UNPACKED for update in request.updates})
 
 
-def refusals(updates: Sequence[RefUpdate]) -> dict[str, str]:
-    """Ref → reason, for what cannot be accepted whatever its objects are."""
-    times = Counter(update.ref for update in updates)
-    found = {update.ref: _refusal(update, times[update.ref]) for update in updates}
-    return {ref: reason for ref, reason in found.items() if reason is not None}
+def refusals(request: PushRequest) -> dict[str, str]:
+    """Ref → reason, for commands that contradict themselves; where one does, for all of them."""
+    times = Counter(update.ref for update in request.updates)
+    found = {update.ref: _contradiction(update, times[update.ref]) for update in request.updates}
+    if not any(found.values()):
+        return {}
+    return {ref: reason or OTHERS_REFUSED for ref, reason in found.items()}
 
 
-def _refusal(update: RefUpdate, times: int) -> str | None:
-    if not update.ref.startswith((BRANCHES, TAGS)):
-        # Others would be invisible in the console, or change how Git itself reads objects (refs/replace).
-        return "only branches and tags are kept here: push refs/heads/… or refs/tags/…"
-    if not valid_ref_name(update.ref) or len(update.ref.encode()) > LONGEST_REF:
-        return f"not a name that a ref can have (git check-ref-format; at most {LONGEST_REF} bytes)"
+def _contradiction(update: RefUpdate, times: int) -> str | None:
     if times > 1:
         return "named more than once in one push"
     if update.old == update.new == ABSENT:
         return "there is nothing to delete"
     return None
-
-
-def for_all_or_none(request: PushRequest, refused: Mapping[str, str]) -> Mapping[str, str]:
-    """With `--atomic`, one refusal is everybody's."""
-    if not refused or "atomic" not in request.capabilities:
-        return refused
-    return {update.ref: refused.get(update.ref, OTHERS_REFUSED) for update in request.updates}
 
 
 def told(request: PushRequest, verdict: Verdict) -> bytes:
