@@ -84,6 +84,8 @@ class Host:
         self._kill = kill
         self._modules: dict[tuple[str, str], int] = {}
         self._frames = Frames()
+        self._sendable = select.poll()
+        self._sendable.register(channel, select.POLLOUT)
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._poll.register(status, select.POLLIN)
@@ -124,7 +126,7 @@ class Host:
             try:
                 rest = rest[self._channel.send(rest) :]
             except BlockingIOError:
-                select.select([], [self._channel], [], patience.slice())
+                self._sendable.poll(patience.slice() * 1000)
             except OSError as error:
                 raise self._crash() from error
 
