@@ -49,6 +49,21 @@ def hold(data: Path) -> int:
     return descriptor
 
 
+def holder(data: Path) -> int | None:
+    """The pid of the `weft up` that runs on the folder; None when there is none."""
+    try:
+        descriptor = os.open(data / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.read(descriptor, 20).strip() or 0)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def open_token(settings: Settings) -> str:
     """The first token: from the environment, else from its file, which is made when missing."""
     path = token_file(settings.data)

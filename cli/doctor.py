@@ -1,0 +1,109 @@
+"""`weft doctor`: what this installation runs with, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.addresses import url_file
+from cli.checks import Check, all_checks
+from cli.installation import key_file, token_file
+from cli.options import Data, Json
+from cli.settings import (
+    ADMIN_TOKEN,
+    DATABASE_URL,
+    INSTALLATION_KEY,
+    REDIS_URL,
+    SETTINGS,
+    STARS,
+    TOKEN,
+    URL,
+    Given,
+    Origin,
+    Setting,
+    Settings,
+    read_settings,
+)
+from cli.values import without_password
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A setting as it may be shown."""
+
+    name: str
+    value: str
+    origin: str
+
+
+def doctor(data: Data = None, as_json: Json = False) -> None:
+    """Check this installation: Git, database, broker, clock, disk, port. Says what to do; exit code 1 if anything.
+
+    Example: weft doctor --data /var/lib/weft
+    """
+    given = Given(flags={"WEFT_DATA": data})
+    settings = read_settings(given)
+    checks = list(all_checks(settings))
+    shown = list(show_settings(given, settings))
+    if as_json:
+        _print_json(checks, shown)
+    else:
+        _print_text(checks, shown)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def show_settings(given: Given, settings: Settings) -> Iterator[Shown]:
+    """Every setting with its value (secrets as stars) and where it came from."""
+    files = {ADMIN_TOKEN: token_file, INSTALLATION_KEY: key_file, URL: url_file, TOKEN: token_file}
+    for setting in SETTINGS:
+        origin = given.origin(setting)
+        value, place = _shown_value(setting, given, settings), str(origin)
+        if origin is Origin.FLAG:
+            place = f"flag {setting.flag}"
+        elif origin is Origin.DEFAULT and setting in files:
+            file = files[setting](settings.data)
+            place = f"file {file}" if file.exists() else setting.default
+        yield Shown(name=setting.name, value=value, origin=place)
+
+
+def _shown_value(setting: Setting[Any], given: Given, settings: Settings) -> str:
+    if setting in (DATABASE_URL, REDIS_URL):
+        return without_password(given.read(setting) or "embedded")
+    if setting.secret:
+        return STARS
+    if setting is URL:
+        return given.read(URL) or "the local installation's"
+    return str(getattr(settings, setting.name.removeprefix("WEFT_").lower()))
+
+
+def _print_json(checks: list[Check], shown: list[Shown]) -> None:
+    report = {
+        "ok": all(check.ok for check in checks),
+        "checks": [asdict(check) | {"ok": check.ok} for check in checks],
+        "settings": [asdict(setting) for setting in shown],
+    }
+    typer.echo(json.dumps(report, indent=2))
+
+
+def _print_text(checks: list[Check], shown: list[Shown]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for check in checks:
+        mark = "[green]ok   [/]" if check.ok else "[red]wrong[/]"
+        console.print(f"{mark} {check.name:12} ", end="")
+        console.print(check.found, markup=False)
+        if check.remedy:
+            console.print(f"                   → {check.remedy}", markup=False)
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    for column in ("Setting", "Value", "From"):
+        table.add_column(column, no_wrap=True)
+    for setting in shown:
+        table.add_row(setting.name, setting.value, setting.origin)
+    console.print()
+    console.print(table)

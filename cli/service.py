@@ -1,0 +1,48 @@
+"""The commands that start the service: `up`, and its parts alone."""
+
+from __future__ import annotations
+
+from cli.options import Data, Host, Port, Processes, Threads, Workers
+from cli.settings import Given, Settings, read_settings
+from cli.up import run_alone, run_everything
+
+
+def up(
+    data: Data = None, host: Host = None, port: Port = None, workers: Workers = None, threads: Threads = None
+) -> None:
+    """Start everything on this machine, the embedded database and broker included.
+
+    Example: weft up --port 9000 --data ./weft-data
+    """
+    flags = {"WEFT_DATA": data, "WEFT_HOST": host, "WEFT_PORT": port}
+    run_everything(_settings(flags | {"WEFT_WORKERS": workers, "WEFT_THREADS": threads}))
+
+
+def web(data: Data = None, host: Host = None, port: Port = None) -> None:
+    """Start the web server alone: webhooks, Git, the API.
+
+    Example: WEFT_DATABASE_URL=postgresql://weft@db/weft WEFT_REDIS_URL=redis://cache weft web
+    """
+    run_alone(_settings({"WEFT_DATA": data, "WEFT_HOST": host, "WEFT_PORT": port}), {"web": 1})
+
+
+def worker(data: Data = None, processes: Processes = None, threads: Threads = None) -> None:
+    """Start workers alone.
+
+    Example: weft worker --processes 4 --threads 16
+    """
+    flags = {"WEFT_DATA": data, "WEFT_WORKERS": processes, "WEFT_THREADS": threads}
+    settings = read_settings(Given(flags=flags, spelled={"WEFT_WORKERS": "--processes"}))
+    run_alone(settings, {"worker": settings.workers})
+
+
+def controller(data: Data = None) -> None:
+    """Start the controller alone; of several, one leads and the others stand by.
+
+    Example: weft controller
+    """
+    run_alone(_settings({"WEFT_DATA": data}), {"controller": 1})
+
+
+def _settings(flags: dict[str, str | None]) -> Settings:
+    return read_settings(Given(flags=flags))
