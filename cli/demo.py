@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import os
 import shlex
@@ -23,16 +22,17 @@ import httpx
 import typer
 from rich.console import Console
 
-from cli.embedded.child import die_with_parent, last_line, open_log
+from cli.embedded.child import die_with_parent, open_log
 from cli.errors import CommandError, StartError
 from cli.installation import open_token
 from cli.settings import DATA, PORT, Given, Settings, read_settings
-from cli.tour import DEPLOYMENT, Live, Stop, Tour
+from cli.tour import Live, Stop, Tour
 from cli.tour_page import Page
 from cli.up import run_everything
 from cli.work_tree import WorkTree
 
 AUTHOR = "Ada <ada@weft.example>"
+LOG = "service.log"
 START_PATIENCE = 60.0  # seconds; the first start makes a database
 STOP_PATIENCE = 30.0
 
@@ -45,9 +45,15 @@ def demo(
     *,
     exit_: Annotated[bool, typer.Option("--exit", help="End after the tour instead of staying up.")] = False,
     data: Annotated[
-        str | None, typer.Option(help="Keep the data in this folder [default: a temporary one].")
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="Keep the data here. Default: a temporary folder.", show_default=False
+        ),
     ] = None,
-    port: Annotated[str | None, typer.Option(help="Where to listen [default: a free port].")] = None,
+    port: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER", help="Where to listen. Default: a free port.", show_default=False),
+    ] = None,
 ) -> None:
     """Show Weft in 20 seconds: push, webhook, run, new version, revert.
 
@@ -58,20 +64,135 @@ def demo(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     with temporary_folder() as folder:
-        settings = demo_settings(folder, data, port)
+        settings = demo_settings(data or str(folder / "data"), port)
         page = Page(Console(highlight=False))
-        try:
-            with service(settings, folder / "service.log", page) as process:
-                live, tree = _tour(settings, folder, page)
-                if not exit_:
-                    page.say(what_next(settings, live, tree))
-                    process.join()
-                    raise StartError(f"the service ended by itself: {last_line(folder / 'service.log')}")
-        except KeyboardInterrupt:
-            page.say("\nStopped. Nothing of it is left.")
+        page.say("A push is the deployment, a revert is the rollback.\n", "bold")
+        with service(settings, folder / LOG, page) as process:
+            _tour(settings, folder, page)
+            if not exit_:
+                _stay(process, folder, page)
 
 
-def _tour(settings: Settings, folder: Path, page: Page) -> tuple[Live, WorkTree]:
-    tree = WorkTree(folder / "repository", AUTHOR)
-    stop = Stop(url=settings.public_url, token=open_token(settings), examples=examples_folder(), tree=tree)
-    return Tour(stop, page).run(), tree
+def _tour(settings: Settings, folder: Path, page: Page) -> None:
+    token, tree = open_token(settings), WorkTree(folder / "examples", AUTHOR)
+    stop = Stop(url=settings.public_url, token=token, examples=examples_folder(), tree=tree)
+    try:
+        live = Tour(stop, page).run()
+    except CommandError:
+        page.say(f"The service's log ends so:\n{tail(folder / LOG)}", "dim")
+        raise
+    page.say("That was Weft. It is still there; in another terminal:\n", "bold")
+    page.say(f"{what_next(settings, live, tree.folder)}\n")
+
+
+def _stay(process: BaseProcess, folder: Path, page: Page) -> None:
+    page.say("Ctrl-C stops it and removes what it made.", "bold")
+    try:
+        process.join()
+    except KeyboardInterrupt:
+        page.say("\nStopping.")
+        return
+    raise StartError(f"The service ended by itself. Its log ends so:\n{tail(folder / LOG)}")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """One that PostgreSQL's own user can enter where this one is root."""
+    folder = Path(tempfile.mkdtemp(prefix="weft-demo-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def demo_settings(data: str, port: str | None) -> Settings:
+    """Nothing of the environment: a database named there belongs to a real installation."""
+    flags = {DATA.name: data, PORT.name: str(free_port()) if port is None else port}
+    return read_settings(Given(flags=flags, environ={}))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def service(settings: Settings, log: Path, page: Page) -> Iterator[BaseProcess]:
+    """Everything that `weft up` starts, as a child of this process and gone with it. Raises StartError."""
+    arguments = (settings, log, os.getpid())
+    process = multiprocessing.get_context("fork").Process(target=_serve, args=arguments, name="weft-up")
+    process.start()
+    try:
+        with page.step("Start PostgreSQL, Valkey, web server, workers, controller") as step:
+            _wait_until_ready(settings.public_url, process, log)
+            step.say(f"{settings.public_url}, with its data in {settings.data}", "dim")
+        yield process
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is being stopped already
+        process.terminate()
+        process.join(STOP_PATIENCE)
+        process.kill()
+        process.join()
+
+
+def _serve(settings: Settings, log: Path, parent: int) -> None:
+    os.setsid()  # a terminal's Ctrl-C reaches it through us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent(signal.SIGTERM, parent)
+    with open_log(log) as descriptor:
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.dup2(descriptor, sys.stderr.fileno())
+    try:
+        run_everything(settings)
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+
+
+def _wait_until_ready(url: str, process: BaseProcess, log: Path) -> None:
+    deadline = time.monotonic() + START_PATIENCE
+    with httpx.Client(base_url=url, trust_env=False, timeout=START_PATIENCE) as client:
+        while not _is_ready(client):
+            if process.exitcode is not None or time.monotonic() > deadline:
+                raise StartError(f"The service did not start. Its log ends so:\n{tail(log)}")
+            time.sleep(0.02)
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def tail(log: Path, lines: int = 5) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"
+
+
+def examples_folder() -> Path:
+    """In a wheel they are beside this file, in a checkout beside its folder."""
+    packaged = Path(__file__).parent / "examples-repo"
+    return packaged if packaged.is_dir() else packaged.parent.parent / packaged.name
+
+
+def what_next(settings: Settings, live: Live, work: Path) -> str:
+    """Commands to type, as they have to be typed here."""
+    weft = this_command()
+    return f"""  export WEFT_DATA={shlex.quote(str(settings.data))}
+  {weft} runs
+  curl --json '{{"order_id": "A-1002", "total": 900}}' {live.hook}
+  {weft} run payment-check --input '{{"payment_id": "p-1"}}' --follow
+  cd {shlex.quote(str(work))}    # edit a pattern, git commit, git push weft main"""
+
+
+def this_command() -> str:
+    """How `weft` is typed in another terminal: by its name where that finds it, else by its path."""
+    found = shutil.which("weft")
+    here = Path(sys.argv[0]).absolute()
+    return "weft" if found and Path(found).samefile(here) else shlex.quote(str(here))
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

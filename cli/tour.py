@@ -61,7 +61,7 @@ class Tour:
         )
 
     def run(self) -> Live:
-        """All steps in order; gives what is live at the end. Raises TourFailed or GitFailed at the first bad one."""
+        """All steps in order; gives what is live at the end. Raises TourFailed or GitFailed."""
         with self._http:
             first = self._deploy()
             self._show_run(self._call(first, "Call its webhook"), "web shop", first)
@@ -89,11 +89,8 @@ class Tour:
         with self._page.step(title) as step:
             step.command(f"curl --json '{orjson.dumps(ORDER).decode()}' {live.hook}")
             sent = time.perf_counter()
-            answer = self._http.post(live.hook, json=ORDER)
+            run: str = self._ask("POST", live.hook, httpx.codes.ACCEPTED, json=ORDER)["run"]["id"]
             step.took = time.perf_counter() - sent
-            if answer.status_code != httpx.codes.ACCEPTED:
-                raise TourFailed(f"the webhook answered {answer.status_code}: {answer.text}")
-            run: str = answer.json()["run"]["id"]
             step.say(f"202, recorded and on its way: run {run}")
         return run
 
@@ -139,7 +136,9 @@ class Tour:
             live = self._live()
             step.say(f"the same version, not a copy of it: {live.version}", "dim")
         if live != first:
-            raise TourFailed(f"live is v{live.number} ({live.version}), it was v{first.number} ({first.version})")
+            raise TourFailed(
+                f"live is v{live.number} ({live.version}), it was v{first.number} ({first.version})"
+            )
         return live
 
     def _push(self, step: Step) -> None:
@@ -166,9 +165,15 @@ class Tour:
             time.sleep(POLL)
 
     def _get(self, path: str) -> Mapping[str, Any]:
-        answer = self._http.get(path)
-        if answer.status_code != httpx.codes.OK:
-            raise TourFailed(f"GET {path} answered {answer.status_code}: {answer.text}")
+        return self._ask("GET", path, httpx.codes.OK)
+
+    def _ask(self, method: str, path: str, expected: int, **sent: Any) -> Mapping[str, Any]:
+        try:
+            answer = self._http.request(method, path, **sent)
+        except httpx.HTTPError as error:
+            raise TourFailed(f"{method} {path}: {error or type(error).__name__}") from error
+        if answer.status_code != expected:
+            raise TourFailed(f"{method} {path} answered {answer.status_code}: {answer.text}")
         found: Mapping[str, Any] = answer.json()
         return found
 

@@ -83,7 +83,11 @@ def node_line(node: Mapping[str, Any]) -> Text:
     shown = "" if node.get("output") is None else shortened(node["output"])
     duration = f"{node.get('durationMs') or 0:.1f} ms"
     return Text.assemble(
-        (mark, style), f" {name:<16} ", (f"{node['uses']:<7}", "magenta"), (f"{duration:>10}", "cyan"), f"   {shown}"
+        (mark, style),
+        f" {name:<16} ",
+        (f"{node['uses']:<7}", "magenta"),
+        (f"{duration:>10}", "cyan"),
+        f"   {shown}",
     )
 
 

@@ -26,12 +26,18 @@ class WorkTree:
     def __init__(self, folder: Path, author: str) -> None:
         self.folder = folder
         name, _, address = author.rstrip(">").partition(" <")
-        self._environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
-            **{"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": address},
-            **{"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": address},
-            **{"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
-            **{"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "NO_PROXY": "*", "no_proxy": "*"},
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        self._environ = kept | {
+            "GIT_AUTHOR_NAME": name,
+            "GIT_AUTHOR_EMAIL": address,
+            "GIT_COMMITTER_NAME": name,
+            "GIT_COMMITTER_EMAIL": address,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C",
+            "NO_PROXY": "*",
+            "no_proxy": "*",
         }
 
     def connect(self, url: str) -> None:
