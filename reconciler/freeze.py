@@ -18,6 +18,11 @@ from schemas.problems import Problem
 FORMAT = 1
 
 UNKNOWN_VERSION = "unknown-version"
+CALLEE_NOT_FROZEN = "callee-not-frozen"
+CALL_CIRCLE = "call-circle"
+
+_NO_ASSET = "{} is not a plain file of this commit of at most 16 MiB."
+_ADD_ASSET = "Add it, or make it smaller."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +41,10 @@ class Mention:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A pattern as a commit holds it. `fault` says why it cannot be frozen whatever surrounds it."""
+    """A pattern as a commit holds it. `fault` says why it cannot be frozen whatever surrounds it.
+
+    `callable`: others may call what this commit holds of it.
+    """
 
     name: str
     path: str
@@ -45,6 +53,7 @@ class Draft:
     spec: Mapping[str, JSON]
     calls: tuple[Mention, ...] = ()
     assets: tuple[Mention, ...] = ()
+    callable: bool = True
     fault: Problem | None = None
 
 
@@ -102,7 +111,7 @@ def freeze(
     versions = {name: version for name, version in before.versions.items() if name not in names}
     faults = {name: fault for name, fault in before.faults.items() if name not in names}
     for draft in _callees_first(drafts, names):
-        outcome = _freeze_one(draft, versions, world)
+        outcome = _freeze_one(draft, _open_to_calls(drafts, versions, draft), world)
         if isinstance(outcome, Version):
             versions[draft.name] = outcome
         else:
@@ -136,6 +145,14 @@ def _live_callees(draft: Draft, drafts: Mapping[str, Draft], names: Collection[s
     return {c.name for c in draft.calls if c.version is None and c.name in names and c.name in drafts}
 
 
+def _open_to_calls(
+    drafts: Mapping[str, Draft], versions: Mapping[str, Version], caller: Draft
+) -> dict[str, Version]:
+    """The frozen patterns that a draft calls and may call."""
+    names = {call.name for call in caller.calls if call.version is None}
+    return {name: versions[name] for name in names if name in versions and drafts[name].callable}
+
+
 def _freeze_one(draft: Draft, versions: Mapping[str, Version], world: World) -> Version | Problem:
     if draft.fault is not None:
         return draft.fault
@@ -143,9 +160,7 @@ def _freeze_one(draft: Draft, versions: Mapping[str, Version], world: World) -> 
     for asset in draft.assets:
         digest = world.digest(asset.name)
         if digest is None:
-            return _problem(
-                draft, asset, "unknown-asset", f"{asset.name} is not a file of this commit.", "Add it."
-            )
+            return _problem(draft, asset, "unknown-asset", _NO_ASSET.format(asset.name), _ADD_ASSET)
         assets[asset.name] = digest
     calls: dict[str, str] = {}
     for call in draft.calls:
@@ -168,15 +183,21 @@ def _lost_call(draft: Draft, call: Mention) -> Problem:
         message = f"{call.name} has no version {call.version}."
         hint = f"Take a number that `weft versions {call.name}` lists, or leave out `version`."
         return _problem(draft, call, UNKNOWN_VERSION, message, hint)
-    message = f"{draft.name} calls {call.name}, which is missing in this commit or has problems of its own."
-    return _problem(draft, call, "callee-not-frozen", message, f"Add or repair the pattern {call.name}.")
+    message = f"{draft.name} calls {call.name}, which this commit does not have in a callable, sound form."
+    return _problem(
+        draft,
+        call,
+        CALLEE_NOT_FROZEN,
+        message,
+        f"Add or mend the pattern {call.name}, with `call: {{}}` in its `on`.",
+    )
 
 
 def _circle(draft: Draft) -> Problem:
     at = next((call for call in draft.calls if call.version is None), None)
     mention = at or Mention(name=draft.name, line=draft.line, column=draft.column)
     message = f"{draft.name} calls itself, directly or through others."
-    return _problem(draft, mention, "call-circle", message, "Break the circle, or call a numbered version.")
+    return _problem(draft, mention, CALL_CIRCLE, message, "Break the circle, or call a numbered version.")
 
 
 def _problem(draft: Draft, at: Mention, code: str, message: str, hint: str) -> Problem:

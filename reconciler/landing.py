@@ -53,15 +53,20 @@ class Landing:
     desired: Desired
     plan: Plan
 
+    def content(self, stored: StoredContent) -> Callable[[VersionRef], Mapping[str, JSON]]:
+        """Reads a version's content, whether this landing brings it or it is stored."""
+        brought = {first.version.id: first.version for first in self.everything}
+
+        def read(version: VersionRef) -> Mapping[str, JSON]:
+            found = brought.get(version.id)
+            return found.content if found else stored(version.id)
+
+        return read
+
     @property
     def everything(self) -> tuple[FirstHeld, ...]:
         """`firsts`, and what deployments take from other branches, tags and commits."""
-        loose: dict[str, FirstHeld] = {}
-        for wanted in self.desired.wanted.values():
-            commit = wanted.resolution.commit
-            for version in wanted.resolution.needed:
-                if commit is not None and self.view.ledger.number(version.id) is None:
-                    loose.setdefault(version.id, FirstHeld(version=version, number=None, commit=commit))
+        loose = {first.version.id: first for want in self.desired.wanted.values() for first in want.loose}
         return (*self.firsts, *loose.values())
 
 
@@ -93,14 +98,9 @@ def land(known: Known, view: View, stored: StoredContent) -> Landing:
 def finish(view: View, firsts: tuple[FirstHeld, ...], stored: StoredContent, base: str | None) -> Landing:
     """The landing of a view whose history is walked, against what the view says is live."""
     desired = view.desired()
-    unplanned = Landing(view=view, firsts=firsts, desired=desired, plan=Plan(base=base, head=None))
-    brought = {first.version.id: first.version for first in unplanned.everything}
-
-    def content(version: VersionRef) -> Mapping[str, JSON]:
-        found = brought.get(version.id)
-        return found.content if found else stored(version.id)
-
-    return replace(unplanned, plan=plan(desired, view.live, content, base=base))
+    landing = Landing(view=view, firsts=firsts, desired=desired, plan=Plan(base=base, head=None))
+    content = landing.content(stored)
+    return replace(landing, plan=plan(desired, view.live, content, base=base))
 
 
 def hypothetical(

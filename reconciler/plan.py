@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.difference import Change, compare
+from reconciler.history import FirstHeld
 from reconciler.repository import Commit
 from reconciler.resolve import Reason, Resolution
 from reconciler.steps import Action, Binding, Plan, Step, VersionRef
@@ -21,7 +22,8 @@ ARCHIVED = "archived"
 class Wanted:
     """A deployment's document with what its source comes to. `asks.version` is its resolution's, or None.
 
-    `follows_head`: its version comes from the very commit that holds the document.
+    `follows_head`: its version comes from the very commit that holds the document. `last_good` is what to fall
+    back on where nothing is live. `loose`: versions that come from elsewhere than the default branch.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Wanted:
     resolution: Resolution
     follows_head: bool
     document: Document
+    last_good: VersionRef | None = None
+    loose: tuple[FirstHeld, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,9 @@ def _resolved(desired: Desired, wanted: Wanted, live: Live | None) -> Step:
 def _stalled(desired: Desired, wanted: Wanted, live: Live | None, reason: Reason) -> Step:
     """Keeps the last good version. Settings are taken over as long as they are for the same pattern."""
     before = live.binding if live and live.binding.state != UNDEPLOYED else None
-    if before is None:
+    if before is None and wanted.last_good is not None:
+        after = replace(wanted.asks, version=wanted.last_good)
+    elif before is None:
         after = replace(wanted.asks, state=UNDEPLOYED, version=None)
     elif before.version is not None and before.pattern == wanted.asks.pattern:
         after = replace(wanted.asks, version=before.version)

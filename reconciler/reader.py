@@ -7,10 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from schemas.rules import AssetState
-
 from reconciler.repository import FILE_MODES, SYMLINK_MODE, Commit, Entry, Repository
 from schemas.documents import ParsedFile, parse_file
+from schemas.rules import AssetState
 
 LARGEST_DOCUMENT = 256 * 1024  # bytes; parse_file says so about anything larger
 LARGEST_ASSET = 16 * 1024 * 1024  # bytes

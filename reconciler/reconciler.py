@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 
 from reconciler.answer import PushOutcome, live_lines, refusal, review_lines
 from reconciler.apply import Applying, apply, remembered
+from reconciler.fires import with_next_fires
 from reconciler.gate import landing_problems, problem_lines, refused_refs
 from reconciler.landing import Known, Landing, hypothetical, land, view_of
 from reconciler.quarantine import migrate
@@ -19,8 +21,9 @@ from reconciler.recollection import Recollection, stored_live
 from reconciler.repository import ABSENT, BRANCHES, GitError, RefConflictError, RefUpdate, Repository, digest
 from reconciler.session import Session, Sessions
 from reconciler.snapshot import TooManyDocumentsError, problems
-from reconciler.steps import Action, Plan, Step
+from reconciler.steps import Action, Plan, VersionRef
 from reconciler.tokens import hook_token
+from schemas.pattern import JSON
 from schemas.problems import Problem
 from store.database import Database
 from store.repositories import RepositoryState, repository_state
@@ -28,6 +31,7 @@ from store.versions import forget_freezes
 
 __all__ = ["PushOutcome", "Reconciled", "Reconciler", "RefUpdate", "RepositoryLostError"]
 
+LOOK_BACK = 500  # commits searched for the last good version of what the database does not know
 MOST_REVIEWS = 5  # branches of one push that are compared with the default branch
 
 
@@ -122,7 +126,8 @@ class Reconciler:
             target = session.repository.find(head or session.default_ref)
             start = session.repository.find(base) if base else None
             view = view_of(known, session.repository, session.refs, session.default_ref)
-            return hypothetical(known, view, start, target, session.stored).plan
+            landing = hypothetical(known, view, start, target, session.stored)
+            return with_next_fires(landing.plan, landing.content(session.stored), datetime.now(UTC))
 
     def _caught_up(self, session: Session) -> Known:
         """What is known, after finishing for a push that died between its refs and the database."""
@@ -141,7 +146,7 @@ class Reconciler:
                 "or push the branch."
             )
         view = view_of(known, session.repository, session.refs, session.default_ref)
-        landing = land(known, view, session.stored)
+        landing = land(known, replace(view, look_back=LOOK_BACK), session.stored)
         found = problems(landing.view.snapshot, view.reader)
         self._write(session, known, landing, (None, found))
         return Reconciled(changed=True, plan=landing.plan, problems=found)
@@ -210,20 +215,15 @@ class Reconciler:
         return lines
 
     def _hooks(self, session: Session, landing: Landing) -> dict[str, str]:
-        created = (step for step in landing.plan.steps if step.action == Action.CREATE)
-        listening = (step.name for step in created if _has_webhook(step, landing, session))
+        created = (step for step in landing.plan.steps if step.action == Action.CREATE and step.version_to)
+        content = landing.content(session.stored)
+        listening = (step.name for step in created if _listens(step.version_to, content))
         base = f"{self._public_url}/hooks"
         return {name: f"{base}/{hook_token(self._key, session.organisation, name)}" for name in listening}
 
 
-def _has_webhook(step: Step, landing: Landing, session: Session) -> bool:
-    assert step.after is not None
-    version = step.after.version
-    if version is None:
-        return False
-    held = landing.view.snapshot.frozen.versions.get(step.after.pattern)
-    spec = held.spec if held and held.id == version.id else session.stored(version.id)["spec"]
-    return "webhook" in spec.get("on", {})
+def _listens(version: VersionRef | None, content: Callable[[VersionRef], Mapping[str, JSON]]) -> bool:
+    return version is not None and "webhook" in content(version)["spec"].get("on", {})
 
 
 def _in_step(state: RepositoryState | None, refs: Mapping[str, str]) -> bool:

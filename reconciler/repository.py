@@ -120,7 +120,7 @@ class Repository:
         return _commit(found)
 
     def find(self, revision: str) -> Commit:
-        """The commit of whatever a person may type: a branch, a tag, an id, `main~2`. Raises UnknownRevisionError."""
+        """The commit of what a person types: a branch, a tag, an id, `main~2`. Raises UnknownRevisionError."""
         try:
             return _commit(self._git.revparse_single(revision).peel(pygit2.Commit))
         except (KeyError, ValueError, pygit2.GitError, pygit2.InvalidSpecError) as error:

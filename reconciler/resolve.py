@@ -56,7 +56,7 @@ def held_by(pattern: str, commit: Commit, frozen: Frozen) -> Resolution:
         return Resolution(commit=commit, version=version.id, needed=closure(version, frozen))
     fault = frozen.faults.get(pattern)
     if fault is None:
-        message = f"Commit {commit.id[:10]} has no pattern {pattern}. Add it there, or follow something that has it."
+        message = f"Commit {commit.id[:10]} has no pattern {pattern}. Add it there, or follow what has it."
         return Resolution(commit=commit, reason=Reason(code="pattern-not-found", message=message))
     message = f"The pattern {pattern} of commit {commit.id[:10]} has problems: {fault}"
     return Resolution(commit=commit, reason=Reason(code="pattern-has-problems", message=message))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 from reconciler.repository import Repository
 from schemas.pattern import JSON
@@ -59,5 +61,6 @@ class Sessions:
                     default_ref=repository.default_ref(),
                 )
             finally:
-                if not connection.closed:
+                # A connection that broke has no lock any more, and the push has its answer already.
+                with suppress(psycopg.Error):
                     unlock_repository(connection, organisation)

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from schemas.rules import check
-
-from reconciler.freeze import UNKNOWN_VERSION, Draft, Frozen, Mention, World, freeze
+from reconciler.freeze import (
+    CALL_CIRCLE,
+    CALLEE_NOT_FROZEN,
+    UNKNOWN_VERSION,
+    Draft,
+    Frozen,
+    Mention,
+    World,
+    freeze,
+)
 from reconciler.numbers import Ledger
 from reconciler.reader import Reader
 from reconciler.repository import FILE_MODES
 from reconciler.resolve import Reason
 from reconciler.trees import Change, changes
 from schemas.documents import Document, Kind, ParsedFile, Reference, is_document_path
+from schemas.pattern import Pattern
 from schemas.problems import Problem
+from schemas.rules import check
 
 MOST_DOCUMENTS = 20_000
 
@@ -123,10 +132,11 @@ def problems(snapshot: Snapshot, reader: Reader) -> tuple[Problem, ...]:
     tree = snapshot.tree or ""
     found = check(snapshot.files, lambda path: reader.asset_state(tree, path))
     every = {problem for file in snapshot.files.values() for problem in file.problems} | set(found)
-    places = {(problem.path, problem.line) for problem in every}
-    faults = (fault for fault in snapshot.frozen.faults.values() if (fault.path, fault.line) not in places)
-    silent = [fault for fault in faults if fault.code == UNKNOWN_VERSION or not every]
-    return tuple(sorted({*every, *silent}))
+    told = {(problem.path, problem.line) for problem in every}
+    # What only follows from another problem is told where that one is.
+    echoes = {CALLEE_NOT_FROZEN, CALL_CIRCLE} if every else set()
+    faults = (fault for fault in snapshot.frozen.faults.values() if fault.code not in echoes)
+    return tuple(sorted({*every, *(fault for fault in faults if (fault.path, fault.line) not in told)}))
 
 
 def _with_files(before: Snapshot, differing: list[Change], reader: Reader) -> Snapshot:
@@ -218,6 +228,7 @@ def _draft(snapshot: Snapshot, name: str) -> Draft:
         spec=document.spec if document else {},
         calls=tuple(_mention(r) for r in references if r.kind == "pattern"),
         assets=tuple(_mention(r) for r in references if r.kind == "asset"),
+        callable=document is None or (isinstance(document.typed, Pattern) and document.typed.callable),
         fault=snapshot.fault(places),
     )
 

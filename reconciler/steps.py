@@ -1,4 +1,4 @@
-"""A plan: what a commit would make of what is live, one step per deployment, and how people and programs read it."""
+"""A plan: what a commit would make of what is live, step by step, and how people and programs read it."""
 
 from __future__ import annotations
 

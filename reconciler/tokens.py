@@ -1,4 +1,4 @@
-"""Webhook tokens: a function of the installation's key and the deployment's name, so the URL is the same for ever."""
+"""Webhook tokens: a function of the installation's key and the deployment's name, the same for ever."""
 
 from __future__ import annotations
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.freeze import Frozen
+from reconciler.history import FirstHeld
 from reconciler.numbers import Ledger
 from reconciler.plan import Desired, Live, Wanted
 from reconciler.reader import Reader, Recent
 from reconciler.repository import BRANCHES, TAGS, Commit, UnknownRevisionError
-from reconciler.resolve import Resolution, Sources, resolve
+from reconciler.resolve import Resolution, Sources, held_by, resolve
 from reconciler.snapshot import Snapshot, TooManyDocumentsError, advance, settle
 from reconciler.steps import Binding, VersionRef
-from schemas.deployment import DeploymentSpec, Source, SourceKind
+from schemas.deployment import DeploymentSpec, Source, SourceKind, State
 from schemas.documents import Document, Kind, Metadata
 from schemas.pattern import JSON
 from schemas.problems import Problem
@@ -26,6 +27,7 @@ class View:
     """One state of all refs. `snapshot` is the default branch's head; `others` remembers other commits' by tree.
 
     `live` spares work: what is live and came from the commit that its source still names needs no second look.
+    `look_back`: how many commits to look for the last good version of a deployment that the database has lost.
     """
 
     reader: Reader
@@ -36,6 +38,7 @@ class View:
     ledger: Ledger
     others: Recent[str, Snapshot]
     live: Mapping[str, Live]
+    look_back: int = 0
 
     def desired(self) -> Desired:
         wanted: dict[str, Wanted] = {}
@@ -70,7 +73,11 @@ class View:
     def _wanted(self, document: Document) -> Wanted:
         typed = document.typed
         assert isinstance(typed, DeploymentSpec)
-        resolution = self._resolution(document.name, typed)
+        source = typed.source or Source(kind=SourceKind.BRANCH, value=self._default_branch)
+        resolution = self._resolution(document.name, typed.pattern, source)
+        last_good = self._last_good(document, typed, source)
+        if last_good is not None and typed.state == State.ARCHIVED:
+            resolution = last_good
         asks = Binding(
             pattern=typed.pattern,
             environment=typed.environment,
@@ -83,22 +90,55 @@ class View:
             name=document.name,
             asks=asks,
             resolution=resolution,
-            follows_head=follows_head(typed, self.default_ref),
+            last_good=self.reference(last_good.version) if last_good else None,
+            loose=self._loose(resolution, last_good),
+            follows_head=source.kind == SourceKind.BRANCH and source.value == self._default_branch,
             document=document,
         )
+
+    @property
+    def _default_branch(self) -> str:
+        return self.default_ref.removeprefix(BRANCHES)
+
+    def _loose(self, *resolutions: Resolution | None) -> tuple[FirstHeld, ...]:
+        """What resolving took from commits that the default branch has not held."""
+        return tuple(
+            FirstHeld(version=version, number=None, commit=found.commit)
+            for found in resolutions
+            if found is not None and found.commit is not None
+            for version in found.needed
+            if self.ledger.number(version.id) is None
+        )
+
+    def _last_good(self, document: Document, typed: DeploymentSpec, source: Source) -> Resolution | None:
+        """For a rebuild: what a deployment's branch held last, or, when it is archived, held at that moment."""
+        live = self.live.get(document.name)
+        if not self.look_back or source.kind != SourceKind.BRANCH or (live and live.binding.version):
+            return None
+        head = self._commit(source)
+        line = self.reader.repository.first_parents(head.id, None)[0][-self.look_back :] if head else []
+        found: Resolution | None = None
+        for commit in reversed(line):
+            snapshot = self.at(commit)
+            if typed.state == State.ARCHIVED and not _holds(snapshot, document):
+                return found
+            held = held_by(typed.pattern, commit, snapshot.frozen)
+            found = held if held.version else found
+            if found and typed.state != State.ARCHIVED:
+                return found
+        return found
 
     def reference(self, version: str | None) -> VersionRef | None:
         return None if version is None else VersionRef(id=version, number=self.ledger.number(version))
 
-    def _resolution(self, name: str, typed: DeploymentSpec) -> Resolution:
-        source = typed.source or Source(kind=SourceKind.BRANCH, value=self.default_ref.removeprefix(BRANCHES))
+    def _resolution(self, name: str, pattern: str, source: Source) -> Resolution:
         commit = None if source.kind == SourceKind.VERSION else self._commit(source)
-        version = self._still_live(name, typed.pattern, commit)
+        version = self._still_live(name, pattern, commit)
         if version is not None:
             return Resolution(commit=commit, version=version)
         sources = Sources(commit=lambda _: commit, frozen=self.frozen, numbered=self.ledger.id)
         try:
-            return resolve(typed.pattern, source, sources)
+            return resolve(pattern, source, sources)
         except TooManyDocumentsError as error:
             return Resolution(commit=commit, reason=error.reason)
 
@@ -123,10 +163,9 @@ class View:
             return None
 
 
-def follows_head(spec: DeploymentSpec, default_ref: str) -> bool:
-    """Whether a deployment takes its version from the very commit that holds its own document."""
-    source = spec.source
-    return source is None or (source.kind == SourceKind.BRANCH and BRANCHES + source.value == default_ref)
+def _holds(snapshot: Snapshot, document: Document) -> bool:
+    places = snapshot.places.get((Kind.DEPLOYMENT, document.name), ())
+    return any(place.document is not None and place.document.spec == document.spec for place in places)
 
 
 def with_head(view: View, head: Commit, snapshot: Snapshot, ledger: Ledger) -> View:

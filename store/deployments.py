@@ -16,7 +16,7 @@ UNDEPLOYED = "undeployed"
 
 
 class Condition(NamedTuple):
-    """One thing that is so or not: `type` is "Ready" or "Stalled", `at` RFC 3339, `message` what is and what to do."""
+    """One thing that is so or not: `type` is "Ready" or "Stalled", `at` RFC 3339, `message` with what to do."""
 
     type: str
     status: bool
@@ -139,8 +139,8 @@ def all_deployments(connection: Connection, organisation: str) -> dict[str, Depl
     return {found.name: found for found in map(_deployment, rows)}
 
 
-_REVISION = """SELECT r.deployment_id, r.revision, r.state, r.version_id, f.number, r.spec, r.metadata, r.commit, r.author,
-        r.message, r.actor, r.at
+_REVISION = """SELECT r.deployment_id, r.revision, r.state, r.version_id, f.number, r.spec, r.metadata, r.commit,
+        r.author, r.message, r.actor, r.at
     FROM revisions r JOIN deployments d ON d.id = r.deployment_id
     LEFT JOIN freezes f ON f.organisation = d.organisation AND f.version_id = r.version_id"""
 
@@ -179,7 +179,8 @@ def dependencies(connection: Connection, organisation: str, version_id: str) -> 
     """What a version calls, directly, by pattern name."""
     rows = connection.execute(
         """SELECT v.pattern, v.id, f.number,
-               (SELECT max(n.number) FROM freezes n WHERE n.organisation = %(organisation)s AND n.pattern = v.pattern)
+               (SELECT max(n.number) FROM freezes n
+                WHERE n.organisation = %(organisation)s AND n.pattern = v.pattern)
            FROM versions caller, json_each_text(caller.content -> 'calls') AS call (key, id)
            JOIN versions v ON v.id = call.id
            LEFT JOIN freezes f ON f.organisation = %(organisation)s AND f.version_id = v.id
@@ -307,9 +308,10 @@ def write_deployments(connection: Connection, organisation: str, rows: Sequence[
     written = connection.execute(
         """INSERT INTO deployments AS d (organisation, name, pattern, environment, state, version_id, revision,
                hook_token, conditions, tried_commit)
-           SELECT %s, name, pattern, environment, state, version_id, revision, hook_token, conditions::json, tried_commit
-           FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::text[], %s::text[],
-               %s::text[]) AS t (name, pattern, environment, state, version_id, revision, hook_token, conditions,
+           SELECT %s, name, pattern, environment, state, version_id, revision, hook_token, conditions::json,
+               tried_commit
+           FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::text[],
+               %s::text[], %s::text[]) AS t (name, pattern, environment, state, version_id, revision, hook_token, conditions,
                tried_commit)
            ON CONFLICT (organisation, name) DO UPDATE SET pattern = excluded.pattern,
                environment = excluded.environment, state = excluded.state, version_id = excluded.version_id,
@@ -341,10 +343,12 @@ def _add_revisions(connection: Connection, new: list[tuple[_Place, DeploymentRow
     if not new:
         return
     connection.execute(
-        """INSERT INTO revisions (deployment_id, revision, state, version_id, spec, metadata, commit, author, message, actor)
+        """INSERT INTO revisions (deployment_id, revision, state, version_id, spec, metadata, commit, author,
+               message, actor)
            SELECT id, revision, state, version_id, spec::json, metadata::json, commit, author, message, actor
-           FROM unnest(%s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-               %s::text[], %s::text[]) AS t (id, revision, state, version_id, spec, metadata, commit, author, message, actor)""",
+           FROM unnest(%s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+               %s::text[], %s::text[], %s::text[]) AS t (id, revision, state, version_id, spec, metadata, commit,
+               author, message, actor)""",
         [
             [place[0] for place, _, _ in new],
             [place[1] for place, _, _ in new],

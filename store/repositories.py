@@ -37,7 +37,7 @@ _COLUMNS = """organisation, default_branch, tried_commit, tried_at, applied_comm
 
 
 def lock_repository(connection: Connection, organisation: str) -> None:
-    """Wait until nobody else pushes to or reconciles it. Held by the connection until unlocked, or until it ends."""
+    """Wait until nobody else pushes to or reconciles it. Held until unlocked, or until the connection ends."""
     connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [LOCK_SPACE, organisation])
 
 
@@ -45,10 +45,16 @@ def unlock_repository(connection: Connection, organisation: str) -> None:
     connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", [LOCK_SPACE, organisation])
 
 
+def organisations(connection: Connection) -> list[str]:
+    """Every organisation that something was ever applied of."""
+    return [row[0] for row in connection.execute("SELECT organisation FROM repositories ORDER BY 1")]
+
+
 def repository_state(connection: Connection, organisation: str) -> RepositoryState | None:
     """None for a repository that nothing was ever applied of."""
     row = connection.execute(
-        f"SELECT {_COLUMNS} FROM repositories WHERE organisation = %s".encode(), [organisation]
+        f"SELECT {_COLUMNS} FROM repositories WHERE organisation = %s".encode(),  # noqa: S608 (a constant)
+        [organisation],
     ).fetchone()
     if row is None:
         return None

@@ -57,7 +57,8 @@ def load_asset(connection: Connection, asset_id: str) -> bytes:
 def list_versions(connection: Connection, organisation: str, pattern: str) -> list[Freeze]:
     """Every version of a pattern: the newest number first, those without a number before them."""
     rows = connection.execute(
-        f"{_FREEZES} WHERE organisation = %s AND pattern = %s ORDER BY number DESC NULLS FIRST, frozen_at DESC".encode(),
+        f"""{_FREEZES} WHERE organisation = %s AND pattern = %s
+            ORDER BY number DESC NULLS FIRST, frozen_at DESC""".encode(),
         [organisation, pattern],
     )
     return [_freeze(*row) for row in rows]
@@ -95,7 +96,8 @@ def add_versions(connection: Connection, versions: Sequence[VersionContent]) -> 
     if versions:
         connection.execute(
             """INSERT INTO versions (id, pattern, content)
-               SELECT id, pattern, content::json FROM unnest(%s::text[], %s::text[], %s::text[]) AS t (id, pattern, content)
+               SELECT id, pattern, content::json
+               FROM unnest(%s::text[], %s::text[], %s::text[]) AS t (id, pattern, content)
                ON CONFLICT DO NOTHING""",
             [[v.id for v in versions], [v.pattern for v in versions], [_text(v) for v in versions]],
         )
@@ -127,7 +129,8 @@ def add_freezes(connection: Connection, organisation: str, freezes: Sequence[Fre
     ]
     connection.execute(
         """INSERT INTO freezes (organisation, version_id, pattern, number, commit, author, message, frozen_at)
-           SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
+           SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::text[],
+               %s::timestamptz[])
            ON CONFLICT (organisation, version_id) DO UPDATE SET number = excluded.number, commit = excluded.commit,
                author = excluded.author, message = excluded.message, frozen_at = excluded.frozen_at
            WHERE freezes.number IS NULL AND excluded.number IS NOT NULL""",

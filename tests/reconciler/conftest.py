@@ -20,9 +20,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def reconciler(database: Database, tmp_path: Path) -> Reconciler:
-    return Reconciler(
-        database, tmp_path / "git", installation_key=KEY, public_url="http://127.0.0.1:8080"
-    )
+    return Reconciler(database, tmp_path / "git", installation_key=KEY, public_url="http://127.0.0.1:8080")
 
 
 @pytest.fixture

@@ -93,11 +93,15 @@ class Work:
         )  # fmt: skip
 
     def _has(self, object_id: str) -> bool:
-        done = subprocess.run(["git", "cat-file", "-e", object_id], cwd=self.folder, env=ENVIRONMENT, check=False)
+        done = subprocess.run(
+            ["git", "cat-file", "-e", object_id], cwd=self.folder, env=ENVIRONMENT, check=False
+        )
         return done.returncode == 0
 
 
-def pattern(name: str, message: str = "hello", *, calls: str = "", script: str = "", webhook: bool = True) -> str:
+def pattern(
+    name: str, message: str = "hello", *, calls: str = "", script: str = "", webhook: bool = True
+) -> str:
     """A pattern's file: a log node, and what else is asked for. `calls` is "name" or "name@3"."""
     lines = [
         "apiVersion: weft/v1", "kind: Pattern", f"metadata: {{name: {name}}}", "spec:",
