@@ -9,11 +9,14 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.deployment import DeploymentSpec, deployment_from_spec
+from schemas.mistakes import Mistake, did_you_mean, located
 from schemas.pattern import JSON, Pattern, pattern_from_spec
+from schemas.pattern_rules import pattern_mistakes, schedule_mistakes
 from schemas.problems import Problem
 from schemas.project import Project, project_from_spec
+from schemas.project_rules import project_mistakes
 from schemas.references import Reference, references_of
-from schemas.shape import Mistake, did_you_mean, mistakes
+from schemas.shape import mistakes
 from schemas.yaml_text import YamlDocument, read_yaml
 
 __all__ = [
@@ -116,65 +119,59 @@ class _Examined:
 
 
 def _examine(path: str, one: YamlDocument) -> _Examined:
-    kind, problem = _kind_of(path, one)
+    kind, wrong = _kind_of(path, one)
+    found = [*wrong, *(_content_mistakes(kind, one.value) if kind else ())]
+    problems = tuple(located(path, one.positions, mistake) for mistake in found)
     if kind is None:
-        return _Examined(problems=(problem,) if problem else ())
-    problems = [_problem(path, one, mistake) for mistake in mistakes(kind.lower(), one.value)]
-    if problem:
-        problems.append(problem)
-    if not problems and not one.flawed:
-        document, problems = _typed(path, kind, one)
-        if not problems:
-            return _Examined(document=document)
-    return _Examined(problems=tuple(problems), identity=_identity(kind, one))
+        return _Examined(problems=problems)
+    if problems or one.flawed:
+        return _Examined(problems=problems, identity=_identity(kind, one))
+    return _Examined(document=_document(path, kind, one))
 
 
-def _kind_of(path: str, one: YamlDocument) -> tuple[Kind | None, Problem | None]:
+def _content_mistakes(kind: Kind, document: Mapping[str, JSON]) -> Iterator[Mistake]:
+    """Mistakes of shape and of meaning together, so that nobody has to push once for each sort."""
+    yield from mistakes(kind.lower(), document)
+    spec = document.get("spec")
+    if not isinstance(spec, dict):
+        return
+    if kind is Kind.PATTERN:
+        yield from pattern_mistakes(spec)
+    elif kind is Kind.DEPLOYMENT:
+        yield from schedule_mistakes(spec.get("schedules"), ("spec", "schedules"))
+    else:
+        yield from project_mistakes(spec)
+
+
+def _kind_of(path: str, one: YamlDocument) -> tuple[Kind | None, list[Mistake]]:
     """The kind that a document says it is, and what is wrong with that."""
     value, kinds = one.value, [kind.value for kind in Kind]
     if not isinstance(value, dict):
-        hint = "Begin it with `apiVersion: weft/v1` and `kind:`."
-        mistake = Mistake(
-            path=(), code="document-not-mapping", message="a document must be a mapping", hint=hint
-        )
-        return None, _problem(path, one, mistake)
+        hint = "Begin it with `apiVersion: weft/v1` and `kind: …`."
+        message = "a document must be a mapping"
+        return None, [Mistake(path=(), code="document-not-mapping", message=message, hint=hint)]
     kind = value.get("kind")
     if kind is None:
         hint = f'Add "kind: …": {", ".join(kinds)}.'
-        mistake = Mistake(path=(), code="missing-key", message='the key "kind" is missing', hint=hint)
-        return None, _problem(path, one, mistake)
-    if not isinstance(kind, str) or kind not in kinds:
+        return None, [Mistake(path=(), code="missing-key", message='the key "kind" is missing', hint=hint)]
+    if kind not in kinds:
         hint = did_you_mean(str(kind), kinds)
-        mistake = Mistake(
-            path=("kind",), code="unknown-kind", message=f"unknown kind {str(kind)!r:.80}", hint=hint
-        )
-        return None, _problem(path, one, mistake)
-    return Kind(kind), _misplaced(path, one, Kind(kind))
+        message = f"there is no kind of document called {str(kind)!r:.80}"
+        return None, [Mistake(path=("kind",), code="unknown-kind", message=message, hint=hint)]
+    return Kind(kind), list(_misplaced(path, Kind(kind)))
 
 
-def _misplaced(path: str, one: YamlDocument, kind: Kind) -> Problem | None:
+def _misplaced(path: str, kind: Kind) -> Iterator[Mistake]:
     place = _FOLDERS[kind]
-    if path.startswith(place):
-        return None
-    message = f"a {kind} does not belong into {path!r:.200}"
-    hint = f"Move it to {place}{'' if kind is Kind.PROJECT else '….yaml'}."
-    return _problem(
-        path, one, Mistake(path=("kind",), code="kind-in-wrong-place", message=message, hint=hint)
-    )
+    if not path.startswith(place):
+        message = f"a {kind} does not belong into {path!r:.200}"
+        hint = f"Move it to {place}{'' if kind is Kind.PROJECT else '….yaml'}."
+        yield Mistake(path=("kind",), code="kind-in-wrong-place", message=message, hint=hint)
 
 
-def _problem(path: str, one: YamlDocument, mistake: Mistake) -> Problem:
-    place = one.positions.key_at if mistake.at_key else one.positions.value_at
-    line, column = place(mistake.path)
-    return Problem(
-        path=path, line=line, column=column, code=mistake.code, message=mistake.message, hint=mistake.hint
-    )
-
-
-def _typed(path: str, kind: Kind, one: YamlDocument) -> tuple[Document | None, list[Problem]]:
-    """The document of a tree that has the shape its schema asks for, or what is wrong with its meaning."""
+def _document(path: str, kind: Kind, one: YamlDocument) -> Document:
     name, spec = one.value["metadata"]["name"], one.value["spec"]
-    document = Document(
+    return Document(
         kind=kind,
         name=name,
         path=path,
@@ -185,7 +182,6 @@ def _typed(path: str, kind: Kind, one: YamlDocument) -> tuple[Document | None, l
         typed=_TYPED[kind](name, spec),
         references=references_of(kind, spec, one.positions),
     )
-    return document, []
 
 
 _TYPED: Final[Mapping[Kind, Callable[[str, JSON], Pattern | DeploymentSpec | Project]]] = {

@@ -11,7 +11,7 @@ from schemas.access_paths import AccessPath
 from schemas.pattern import JSON
 
 
-class ExpressionInvalid(Exception):  # noqa: N818 - the name says what is the matter with the expression
+class ExpressionInvalid(Exception):
     """An expression that cannot be compiled. `line` and `column` count from 1 within its text."""
 
     def __init__(self, code: str, message: str, hint: str, *, line: int = 1, column: int = 1) -> None:
@@ -23,7 +23,7 @@ class ExpressionInvalid(Exception):  # noqa: N818 - the name says what is the ma
         self.column = column
 
 
-class ExpressionFailed(Exception):  # noqa: N818 - as above
+class ExpressionFailed(Exception):
     """An expression that cannot be evaluated with the values it was given."""
 
     def __init__(self, message: str, hint: str) -> None:

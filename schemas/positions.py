@@ -43,8 +43,8 @@ class Positions:
         """Where the key of the value starts (for an item of a list, the item itself)."""
         return _unpacked(self._place(path).key_mark)
 
-    def inside(self, path: Path, source: str, nth: int, line: int, column: int) -> tuple[int, int]:
-        """The place of (`line`, `column`) within `source`, the nth `${{ … }}` of the string at `path`.
+    def inside(self, path: Path, source: str, nth: int, at: tuple[int, int]) -> tuple[int, int]:
+        """The place of `at`, a line and a column within `source`, the nth `${{ … }}` of the string at `path`.
 
         Exact for plain, quoted and block text; where escapes make the raw text differ it is near.
         """
@@ -56,7 +56,7 @@ class Positions:
             start = raw.find("${{", start + 1)
             if start < 0:
                 return raw_line, raw_column
-        end = _walk(raw, start + 3, source, _offset(source, line, column))
+        end = _walk(raw, start + 3, source, _offset(source, *at))
         before = raw[:end].split("\n")
         if len(before) == 1:
             return raw_line, raw_column + end

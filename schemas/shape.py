@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
@@ -17,22 +16,12 @@ from typing import Final
 
 import jsonschema_rs
 
+from schemas.mistakes import Mistake, did_you_mean
 from schemas.pattern import JSON
 
 _BASE: Final = "https://schemas.weft.invalid/v1/"
 _FILES: Final = ("common", "nodes", "pattern", "deployment", "project")
 _MOST: Final = 200  # errors looked at in one document
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mistake:
-    """One mistake at one place of a document. `at_key`: the key is wrong, not its value."""
-
-    path: tuple[str | int, ...]
-    at_key: bool = False
-    code: str
-    message: str
-    hint: str
 
 
 def mistakes(kind: str, document: JSON) -> list[Mistake]:
@@ -43,14 +32,6 @@ def mistakes(kind: str, document: JSON) -> list[Mistake]:
     errors = list(islice(validator.iter_errors(document), _MOST))
     found = [mistake for error in errors for mistake in _explain(error)]
     return _without_echoes(found)
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A hint that names the nearest known word, or else what is known."""
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f'Did you mean "{near[0]}"?'
-    return f"Known here: {', '.join(known)}." if known else "Nothing is known here."
 
 
 @lru_cache

@@ -89,7 +89,7 @@ def _place_at_end_of(before: str) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-class _Abandoned(Exception):  # noqa: N818 - not an error: the reader gives the file up, the problem is recorded
+class _Abandoned(Exception):
     """The rest of the file is not worth reading."""
 
 

@@ -1,0 +1,62 @@
+"""JSON Schemas that people write into their documents. Nothing is ever fetched from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import Final
+
+import jsonschema_rs
+import orjson
+
+from schemas.mistakes import Mistake
+from schemas.outline import Path
+from schemas.pattern import JSON
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema_mistakes(schema: JSON, at: Path) -> Iterator[Mistake]:
+    """What is wrong with a JSON Schema that stands at a place of a document."""
+    hint = "See https://json-schema.org/understanding-json-schema for what a schema may say."
+    found = False
+    try:
+        for error in islice(_dialect().iter_errors(schema), 10):
+            found = True
+            path = (*at, *error.instance_path)
+            yield Mistake(path=path, code="invalid-json-schema", message=_short(error.message), hint=hint)
+        if not found:
+            jsonschema_rs.Draft202012Validator(schema, offline=True)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        message = _short(getattr(error, "message", None) or str(error))
+        yield Mistake(path=at, code="invalid-json-schema", message=message, hint=hint)
+
+
+def violations(schema: JSON, value: JSON, *, most: int = 10) -> tuple[str, ...]:
+    """How a value fails a schema that passed the checks: `order.total: "x" is not of type "integer"`."""
+    validator = _validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    if validator.is_valid(value):
+        return ()
+    return tuple(_told(error) for error in islice(validator.iter_errors(value), most))
+
+
+@lru_cache(maxsize=1)
+def _dialect() -> jsonschema_rs.Validator:
+    """The schema of JSON Schemas (2020-12)."""
+    return jsonschema_rs.Draft202012Validator({"$ref": _DIALECT}, offline=True)
+
+
+@lru_cache(maxsize=1024)
+def _validator(schema: bytes) -> jsonschema_rs.Validator:
+    return jsonschema_rs.Draft202012Validator(orjson.loads(schema), offline=True)
+
+
+def _told(error: jsonschema_rs.ValidationError) -> str:
+    place = ".".join(str(step) for step in error.instance_path)
+    return f"{place}: {_short(error.message)}" if place else _short(error.message)
+
+
+def _short(message: str) -> str:
+    line = message.split("\n")[0]
+    return line if len(line) <= 300 else f"{line[:299]}…"

@@ -1,0 +1,131 @@
+"""What expressions may name where they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.access_paths import AccessPath
+from schemas.expressions import Expression, ExpressionInvalid, compile_expression
+from schemas.mistakes import Mistake, Spot, did_you_mean
+from schemas.order import View
+from schemas.outline import Outline, Text
+from schemas.template_text import Piece, pieces
+
+FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    "trigger": frozenset({"body", "headers", "query", "method", "path", "time", "kind", "receivedAt"}),
+    "run": frozenset({"id", "attempt", "startedAt"}),
+    "deployment": frozenset({"name", "environment"}),
+    "version": frozenset({"number", "commit"}),
+}
+"""The names in scope whose fields are fixed."""
+
+_CONDITION_HINT: Final = "Write one expression that is true or false: ${{ trigger.body.total > 100 }}."
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What can be named at a place. `reader`: the node that the text belongs to, None for the output."""
+
+    view: View
+    variables: Collection[str]
+    everywhere: Mapping[str, Outline]
+    reader: Outline | None = None
+
+
+def text_mistakes(text: Text, scope: Scope) -> Iterator[Mistake]:
+    """What is wrong with the expressions of a text."""
+    found = list(pieces(text.text))
+    if text.condition and not _is_one_expression(text.text, found):
+        message = f'"{text.path[-1]}" is not one expression'
+        yield Mistake(path=text.path, code="condition-not-expression", message=message, hint=_CONDITION_HINT)
+    for nth, piece in enumerate(found):
+        yield from _piece_mistakes(text, nth, piece, scope)
+
+
+def _is_one_expression(text: str, found: list[Piece]) -> bool:
+    if len(found) != 1:
+        return False
+    return not (text[: found[0].start] + text[found[0].end :]).strip()
+
+
+def _piece_mistakes(text: Text, nth: int, piece: Piece, scope: Scope) -> Iterator[Mistake]:
+    if not piece.closed:
+        spot = Spot(source=piece.source, nth=nth, line=1, column=1)
+        hint = "Close it with }}, and check that quotes come in pairs."
+        message = "the expression does not end"
+        yield Mistake(path=text.path, spot=spot, code="expression-syntax", message=message, hint=hint)
+        return
+    try:
+        expression = compile_expression(piece.source)
+    except ExpressionInvalid as error:
+        spot = Spot(source=piece.source, nth=nth, line=error.line, column=error.column)
+        yield Mistake(path=text.path, spot=spot, code=error.code, message=error.message, hint=error.hint)
+        return
+    if text.condition and expression.gives not in {"bool", "dyn"}:
+        message = f'"{text.path[-1]}" gives {expression.gives}, not true or false'
+        yield Mistake(path=text.path, code="condition-not-expression", message=message, hint=_CONDITION_HINT)
+    for read in sorted(expression.reads):
+        wrong = _read_mistake(read, scope)
+        if wrong:
+            code, message, hint = wrong
+            yield Mistake(
+                path=text.path, spot=_spot(expression, nth, read), code=code, message=message, hint=hint
+            )
+
+
+def _read_mistake(read: AccessPath, scope: Scope) -> tuple[str, str, str] | None:
+    """Code, message and hint for a path that leads nowhere."""
+    if len(read) < 2:
+        return None
+    root, name = read[0], read[1]
+    if root == "nodes":
+        return None if scope.view.sees(name) else _unseen(name, scope)
+    if root == "vars" and name not in scope.variables:
+        near = did_you_mean(name, scope.variables) if scope.variables else ""
+        hint = near if near.startswith("Did") else f"Declare a default: variables: {{{name}: …}}."
+        return "unknown-variable", f'the variable "{name}" is not declared', hint
+    if root in FIELDS and name not in FIELDS[root]:
+        return "unknown-name", f'{root} has no "{name}"', did_you_mean(name, FIELDS[root])
+    return None
+
+
+def _unseen(name: str, scope: Scope) -> tuple[str, str, str]:
+    target, reader = scope.everywhere.get(name), scope.reader
+    if target is None:
+        names = set(scope.view.names())
+        hint = did_you_mean(name, names) if names else "No node runs before this one."
+        return "unknown-node", f'there is no node "{name}"', hint
+    if reader is not None and target.path == reader.path:
+        message = f'"{name}" cannot read its own output'
+        return "node-not-before", message, "Read the output of a node that runs before it."
+    holder = _holder(target, scope)
+    if holder is not None:
+        message = f'"{name}" stands inside "{holder.id}" and is not visible outside'
+        hint = f"Read nodes.{holder.id}, the output of the side that was taken"
+        after = "." if scope.view.sees(holder.id) else f', in a node that runs after "{holder.id}".'
+        return "node-not-before", message, hint + after
+    hint = "Move it before this one" + (f', or add "{name}" to `needs`.' if reader is not None else ".")
+    return "node-not-before", f'"{name}" does not run before this', hint
+
+
+def _holder(target: Outline, scope: Scope) -> Outline | None:
+    """The outermost container that the target stands in and the reader does not."""
+    reader = scope.reader.path if scope.reader is not None else ()
+    for length in range(1, len(target.path)):
+        start = target.path[:length]
+        holder = next((one for one in scope.everywhere.values() if one.path == start), None)
+        if holder is not None and reader[:length] != start:
+            return holder
+    return None
+
+
+def _spot(expression: Expression, nth: int, read: AccessPath) -> Spot:
+    source, (root, name) = expression.source, read[:2]
+    pattern = rf"\b{re.escape(root)}\s*(?:\.\??\s*{re.escape(name)}\b|\[\??\s*['\"]{re.escape(name)}['\"])"
+    match = re.search(pattern, source) or re.search(rf"\b{re.escape(root)}\b", source)
+    before = source[: match.start()] if match else ""
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    return Spot(source=source, nth=nth, line=line, column=column)

@@ -1,0 +1,198 @@
+"""What must hold between the documents of a repository. Pure: where assets stand is asked through a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+
+from schemas.deployment import DeploymentSpec, SourceKind
+from schemas.documents import Document, Identity, Kind, ParsedFile
+from schemas.pattern import Pattern
+from schemas.problems import Problem
+from schemas.project import Project
+from schemas.references import Reference
+
+
+class AssetState(StrEnum):
+    PRESENT = "present"  # a file
+    ABSENT = "absent"  # nothing there
+    SYMLINK = "symlink"  # a symbolic link, or behind one
+    DIRECTORY = "directory"  # a folder, or a submodule
+
+
+def check(files: Mapping[str, ParsedFile], asset: Callable[[str], AssetState]) -> tuple[Problem, ...]:
+    """The problems between documents, sorted by place. Those within one document are in its ParsedFile.
+
+    `files` are all files that hold documents, by their path; `asset` says what stands at a path.
+    """
+    repository = _gathered(files)
+    found = [
+        *_duplicates(files),
+        *_calls(repository),
+        *_circles(repository),
+        *_deployments(repository),
+        *_assets(repository, asset),
+    ]
+    return tuple(sorted(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Repository:
+    """The documents, the first of each identity."""
+
+    patterns: dict[str, Document] = field(default_factory=dict)
+    deployments: dict[str, Document] = field(default_factory=dict)
+    broken: dict[str, tuple[str, Identity]] = field(default_factory=dict)  # patterns: file and place, by name
+    projects: list[Project] = field(default_factory=list)
+
+    @property
+    def default_branch(self) -> str:
+        return self.projects[0].default_branch if self.projects else "main"
+
+
+def _gathered(files: Mapping[str, ParsedFile]) -> _Repository:
+    repository = _Repository()
+    for path in sorted(files):
+        for document in files[path].documents:
+            if document.kind is Kind.PATTERN:
+                repository.patterns.setdefault(document.name, document)
+            elif document.kind is Kind.DEPLOYMENT:
+                repository.deployments.setdefault(document.name, document)
+            elif isinstance(document.typed, Project):
+                repository.projects.append(document.typed)
+        for identity in files[path].broken:
+            if identity.kind is Kind.PATTERN:
+                repository.broken.setdefault(identity.name, (path, identity))
+    return repository
+
+
+def _duplicates(files: Mapping[str, ParsedFile]) -> Iterator[Problem]:
+    places: dict[tuple[Kind, str], str] = {}
+    for path in sorted(files):
+        parsed = files[path]
+        holders: list[Document | Identity] = [*parsed.documents, *parsed.broken]
+        for one in sorted(holders, key=lambda holder: (holder.line, holder.column)):
+            # A repository has one Project, whatever its name.
+            identity = (one.kind, "" if one.kind is Kind.PROJECT else one.name)
+            first = places.setdefault(identity, f"{path}:{one.line}")
+            if first != f"{path}:{one.line}":
+                message = f"there are two documents {one.kind} {one.name!r}: here and at {first}"
+                hint = "Rename one of them, or remove it."
+                yield _problem(path, one, "duplicate-document", message, hint)
+
+
+def _calls(repository: _Repository) -> Iterator[Problem]:
+    for caller in repository.patterns.values():
+        for reference in _called_now(caller):
+            known = repository.patterns.get(reference.name)
+            if known is None:
+                yield _unknown_pattern(repository, caller.path, reference)
+            elif not (isinstance(known.typed, Pattern) and known.typed.callable):
+                message = f"the pattern {reference.name!r} may not be called by others"
+                hint = f"Add `call: {{}}` to `on` in {known.path}."
+                yield _problem(caller.path, reference, "pattern-not-callable", message, hint)
+
+
+def _called_now(caller: Document) -> Iterator[Reference]:
+    """The calls of what the same commit holds; frozen versions are looked up by whoever resolves versions."""
+    for reference in caller.references:
+        if reference.kind == "pattern" and reference.version is None:
+            yield reference
+
+
+def _unknown_pattern(repository: _Repository, path: str, reference: Reference) -> Problem:
+    name = reference.name
+    if name in repository.broken:
+        where, identity = repository.broken[name]
+        message = f"the pattern {name!r} has problems of its own ({where}:{identity.line})"
+        return _problem(path, reference, "broken-pattern", message, "Mend that pattern first.")
+    near = get_close_matches(name, repository.patterns, n=1)
+    hint = f'Did you mean "{near[0]}"?' if near else "Add a document of kind Pattern with that name."
+    return _problem(path, reference, "unknown-pattern", f"there is no pattern {name!r}", hint)
+
+
+def _circles(repository: _Repository) -> Iterator[Problem]:
+    """Each call that closes a circle, found by a walk in depth without recursion: chains may be long."""
+    settled: set[str] = set()
+    for start in sorted(repository.patterns):
+        trail: list[str] = []
+        todo: list[tuple[str, Iterator[Reference]]] = []
+        _enter(repository, start, trail, todo)
+        while todo:
+            name, calls = todo[-1]
+            reference = next(calls, None)
+            if reference is None:
+                settled.add(name)
+                trail.pop()
+                todo.pop()
+            elif reference.name in trail:
+                yield _circle(repository.patterns[name].path, reference, trail)
+            elif reference.name in repository.patterns and reference.name not in settled:
+                _enter(repository, reference.name, trail, todo)
+
+
+def _enter(
+    repository: _Repository, name: str, trail: list[str], todo: list[tuple[str, Iterator[Reference]]]
+) -> None:
+    trail.append(name)
+    todo.append((name, _called_now(repository.patterns[name])))
+
+
+def _circle(path: str, reference: Reference, trail: list[str]) -> Problem:
+    circle = [*trail[trail.index(reference.name) :], reference.name]
+    message = f"patterns call each other in a circle: {' → '.join(circle)}"
+    if len(circle) == 2:
+        message = f"the pattern {reference.name!r} calls itself"
+    hint = "Take one of the calls out, or pin it to a frozen version (`version: 3`)."
+    return _problem(path, reference, "call-circle", message, hint)
+
+
+def _deployments(repository: _Repository) -> Iterator[Problem]:
+    """A deployment that follows another branch, a tag, a version or a commit is resolved elsewhere."""
+    for document in repository.deployments.values():
+        spec = document.typed
+        if not isinstance(spec, DeploymentSpec) or not _follows_default(spec, repository.default_branch):
+            continue
+        for reference in document.references:
+            if reference.name not in repository.patterns:
+                yield _unknown_pattern(repository, document.path, reference)
+
+
+def _follows_default(spec: DeploymentSpec, default_branch: str) -> bool:
+    source = spec.source
+    return source is None or (source.kind is SourceKind.BRANCH and source.value == default_branch)
+
+
+_ASSET_PROBLEMS = {
+    AssetState.ABSENT: (
+        "missing-asset",
+        "there is no file {!r}",
+        "Add it, or mend the path: it begins at the root.",
+    ),
+    AssetState.SYMLINK: (
+        "asset-symlink",
+        "{!r} is a symbolic link",
+        "Name the file itself, and keep it in the repository.",
+    ),
+    AssetState.DIRECTORY: ("asset-directory", "{!r} is a folder", "Name a file in it."),
+}
+
+
+def _assets(repository: _Repository, asset: Callable[[str], AssetState]) -> Iterator[Problem]:
+    states: dict[str, AssetState] = {}
+    for document in repository.patterns.values():
+        for reference in document.references:
+            if reference.kind != "asset":
+                continue
+            state = states.get(reference.name)
+            if state is None:
+                state = states[reference.name] = asset(reference.name)
+            if state is not AssetState.PRESENT:
+                code, message, hint = _ASSET_PROBLEMS[state]
+                yield _problem(document.path, reference, code, message.format(reference.name), hint)
+
+
+def _problem(path: str, at: Document | Identity | Reference, code: str, message: str, hint: str) -> Problem:
+    return Problem(path=path, line=at.line, column=at.column, code=code, message=message, hint=hint)
