@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from runner.engine import Entry
 from runner.nodes.base import NodeContext, NodeError, NodeHandler
@@ -95,20 +93,8 @@ class Attempts:
         )
 
 
-@dataclass(slots=True)
 class _Attempt:
     """What one attempt gathers on its way."""
-
-    run: RunState
-    step: Step
-    known: Entry | None
-    number: int
-    started: float
-    scope: Mapping[str, Any]
-    log: list[JSON]
-    inputs: JSON = None
-    output: str | None = None
-    child: ChildRun | None = None
 
     def __init__(self, run: RunState, step: Step, known: Entry | None) -> None:
         self.run = run
@@ -117,7 +103,10 @@ class _Attempt:
         self.number = 1 if known is None else known.attempt + (1 if _failed_before(known) else 0)
         self.started = run.clock()
         self.scope = {**run.scope, "now": timestamp(self.started)}
-        self.log = []
+        self.log: list[JSON] = []
+        self.inputs: JSON = None
+        self.output: str | None = None
+        self.child: ChildRun | None = None
 
     def evaluate(self, template: Template) -> JSON:
         return template.evaluate(self.scope)

@@ -132,6 +132,7 @@ class BellConsumer(_RedisConsumer):
         # What is not acknowledged is delivered again, and finds nothing to claim.
         with contextlib.suppress(redis.RedisError):
             self._fetch(limit=0)
+            self.requeue([Message.decode(data) for data in self.message_cache])
 
     def _fetch(self, limit: int | None = None) -> list[bytes]:
         """Acknowledge what is done, and take up to `limit` messages (by default, as many as there is room for)."""

@@ -13,12 +13,12 @@ class Hands:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._held: dict[str, Control] = {}
-        self._leaving = False
+        self.leaving = False
 
     def take(self, run: str, lease: int) -> Control:
         control = Control(lease, time.monotonic())
         with self._mutex:
-            control.leaving = self._leaving
+            control.leaving = self.leaving
             self._held[run] = control
         return control
 
@@ -42,6 +42,6 @@ class Hands:
     def leave(self) -> None:
         """From now on, every run is given back before its next effect."""
         with self._mutex:
-            self._leaving = True
+            self.leaving = True
             for control in self._held.values():
                 control.leaving = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import threading
@@ -53,6 +54,7 @@ class Worker:
         self._executor = Executor(database, self._kinds.handlers, self._record)
         self._threads = threads
         self._stopping = threading.Event()
+        self._left_over: list[str] = []
 
     def replace(self, dead: Sequence[str] | None) -> None:
         """Free the runs of workers that died (None: of all there ever were) and announce them."""
@@ -115,7 +117,9 @@ class Worker:
         return outcomes
 
     def _ring(self, runs: Sequence[str]) -> None:
-        if runs:
+        if self._hands.leaving:
+            self._left_over.extend(runs)  # rung when nobody here listens any more
+        elif runs:
             try:
                 self._broker.ring([run] for run in runs)
             except redis.RedisError as error:
@@ -164,9 +168,11 @@ class Worker:
         held = self._hands.held()
         if held:
             with self._database.connection() as connection:
-                self._ring(leases.give_back(connection, held))
-        # Stock puts back in silence what it had fetched: tell those who wait.
-        self._broker.run([], bells=self._threads)
+                self._left_over.extend(leases.give_back(connection, held))
+        with contextlib.suppress(redis.RedisError):
+            self._broker.ring([run] for run in self._left_over)
+            # Stock puts back in silence what it had fetched: tell those who wait.
+            self._broker.run([], bells=self._threads)
 
     def _pull_all(self) -> None:
         for run, _ in self._hands.held():

@@ -118,7 +118,7 @@ def record(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
     """
     if not any(_is_linked(step) for step in steps):
         moved = _move(connection, steps)
-        return [Outcome(step.run_id in moved, ()) for step in steps]
+        return [_outcome(step, moved, set(), {}) for step in steps]
     with connection.transaction():
         return _record_linked(connection, steps)
 
@@ -151,7 +151,7 @@ def _cancel_orphans(connection: Connection, step: Step) -> list[str]:
 def _outcome(step: Step, moved: dict[str, str], awake: set[str], orphaned: dict[str, list[str]]) -> Outcome:
     if step.run_id not in moved:
         return Outcome(False, ())
-    ring = [child.id for child in step.children] + orphaned[step.run_id]
+    ring = [child.id for child in step.children] + orphaned.get(step.run_id, [])
     if moved[step.run_id] == RunStatus.PENDING:
         ring.append(step.run_id)
     if step.ends and step.parent_id in awake:

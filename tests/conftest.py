@@ -73,5 +73,5 @@ def database_url(postgres: Postgres) -> Iterator[str]:
 def redis_url(valkey: Valkey) -> str:
     """The session's broker, empty."""
     with redis.Redis.from_url(valkey.url) as client:
-        client.flushall()
+        client.flushdb()
     return valkey.url

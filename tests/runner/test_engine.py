@@ -124,7 +124,8 @@ def test_a_container_that_failed_closes_when_its_nodes_at_work_are_done() -> Non
 
 def test_a_stop_inside_a_branch_ends_the_whole_run() -> None:
     p = program(
-        Node(id="choose", uses="branch", with_={"if": ""}, blocks={"then": (node("s", "stop"),)}), node("after")
+        Node(id="choose", uses="branch", with_={"if": ""}, blocks={"then": (node("s", "stop"),)}),
+        node("after"),
     )
     journal = {"choose": Entry(SpanStatus.RUNNING, taken="then"), "choose/s": done("early")}
     end = next_steps(p, journal, 0).end
@@ -143,7 +144,9 @@ def test_a_called_run_is_waited_for_without_a_timer() -> None:
     p = program(node("c", "call"))
     found = next_steps(p, {"c": Entry(SpanStatus.WAITING, child="r")}, 0)
     assert (found.ready, found.wake, found.end) == ([], None, None)
-    assert ready(next_steps(p, {"c": Entry(SpanStatus.WAITING, child="r", child_status="failed")}, 0)) == ["c"]
+    assert ready(next_steps(p, {"c": Entry(SpanStatus.WAITING, child="r", child_status="failed")}, 0)) == [
+        "c"
+    ]
 
 
 @st.composite
@@ -156,7 +159,9 @@ def graphs(draw: st.DrawFn) -> tuple[Node, ...]:
 
 
 @given(graphs(), st.randoms(use_true_random=False))
-def test_every_graph_ends_with_each_node_once_and_never_before_its_needs(nodes: tuple[Node, ...], dice: Any) -> None:
+def test_every_graph_ends_with_each_node_once_and_never_before_its_needs(
+    nodes: tuple[Node, ...], dice: Any
+) -> None:
     p = program(*nodes)
     journal: dict[str, Entry] = {}
     while (found := next_steps(p, journal, 0)).end is None:

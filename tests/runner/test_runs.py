@@ -40,7 +40,9 @@ def test_a_run_takes_its_trigger_through_its_nodes_to_its_output(service: Runnin
 
 
 def test_when_false_skips_a_node_and_its_output_is_null(service: Running) -> None:
-    service.deploy("p", [set_("a", x=1) | {"when": "${{ trigger.body.go }}"}, set_("b", seen="${{ nodes.a }}")])
+    service.deploy(
+        "p", [set_("a", x=1) | {"when": "${{ trigger.body.go }}"}, set_("b", seen="${{ nodes.a }}")]
+    )
     run = service.run("p", {"go": False})
     assert run["output"] == {"seen": None}
     assert service.spans(run["id"])["a"]["status"] == "skipped"
@@ -71,7 +73,9 @@ def test_stop_completes_the_run_early(service: Running) -> None:
 
 
 def test_a_called_pattern_runs_as_a_sub_run_on_its_frozen_version(service: Running) -> None:
-    old = service.deploy("greet", [set_("hello", text="hello ${{ input.name }}")], output="${{ nodes.hello.text }}")
+    old = service.deploy(
+        "greet", [set_("hello", text="hello ${{ input.name }}")], output="${{ nodes.hello.text }}"
+    )
     service.deploy("greet", [set_("hello", text="changed")])
     call = {"id": "c", "uses": "call", "with": {"pattern": "greet", "input": {"name": "${{ trigger.body }}"}}}
     service.deploy("outer", [call, set_("after", said="${{ nodes.c }}")], calls={"greet": old})
@@ -91,7 +95,9 @@ def test_a_called_run_that_fails_fails_its_node_with_its_reason(service: Running
 
 def test_a_paused_callee_is_not_called(service: Running) -> None:
     closed = service.deploy("closed", [set_("a")], state="paused")
-    service.deploy("outer", [{"id": "c", "uses": "call", "with": {"pattern": "closed"}}], calls={"closed": closed})
+    service.deploy(
+        "outer", [{"id": "c", "uses": "call", "with": {"pattern": "closed"}}], calls={"closed": closed}
+    )
     assert "paused" in service.run("outer")["error"]["message"]
 
 
@@ -146,7 +152,12 @@ def flaky() -> Any:
 def test_a_node_is_retried_with_the_same_key_until_it_succeeds(service: Running, flaky: Any) -> None:
     url, handler = flaky
     retry = {"attempts": 3, "delay": "10ms", "jitter": False}
-    node = {"id": "pay", "uses": "http", "with": {"url": url, "method": "POST", "json": {"a": 1}}, "retry": retry}
+    node = {
+        "id": "pay",
+        "uses": "http",
+        "with": {"url": url, "method": "POST", "json": {"a": 1}},
+        "retry": retry,
+    }
     service.deploy("p", [node], project={"network": {"allow": ["127.0.0.0/8"]}})
     run = service.run("p")
     assert run["status"] == "completed", run["error"]
@@ -198,7 +209,9 @@ def test_nodes_without_an_edge_between_them_run_at_the_same_time(service: Runnin
 def test_a_script_of_the_frozen_version_logs_what_it_prints(service: Running) -> None:
     source = b"def main(input):\n    print('got', input)\n    return input * 2\n"
     service.deploy(
-        "p", [{"id": "s", "uses": "script", "with": {"file": "scripts/x.py", "input": 21}}], assets={"scripts/x.py": source}
+        "p",
+        [{"id": "s", "uses": "script", "with": {"file": "scripts/x.py", "input": 21}}],
+        assets={"scripts/x.py": source},
     )
     run = service.run("p")
     assert run["output"] == 42
@@ -224,7 +237,9 @@ def test_cancelling_stops_a_script_and_the_run_and_what_it_called(service: Runni
 
 def test_a_worker_that_is_asked_to_stop_gives_its_runs_back_at_the_next_node(running: Running) -> None:
     code = "import time\ndef main(input):\n    time.sleep(0.3)\n    return input"
-    running.deploy("p", [{"id": f"s{i}", "uses": "script", "with": {"code": code, "input": i}} for i in range(6)])
+    running.deploy(
+        "p", [{"id": f"s{i}", "uses": "script", "with": {"code": code, "input": i}} for i in range(6)]
+    )
     with worker(running):
         run = running.start("p")
         while len(running.spans(run)) < 2:
@@ -241,7 +256,7 @@ def test_a_defect_ends_the_run_and_nobody_else(service: Running) -> None:
     version = service.deploy("p", [set_("a")])
     service.deploy("fine", [set_("a", x=1)])
     with service.database.connection() as connection:
-        connection.execute("UPDATE versions SET content = '{\"pattern\": \"p\"}' WHERE id = %s", [version])
+        connection.execute('UPDATE versions SET content = \'{"pattern": "p"}\' WHERE id = %s', [version])
     run = service.run("p")
     assert (run["status"], run["error"]["type"]) == ("failed", "internal_error")
     assert service.run("fine")["status"] == "completed"

@@ -53,11 +53,13 @@ class Running:
             for path, data in (assets or {}).items():
                 c.execute("INSERT INTO assets (id, content) VALUES (%s, %s)", [f"{version}/{path}", data])
             c.execute(
-                "INSERT INTO versions (id, pattern, content) VALUES (%s, %s, %s)", [version, name, Json(content)]
+                "INSERT INTO versions (id, pattern, content) VALUES (%s, %s, %s)",
+                [version, name, Json(content)],
             )
             if project is not None:
                 c.execute(
-                    "INSERT INTO repositories (organisation, project) VALUES ('default', %s)", [Json(dict(project))]
+                    "INSERT INTO repositories (organisation, project) VALUES ('default', %s)",
+                    [Json(dict(project))],
                 )
             row = c.execute(
                 """INSERT INTO deployments (organisation, name, pattern, environment, state, version_id, revision,
@@ -97,7 +99,9 @@ class Running:
     def run(self, name: str, body: Any = None, **keys: Any) -> dict[str, Any]:
         return self.wait(self.start(name, body, **keys))
 
-    def wait(self, run: str, *, until: tuple[str, ...] = tuple(ENDED), seconds: float = 20.0) -> dict[str, Any]:
+    def wait(
+        self, run: str, *, until: tuple[str, ...] = tuple(ENDED), seconds: float = 20.0
+    ) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             found = self.read(run)
@@ -117,7 +121,8 @@ class Running:
     def spans(self, run: str, attempt: int = 1) -> dict[str, dict[str, Any]]:
         with self.database.connection() as c:
             cursor = c.execute(
-                "SELECT * FROM spans WHERE run_id = %s AND run_attempt = %s ORDER BY started_at, path", [run, attempt]
+                "SELECT * FROM spans WHERE run_id = %s AND run_attempt = %s ORDER BY started_at, path",
+                [run, attempt],
             )
             names = [column.name for column in cursor.description or ()]
             rows = [dict(zip(names, row, strict=True)) for row in cursor]
