@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from schemas.pattern import JSON
 
@@ -16,11 +15,13 @@ Path: TypeAlias = Sequence[str | int]
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml counts as one
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(NamedTuple):
     mark: int
     key_mark: int
-    children: dict[str | int, _Place] = field(default_factory=dict)
+    children: Mapping[str | int, _Place]
+
+
+_NOTHING: Final[Mapping[str | int, _Place]] = {}
 
 
 class Positions:
@@ -80,14 +81,12 @@ def _unpacked(mark: int) -> tuple[int, int]:
 
 def _unfold(value: JSON, marks: Iterator[int], key_mark: int | None = None) -> _Place:
     mark = next(marks)
-    place = _Place(mark, mark if key_mark is None else key_mark)
+    children = _NOTHING
     if isinstance(value, dict):
-        for key, child in value.items():
-            place.children[key] = _unfold(child, marks, next(marks))
+        children = {key: _unfold(child, marks, next(marks)) for key, child in value.items()}
     elif isinstance(value, list):
-        for index, child in enumerate(value):
-            place.children[index] = _unfold(child, marks)
-    return place
+        children = {index: _unfold(child, marks) for index, child in enumerate(value)}
+    return _Place(mark, mark if key_mark is None else key_mark, children)
 
 
 def _offset(source: str, line: int, column: int) -> int:

@@ -22,7 +22,7 @@ from schemas.problems import Problem
 
 MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 100
-MAX_EVENTS: Final = 50_000
+MAX_VALUES: Final = 20_000
 
 _TYPED_START: Final = frozenset("-+.0123456789tTfFnN~")
 _CORE: Final = re.compile(
@@ -99,8 +99,7 @@ class _Reader:
     def __init__(self, path: str, text: str) -> None:
         self.path = path
         self.text = text
-        self.parser = CParser(text)
-        self.events = 0
+        self.next_event = CParser(text).get_event
         self.marks = array("Q")
         self.problems: list[Problem] = []
         self.documents: list[YamlDocument] = []
@@ -118,12 +117,12 @@ class _Reader:
 
     def _documents(self) -> None:
         while True:
-            event = self._next()
+            event = self.next_event()
             kind = type(event)
             if kind is yaml.StreamEndEvent:
                 return
             if kind is yaml.DocumentStartEvent:
-                self._document(self._next())
+                self._document(self.next_event())
 
     def _document(self, first: Any) -> None:
         self.marks = array("Q")
@@ -143,22 +142,8 @@ class _Reader:
                 )
             )
 
-    def _next(self) -> Any:
-        event = self.parser.get_event()
-        self.events += 1
-        if self.events > MAX_EVENTS:
-            self._report(
-                event,
-                "yaml-too-many-values",
-                f"the file holds more than {MAX_EVENTS} keys and values",
-                _SPLIT,
-            )
-            raise _Abandoned
-        return event
-
     def _value(self, event: Any, depth: int) -> JSON:
-        mark = event.start_mark
-        self.marks.append(mark.line << 20 | mark.column)
+        self._mark(event)
         kind = type(event)
         if kind is yaml.ScalarEvent:
             return self._scalar(event)
@@ -168,17 +153,26 @@ class _Reader:
         self._check_collection(event, depth)
         return self._mapping(depth + 1) if kind is yaml.MappingStartEvent else self._sequence(depth + 1)
 
+    def _mark(self, event: Any) -> None:
+        mark = event.start_mark
+        self.marks.append(mark.line << 20 | mark.column)
+
     def _check_collection(self, event: Any, depth: int) -> None:
         if event.anchor is not None or event.tag is not None:
             self._refuse_properties(event)
         if depth >= MAX_DEPTH:
             self._report(event, "yaml-too-deep", f"values are nested more than {MAX_DEPTH} deep", _FLATTEN)
             raise _Abandoned
+        if len(self.marks) > MAX_VALUES:
+            self._report(
+                event, "yaml-too-many-values", f"the file holds more than {MAX_VALUES} values", _SPLIT
+            )
+            raise _Abandoned
 
     def _sequence(self, depth: int) -> list[JSON]:
         values: list[JSON] = []
         while True:
-            event = self._next()
+            event = self.next_event()
             if type(event) is yaml.SequenceEndEvent:
                 return values
             values.append(self._value(event, depth))
@@ -186,42 +180,40 @@ class _Reader:
     def _mapping(self, depth: int) -> dict[str, JSON]:
         values: dict[str, JSON] = {}
         while True:
-            event = self._next()
+            event = self.next_event()
             if type(event) is yaml.MappingEndEvent:
                 return values
             before = len(self.marks)
             key = self._key(event, depth)
-            value = self._value(self._next(), depth)
-            if key is None:
-                del self.marks[before:]
-            elif key in values:
-                # The first one stays, so that marks and values keep running in step.
-                del self.marks[before:]
-                self._report(event, "duplicate-key", f"the key {key!r} stands here twice", _ONE_OF_THEM)
-            else:
+            value = self._value(self.next_event(), depth)
+            if key is not None and key not in values:
                 values[key] = value
+                continue
+            # The first one stays, so that marks and values keep running in step.
+            del self.marks[before:]
+            if key is not None:
+                self._report(event, "duplicate-key", f"the key {key!r:.80} stands here twice", _ONE_OF_THEM)
 
     def _key(self, event: Any, depth: int) -> str | None:
         """The text of a key, or None for one that cannot be kept."""
-        value = self._value(event, depth)
         if type(event) is not yaml.ScalarEvent:
+            self._value(event, depth)
             if type(event) is not yaml.AliasEvent:
                 self._report(
                     event, "yaml-key-not-text", "a key must be text, not a list or a mapping", _PLAIN_KEY
                 )
             return None
+        self._mark(event)
         text: str = event.value
+        known = len(self.problems)
+        if isinstance(self._scalar(event), str) and text != "<<":
+            return text
         if text == "<<" and event.implicit[0]:
             self._report(event, "yaml-merge-key", "`<<` (a YAML merge key) is not supported", _NO_MERGE)
             return None
-        if not isinstance(value, str):
-            shown = text or "nothing"
-            self._report(
-                event,
-                "yaml-key-not-text",
-                f"a key must be text, and {shown} is not",
-                f'Write "{text}" in quotes.',
-            )
+        if text != "<<" and len(self.problems) == known:
+            message = f"a key must be text, and {text or 'nothing'} is not"
+            self._report(event, "yaml-key-not-text", message, f'Write "{text}" in quotes.')
         return text
 
     def _scalar(self, event: Any) -> JSON:
