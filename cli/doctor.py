@@ -9,7 +9,6 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli.addresses import url_file
 from cli.checks import Check, all_checks
@@ -79,7 +78,10 @@ def _shown_value(setting: Setting[Any], given: Given, settings: Settings) -> str
     if setting.secret:
         return STARS
     if setting is URL:
-        return given.read(URL) or "the local installation's"
+        file = url_file(settings.data)
+        return given.read(URL) or (
+            file.read_text().strip() if file.exists() else "nobody's: weft up does not run"
+        )
     return str(getattr(settings, setting.name.removeprefix("WEFT_").lower()))
 
 
@@ -100,10 +102,8 @@ def _print_text(checks: list[Check], shown: list[Shown]) -> None:
         console.print(check.found, markup=False)
         if check.remedy:
             console.print(f"                   → {check.remedy}", markup=False)
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    for column in ("Setting", "Value", "From"):
-        table.add_column(column, no_wrap=True)
-    for setting in shown:
-        table.add_row(setting.name, setting.value, setting.origin)
+    rows = [("Setting", "Value", "From"), *((one.name, one.value, one.origin) for one in shown)]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
     console.print()
-    console.print(table)
+    for name, value, origin in rows:
+        console.print(f"{name:{widths[0]}}  {value:{widths[1]}}  {origin}", markup=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
+from contextlib import suppress
 
 from cli.errors import StartError
 
@@ -25,6 +27,13 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise StartError(_reason(error, host, port)) from error
     return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener there."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _reason(error: OSError, host: str, port: int) -> str:

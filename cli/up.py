@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 import socket
 import time
@@ -18,7 +19,7 @@ from cli.embedded.postgres import open_postgres
 from cli.embedded.valkey import open_valkey
 from cli.errors import StartError
 from cli.installation import find_key, hold, make_data_folder, open_key, open_token
-from cli.listener import listen
+from cli.listener import is_loopback, listen
 from cli.logs import set_up_logs
 from cli.parts import Part
 from cli.processes import STAGES, load_main
@@ -27,6 +28,8 @@ from cli.supervisor import Supervisor
 from cli.values import without_password
 from store.database import StoreError, migrate
 from store.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
 
 
 def run_everything(settings: Settings) -> None:
@@ -38,6 +41,7 @@ def run_everything(settings: Settings) -> None:
     lock = hold(settings.data)
     listener = listen(settings.host, settings.port)
     settings = with_port(settings, listener)
+    warn_if_open(settings)
     services, servers = embedded_services(settings)
     with Supervisor(services=services, descriptors=(lock, listener.fileno())) as supervisor:
         filled = fill_in(settings, servers, key=open_key(settings), token=open_token(settings))
@@ -59,11 +63,21 @@ def run_alone(settings: Settings, counts: Mapping[str, int]) -> None:
         require_git()
         listener = listen(settings.host, settings.port)
         settings = with_port(settings, listener)
+        warn_if_open(settings)
         token = open_token(settings)
     filled = fill_in(settings, servers, key=key, token=token)
     migrate_database(filled.database_url)
     with Supervisor(descriptors=() if listener is None else (listener.fileno(),)) as supervisor:
         supervisor.run(make_parts(counts, filled, listener))
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Tokens and sessions travel in the clear where others can listen."""
+    if not is_loopback(settings.host) and not settings.public_url.startswith("https://"):
+        remedy = "put a proxy with TLS before it and set WEFT_PUBLIC_URL=https://..."
+        log.warning(
+            "listening_without_tls", extra={"host": settings.host, "port": settings.port, "remedy": remedy}
+        )
 
 
 def require_git() -> None:
