@@ -47,7 +47,7 @@ def live_lines(landing: Landing, milliseconds: float, hooks: Mapping[str, str]) 
 
     `hooks`: deployment → webhook URL, for those that have one.
     """
-    visible = [step for step in landing.plan.visible if step.writes]
+    visible = [step for step in landing.plan.steps if step.writes]
     rows = [_row(step, f"live in {milliseconds:.0f} ms", hooks) for step in visible]
     deployed = {step.after.pattern for step in visible if step.after}
     newest = {first.version.pattern: first for first in landing.firsts}
@@ -61,6 +61,8 @@ def _row(step: Step, live: str, hooks: Mapping[str, str]) -> tuple[str, str, str
     match step.action:
         case Action.STALLED:
             words = f"stalled: {step.reason.message if step.reason else ''}"
+        case Action.UNCHANGED:
+            words = "no longer stalled"
         case Action.UNDEPLOY:
             return step.name, str(step.version_from or ""), "undeployed"
         case _ if state != "active":

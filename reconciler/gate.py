@@ -18,7 +18,7 @@ from reconciler.repository import (
     valid_ref_name,
 )
 from reconciler.snapshot import problems
-from reconciler.steps import Action, Step
+from reconciler.steps import Action, Binding, Step
 from reconciler.trees import changes
 from reconciler.view import View
 from schemas.problems import Problem
@@ -93,7 +93,7 @@ def _told(wanted: Wanted, found: set[Problem]) -> bool:
 def _unresolved(step: Step, wanted: Wanted, view: View) -> Iterator[Problem]:
     """A source is checked when it is written; one that gets lost later only stalls."""
     before = step.before
-    written_now = before is None or before.state == "undeployed" or before.spec != wanted.asks.spec
+    written_now = before is None or before.state == "undeployed" or _asks_else(before, wanted.asks)
     if step.reason is None or not (written_now or wanted.follows_head):
         return
     line, column = _source_place(wanted, view)
@@ -106,6 +106,11 @@ def _unresolved(step: Step, wanted: Wanted, view: View) -> Iterator[Problem]:
         message=f"{message}.",
         hint=hint or "Name another source.",
     )
+
+
+def _asks_else(before: Binding, after: Binding) -> bool:
+    one, other = ((binding.pattern, binding.spec.get("source")) for binding in (before, after))
+    return one != other
 
 
 def _source_place(wanted: Wanted, view: View) -> tuple[int, int]:

@@ -75,9 +75,10 @@ class View:
         assert isinstance(typed, DeploymentSpec)
         source = typed.source or Source(kind=SourceKind.BRANCH, value=self._default_branch)
         resolution = self._resolution(document.name, typed.pattern, source)
-        last_good = self._last_good(document, typed, source)
-        if last_good is not None and typed.state == State.ARCHIVED:
-            resolution = last_good
+        live = self.live.get(document.name)
+        if typed.state == State.ARCHIVED and (live is None or live.binding.state != State.ARCHIVED):
+            resolution = self._when_archived(document, typed.pattern, source) or resolution
+        last_good = None if resolution.version else self._last_good(document.name, typed.pattern, source)
         asks = Binding(
             pattern=typed.pattern,
             environment=typed.environment,
@@ -110,23 +111,40 @@ class View:
             if self.ledger.number(version.id) is None
         )
 
-    def _last_good(self, document: Document, typed: DeploymentSpec, source: Source) -> Resolution | None:
-        """For a rebuild: what a deployment's branch held last, or, when it is archived, held at that moment."""
-        live = self.live.get(document.name)
-        if not self.look_back or source.kind != SourceKind.BRANCH or (live and live.binding.version):
+    def _last_good(self, name: str, pattern: str, source: Source) -> Resolution | None:
+        """What a deployment's branch held last, where the database does not know it any more."""
+        live = self.live.get(name)
+        head = self._commit(source) if source.kind == SourceKind.BRANCH else None
+        if not self.look_back or head is None or (live and live.binding.version):
             return None
-        head = self._commit(source)
-        line = self.reader.repository.first_parents(head.id, None)[0][-self.look_back :] if head else []
-        found: Resolution | None = None
-        for commit in reversed(line):
-            snapshot = self.at(commit)
-            if typed.state == State.ARCHIVED and not _holds(snapshot, document):
-                return found
-            held = held_by(typed.pattern, commit, snapshot.frozen)
-            found = held if held.version else found
-            if found and typed.state != State.ARCHIVED:
-                return found
-        return found
+        for commit in reversed(self._line(head)[-self.look_back :]):
+            held = held_by(pattern, commit, self.frozen(commit))
+            if held.version is not None:
+                return held
+        return None
+
+    def _when_archived(self, document: Document, pattern: str, source: Source) -> Resolution | None:
+        """An archived deployment keeps what its branch held in the commit that archived it."""
+        if source.kind != SourceKind.BRANCH or source.value != self._default_branch or self.head is None:
+            return None
+        archiving = self.head
+        for commit in reversed(self._line(self.head)):
+            if not self._holds(commit, document):
+                break
+            archiving = commit
+        return held_by(pattern, archiving, self.frozen(archiving))
+
+    def _holds(self, commit: Commit, document: Document) -> bool:
+        """Whether a commit has the same deployment; mostly its file is the same, which is seen without reading."""
+        find = self.reader.repository.find_entry
+        assert self.snapshot.tree is not None
+        if find(commit.tree, document.path) == find(self.snapshot.tree, document.path):
+            return True
+        places = self.at(commit).places.get((Kind.DEPLOYMENT, document.name), ())
+        return any(place.document is not None and place.document.spec == document.spec for place in places)
+
+    def _line(self, head: Commit) -> list[Commit]:
+        return self.reader.repository.first_parents(head.id, None)[0]
 
     def reference(self, version: str | None) -> VersionRef | None:
         return None if version is None else VersionRef(id=version, number=self.ledger.number(version))
@@ -161,11 +179,6 @@ class View:
             return None if revision is None else self.reader.commit(revision)
         except UnknownRevisionError:
             return None
-
-
-def _holds(snapshot: Snapshot, document: Document) -> bool:
-    places = snapshot.places.get((Kind.DEPLOYMENT, document.name), ())
-    return any(place.document is not None and place.document.spec == document.spec for place in places)
 
 
 def with_head(view: View, head: Commit, snapshot: Snapshot, ledger: Ledger) -> View:

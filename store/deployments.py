@@ -311,8 +311,8 @@ def write_deployments(connection: Connection, organisation: str, rows: Sequence[
            SELECT %s, name, pattern, environment, state, version_id, revision, hook_token, conditions::json,
                tried_commit
            FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::text[],
-               %s::text[], %s::text[]) AS t (name, pattern, environment, state, version_id, revision, hook_token, conditions,
-               tried_commit)
+               %s::text[], %s::text[]) AS t (name, pattern, environment, state, version_id, revision, hook_token,
+               conditions, tried_commit)
            ON CONFLICT (organisation, name) DO UPDATE SET pattern = excluded.pattern,
                environment = excluded.environment, state = excluded.state, version_id = excluded.version_id,
                revision = d.revision + excluded.revision, hook_token = excluded.hook_token,
