@@ -6,7 +6,8 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -75,33 +76,23 @@ def clean_environment() -> Mapping[str, str]:
 MAX_LOG = 10 * 1024 * 1024  # bytes; a longer one is set aside at the next start, replacing the one before
 
 
-def open_log(path: Path) -> LogFile:
+@contextmanager
+def open_log(path: Path) -> Iterator[int]:
+    """A descriptor that appends to the log, whose folder is made when missing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > MAX_LOG:
         path.replace(path.with_suffix(".old.log"))
-    return LogFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def last_line(path: Path) -> str:
     """The last line of a log, for the message that says why a server did not start."""
     lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
     return lines[-1] if lines else "(its log is empty)"
-
-
-class LogFile:
-    """A file descriptor that closes itself, as `subprocess` takes it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def __enter__(self) -> int:
-        return self._descriptor
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
 
 
 class Service(Protocol):
