@@ -50,7 +50,7 @@ class Installation:
     def start(self, *flags: str) -> float:
         """Start and wait until ready. Gives the seconds that took."""
         began = time.perf_counter()
-        command = [sys.executable, "-m", "cli.main", "up", "--data", str(self.data), "--port", "0", *flags]
+        command = [sys.executable, "-m", "cli", "up", "--data", str(self.data), "--port", "0", *flags]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         while not self._ready():

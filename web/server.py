@@ -10,8 +10,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from reconciler.reconciler import Reconciler
+from reconciler.repository import GitError
 from runner.broker import BellBroker
-from store.database import DEPLOYMENTS_CHANGED, Database
+from store.database import DEPLOYMENTS_CHANGED, Database, StoreError
 from store.notifications import Listener
 from store.settings import ServiceSettings
 from web.api import Api
@@ -24,6 +25,8 @@ from web.intake import Intake
 from web.routes import Routes
 
 log = logging.getLogger(__name__)
+
+FIRST_ORGANISATION = "default"
 
 GRACE = 5
 """Seconds that requests in flight have to finish when the process is asked to stop."""
@@ -63,7 +66,13 @@ class Web:
 
     def start(self) -> None:
         """Catch up with what Git says before the first request is answered."""
-        self._reconciler.start()
+        self._reconciler.ensure(FIRST_ORGANISATION)
+        for organisation in self._reconciler.organisations():
+            try:
+                self._reconciler.reconcile(organisation)
+            except (GitError, StoreError) as error:
+                # The controller tries again, and says so in the deployments' conditions.
+                log.error("reconcile_failed", extra={"organisation": organisation, "error": str(error)})
         self._routes.refresh()
         self._listener.start()
 
