@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain, islice
 from typing import Final
 
 from schemas.deployment import DeploymentSpec, deployment_from_spec
@@ -87,7 +88,7 @@ class ParsedFile:
 
 
 _FOLDERS: Final = {Kind.PATTERN: "patterns/", Kind.DEPLOYMENT: "deployments/", Kind.PROJECT: "weft.yaml"}
-_MOST_PROBLEMS: Final = 100
+MOST_PROBLEMS: Final = 100
 _DOCUMENT_PATH: Final = re.compile(r"weft\.yaml|(?:patterns|deployments)/.+\.ya?ml", re.DOTALL)
 
 
@@ -99,8 +100,11 @@ def is_document_path(path: str) -> bool:
 def parse_file(path: str, content: bytes) -> ParsedFile:
     """The documents of a file and all its problems. Pure; never raises for bad content."""
     file = read_yaml(path, content)
-    examined = [_examine(path, one) for one in file.documents]
-    problems = [*file.problems, *(problem for one in examined for problem in one.problems)]
+    problems = list(file.problems)
+    examined: list[_Examined] = []
+    for one in file.documents:
+        examined.append(_examine(path, one, MOST_PROBLEMS - len(problems)))
+        problems.extend(examined[-1].problems)
     broken = [one.identity for one in examined if one.identity is not None]
     return ParsedFile(
         documents=tuple(one.document for one in examined if one.document is not None),
@@ -118,9 +122,15 @@ class _Examined:
     identity: Identity | None = None
 
 
-def _examine(path: str, one: YamlDocument) -> _Examined:
+def _examine(path: str, one: YamlDocument, most: int) -> _Examined:
+    """With no more than `most` problems, so that a file of nothing but mistakes is answered quickly too.
+
+    Where that leaves nothing, the document counts as broken: so much is wrong in its file.
+    """
     kind, wrong = _kind_of(path, one)
-    found = [*wrong, *(_content_mistakes(kind, one.value) if kind else ())]
+    if most <= 0:
+        return _Examined(identity=_identity(kind, one) if kind else None)
+    found = list(islice(chain(wrong, _content_mistakes(kind, one.value) if kind else ()), most))
     problems = tuple(located(path, one.positions, mistake) for mistake in found)
     if kind is None:
         return _Examined(problems=problems)
@@ -232,11 +242,9 @@ def _guessed(text: str, known: Sequence[Identity]) -> Iterator[Identity]:
 
 
 def _at_most(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    if len(problems) <= _MOST_PROBLEMS:
+    if len(problems) < MOST_PROBLEMS:
         return tuple(problems)
-    last = problems[_MOST_PROBLEMS - 1]
-    more = len(problems) - _MOST_PROBLEMS + 1
-    note = replace(
-        last, code="too-many-problems", message=f"{more} more problems follow", hint="Mend these first."
-    )
-    return (*problems[: _MOST_PROBLEMS - 1], note)
+    last = problems[MOST_PROBLEMS - 1]
+    message = f"there are more than {MOST_PROBLEMS - 1} problems"
+    note = replace(last, code="too-many-problems", message=message, hint="Mend those above first.")
+    return (*problems[: MOST_PROBLEMS - 1], note)

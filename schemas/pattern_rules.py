@@ -16,6 +16,7 @@ from schemas.schedules import check_cron, check_timezone
 from schemas.template_text import OPENING
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
+_MOST_SCHEDULES: Final = 100  # as the JSON Schema has it
 
 
 def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
@@ -37,7 +38,7 @@ def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
 
 def schedule_mistakes(listed: JSON, at: Path) -> Iterator[Mistake]:
     """Cron lines and time zones of a list of schedules, as patterns and deployments have it."""
-    for index, one in enumerate(listed if isinstance(listed, list) else ()):
+    for index, one in enumerate(listed[:_MOST_SCHEDULES] if isinstance(listed, list) else ()):
         if not isinstance(one, dict):
             continue
         cron, timezone = one.get("cron"), one.get("timezone")

@@ -34,6 +34,7 @@ class Positions:
         self._value = value
         self._marks = marks
         self._text = text
+        self._lines: list[str] | None = None
         self._root: _Place | None = None
 
     def value_at(self, path: Path) -> tuple[int, int]:
@@ -50,7 +51,9 @@ class Positions:
         Exact for plain, quoted and block text; where escapes make the raw text differ it is near.
         """
         raw_line, raw_column = self.value_at(path)
-        lines = _LINE_BREAK.split(self._text)
+        if self._lines is None:
+            self._lines = _LINE_BREAK.split(self._text)
+        lines = self._lines
         raw = "\n".join([lines[raw_line - 1][raw_column - 1 :], *lines[raw_line : raw_line + 2000]])
         start = -1
         for _ in range(nth + 1):

@@ -24,6 +24,7 @@ _WORDS: Final = frozenset(
     | {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
     | {"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
 )
+_LONGEST: Final = 200
 _TICK: Final = timedelta(microseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -36,7 +37,9 @@ def check(cron: str, timezone: str) -> str | None:
 @lru_cache(maxsize=4096)
 def check_cron(cron: str) -> str | None:
     """What is wrong with a cron line, or None. Five fields, or six with the seconds first."""
-    fields = cron.split()
+    fields = cron[:_LONGEST].split()
+    if len(cron) > _LONGEST:
+        return f"a cron line has at most {_LONGEST} characters"
     if len(fields) not in {5, 6}:
         return f"{cron!r} has {len(fields)} fields, not five (or six with the seconds first)"
     for one in fields:

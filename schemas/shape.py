@@ -21,7 +21,7 @@ from schemas.pattern import JSON
 
 _BASE: Final = "https://schemas.weft.invalid/v1/"
 _FILES: Final = ("common", "nodes", "pattern", "deployment", "project")
-_MOST: Final = 200  # errors looked at in one document
+_MOST: Final = 100  # errors looked at in one document
 
 
 def mistakes(kind: str, document: JSON) -> list[Mistake]:

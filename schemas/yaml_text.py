@@ -22,7 +22,8 @@ from schemas.problems import Problem
 
 MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 100
-MAX_VALUES: Final = 20_000
+MAX_VALUES: Final = 50_000
+_MOST_PROBLEMS: Final = 200
 
 _TYPED_START: Final = frozenset("-+.0123456789tTfFnN~")
 _CORE: Final = re.compile(
@@ -175,6 +176,7 @@ class _Reader:
             event = self.next_event()
             if type(event) is yaml.SequenceEndEvent:
                 return values
+            self._count(event)
             values.append(self._value(event, depth))
 
     def _mapping(self, depth: int) -> dict[str, JSON]:
@@ -183,6 +185,7 @@ class _Reader:
             event = self.next_event()
             if type(event) is yaml.MappingEndEvent:
                 return values
+            self._count(event)
             before = len(self.marks)
             key = self._key(event, depth)
             value = self._value(self.next_event(), depth)
@@ -193,6 +196,16 @@ class _Reader:
             del self.marks[before:]
             if key is not None:
                 self._report(event, "duplicate-key", f"the key {key!r:.80} stands here twice", _ONE_OF_THEM)
+
+    def _count(self, event: Any) -> None:
+        """Give up on a file that is too large, or that holds nothing but problems."""
+        if len(self.problems) > _MOST_PROBLEMS:
+            raise _Abandoned
+        if len(self.marks) > MAX_VALUES:
+            self._report(
+                event, "yaml-too-many-values", f"the file holds more than {MAX_VALUES} values", _SPLIT
+            )
+            raise _Abandoned
 
     def _key(self, event: Any, depth: int) -> str | None:
         """The text of a key, or None for one that cannot be kept."""
