@@ -24,7 +24,7 @@ from rich.console import Console
 
 from cli.embedded.child import die_with_parent, open_log
 from cli.errors import CommandError, StartError
-from cli.installation import open_token
+from cli.installation import make_data_folder, open_token
 from cli.settings import DATA, PORT, Given, Settings, read_settings
 from cli.tour import Live, Stop, Tour
 from cli.tour_page import Page
@@ -32,7 +32,6 @@ from cli.up import run_everything
 from cli.work_tree import WorkTree
 
 AUTHOR = "Ada <ada@weft.example>"
-LOG = "service.log"
 START_PATIENCE = 60.0  # seconds; the first start makes a database
 STOP_PATIENCE = 30.0
 
@@ -66,33 +65,35 @@ def demo(
     with temporary_folder() as folder:
         settings = demo_settings(data or str(folder / "data"), port)
         page = Page(Console(highlight=False))
-        page.say("A push is the deployment, a revert is the rollback.\n", "bold")
-        with service(settings, folder / LOG, page) as process:
-            _tour(settings, folder, page)
+        page.say("Weft: a push is the deployment, a revert is the rollback.\n", "bold")
+        make_data_folder(settings.data)
+        with service(settings, page) as process:
+            advice = _tour(settings, folder, page)
             if not exit_:
-                _stay(process, folder, page)
+                page.say("That was Weft. It is still there; in another terminal:\n", "bold")
+                page.say(advice)
+                _stay(process, settings, page)
 
 
-def _tour(settings: Settings, folder: Path, page: Page) -> None:
+def _tour(settings: Settings, folder: Path, page: Page) -> str:
+    """Gives what to try next."""
     token, tree = open_token(settings), WorkTree(folder / "examples", AUTHOR)
     stop = Stop(url=settings.public_url, token=token, examples=examples_folder(), tree=tree)
     try:
-        live = Tour(stop, page).run()
+        return what_next(settings, Tour(stop, page).run(), tree.folder)
     except CommandError:
-        page.say(f"The service's log ends so:\n{tail(folder / LOG)}", "dim")
+        page.say(f"The service's log ends so:\n{tail(log_of(settings))}", "dim")
         raise
-    page.say("That was Weft. It is still there; in another terminal:\n", "bold")
-    page.say(f"{what_next(settings, live, tree.folder)}\n")
 
 
-def _stay(process: BaseProcess, folder: Path, page: Page) -> None:
-    page.say("Ctrl-C stops it and removes what it made.", "bold")
+def _stay(process: BaseProcess, settings: Settings, page: Page) -> None:
+    page.say("\nCtrl-C stops it and removes what it made.", "bold")
     try:
         process.join()
     except KeyboardInterrupt:
         page.say("\nStopping.")
         return
-    raise StartError(f"The service ended by itself. Its log ends so:\n{tail(folder / LOG)}")
+    raise StartError(f"The service ended by itself. Its log ends so:\n{tail(log_of(settings))}")
 
 
 @contextmanager
@@ -119,14 +120,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(settings: Settings, log: Path, page: Page) -> Iterator[BaseProcess]:
+def service(settings: Settings, page: Page) -> Iterator[BaseProcess]:
     """Everything that `weft up` starts, as a child of this process and gone with it. Raises StartError."""
-    arguments = (settings, log, os.getpid())
-    process = multiprocessing.get_context("fork").Process(target=_serve, args=arguments, name="weft-up")
+    process = multiprocessing.get_context("fork").Process(target=_serve, args=(settings, os.getpid()))
     process.start()
     try:
         with page.step("Start PostgreSQL, Valkey, web server, workers, controller") as step:
-            _wait_until_ready(settings.public_url, process, log)
+            _wait_until_ready(settings, process)
             step.say(f"{settings.public_url}, with its data in {settings.data}", "dim")
         yield process
     finally:
@@ -137,11 +137,11 @@ def service(settings: Settings, log: Path, page: Page) -> Iterator[BaseProcess]:
         process.join()
 
 
-def _serve(settings: Settings, log: Path, parent: int) -> None:
+def _serve(settings: Settings, parent: int) -> None:
     os.setsid()  # a terminal's Ctrl-C reaches it through us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with_parent(signal.SIGTERM, parent)
-    with open_log(log) as descriptor:
+    with open_log(log_of(settings)) as descriptor:
         os.dup2(descriptor, sys.stdout.fileno())
         os.dup2(descriptor, sys.stderr.fileno())
     try:
@@ -151,12 +151,12 @@ def _serve(settings: Settings, log: Path, parent: int) -> None:
         raise SystemExit(error.exit_code) from error
 
 
-def _wait_until_ready(url: str, process: BaseProcess, log: Path) -> None:
+def _wait_until_ready(settings: Settings, process: BaseProcess) -> None:
     deadline = time.monotonic() + START_PATIENCE
-    with httpx.Client(base_url=url, trust_env=False, timeout=START_PATIENCE) as client:
+    with httpx.Client(base_url=settings.public_url, trust_env=False, timeout=START_PATIENCE) as client:
         while not _is_ready(client):
             if process.exitcode is not None or time.monotonic() > deadline:
-                raise StartError(f"The service did not start. Its log ends so:\n{tail(log)}")
+                raise StartError(f"The service did not start. Its log ends so:\n{tail(log_of(settings))}")
             time.sleep(0.02)
 
 
@@ -165,6 +165,10 @@ def _is_ready(client: httpx.Client) -> bool:
         return client.get("/readyz").status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
+
+
+def log_of(settings: Settings) -> Path:
+    return settings.data / "log" / "service.log"
 
 
 def tail(log: Path, lines: int = 5) -> str:

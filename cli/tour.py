@@ -13,7 +13,7 @@ import httpx
 import orjson
 
 from cli.errors import CommandError
-from cli.tour_page import Page, Step, shortened
+from cli.tour_page import Page, Step, milliseconds, shortened
 from cli.work_tree import WorkTree
 
 DEPLOYMENT = "order-intake"
@@ -64,11 +64,11 @@ class Tour:
         """All steps in order; gives what is live at the end. Raises TourFailed or GitFailed."""
         with self._http:
             first = self._deploy()
-            self._show_run(self._call(first, "Call its webhook"), "web shop", first)
+            self._call(first, "web shop", "Call its webhook: a run, recorded node by node")
             second = self._change(first)
-            self._show_run(self._call(second, "The same order again"), "sales", second)
+            self._call(second, "sales", "The same order again: sales hear of it now")
             back = self._revert(first)
-            self._show_run(self._call(back, "And the same order once more"), "web shop", back)
+            self._call(back, "web shop", "And once more, as before")
             return back
 
     def _deploy(self) -> Live:
@@ -77,31 +77,27 @@ class Tour:
         tree.connect(git_url(self._stop.url, self._stop.token))
         place_examples(self._stop.examples, tree.folder, self._stop.url)
         new = tree.commit("Start with the examples")
-        with self._page.step("A push is the deployment") as step:
+        with self._page.step("Push the examples: what is on main is live") as step:
             step.command("git push weft main")
             self._push(step)
             if not new:
                 step.say("(they were there already)", "dim")
         return self._live()
 
-    def _call(self, live: Live, title: str) -> str:
-        """One webhook call; gives the run's id."""
+    def _call(self, live: Live, handled_by: str, title: str) -> None:
+        """A webhook call, and the log of its run: on the live version, and to the right end."""
         with self._page.step(title) as step:
             step.command(f"curl --json '{orjson.dumps(ORDER).decode()}' {live.hook}")
             sent = time.perf_counter()
-            run: str = self._ask("POST", live.hook, httpx.codes.ACCEPTED, json=ORDER)["run"]["id"]
-            step.took = time.perf_counter() - sent
-            step.say(f"202, recorded and on its way: run {run}")
-        return run
-
-    def _show_run(self, id_: str, handled_by: str, live: Live) -> None:
-        """The run's log, once it has ended; it has to be on the live version and to come to the right end."""
-        with self._page.step("Read its run, node by node") as step:
+            id_ = self._ask("POST", live.hook, httpx.codes.ACCEPTED, json=ORDER)["run"]["id"]
+            step.say(f"202 after {milliseconds(time.perf_counter() - sent)}: the run is recorded", "green")
             run = self._ended(id_)
-            step.took = (run["durationMs"] or 0) / 1000
             step.command(f"weft log {id_}")
             step.nodes(run["nodes"])
-            step.say(f"{run['status']} on v{run['version']['number']}: {shortened(run['output'])}", "bold")
+            took = milliseconds((run["durationMs"] or 0) / 1000)
+            step.say(
+                f"{run['status']} on v{run['version']['number']} after {took}: {shortened(run['output'])}"
+            )
             self._check(run, handled_by, live)
 
     def _check(self, run: Mapping[str, Any], handled_by: str, live: Live) -> None:
@@ -134,7 +130,7 @@ class Tour:
             step.command("git revert HEAD && git push weft main")
             self._push(step)
             live = self._live()
-            step.say(f"the same version, not a copy of it: {live.version}", "dim")
+            step.say(f"the same version, not a copy of it: {live.version[:16]}…", "dim")
         if live != first:
             raise TourFailed(
                 f"live is v{live.number} ({live.version}), it was v{first.number} ({first.version})"

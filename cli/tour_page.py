@@ -11,6 +11,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
+INDENT = 3
 WIDTH = 96  # columns; a terminal may have fewer
 MARKS = {"completed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("○", "dim")}
 
@@ -62,17 +63,24 @@ class Page:
             self._print(self._headline(title, "✗", "bold red", time.perf_counter() - started), *step.lines)
             raise
         took = time.perf_counter() - started if step.took is None else step.took
-        self._print(self._headline(title, str(self._number), "bold cyan", took), *step.lines, Text())
+        self._print(self._headline(title, str(self._number), "bold cyan", took), *step.lines)
+        self.say()
 
     def _headline(self, title: str, mark: str, style: str, took: float) -> Text:
-        time_taken = f"{took * 1000:,.0f} ms" if took >= 0.01 else f"{took * 1000:.1f} ms"
-        room = self._width - len(mark) - len(title) - len(time_taken) - 4
-        return Text.assemble((f"{mark}  ", style), (title, "bold"), " " * max(2, room), (time_taken, "cyan"))
+        shown = milliseconds(took)
+        room = self._width - INDENT - len(title) - len(shown)
+        return Text.assemble(
+            (f"{mark:<{INDENT}}", style), (title, "bold"), " " * max(2, room), (shown, "cyan")
+        )
 
     def _print(self, first: Text, *indented: Text) -> None:
         self._console.print(first, soft_wrap=True, highlight=False)
         for line in indented:
-            self._console.print(Text("   ").append_text(line), soft_wrap=True, highlight=False)
+            self._console.print(Text(" " * INDENT).append_text(line), soft_wrap=True, highlight=False)
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
 
 
 def node_line(node: Mapping[str, Any]) -> Text:

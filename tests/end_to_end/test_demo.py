@@ -83,10 +83,10 @@ def test_the_tour_goes_from_push_to_rollback_and_leaves_nothing(folder: Path) ->
     said, complained = finish(demo)
     assert (demo.returncode, complained) == (0, ""), said
     for words in (
-        "order-intake   v1",
+        "order-intake    v1  live in",
         '{"order_id":"A-1001","handled_by":"web shop"}',
-        "-  threshold: 500",
-        "+  threshold: 100",
+        "-    threshold: 500",
+        "+    threshold: 100",
         "v1 → v2",
         '{"order_id":"A-1001","handled_by":"sales"}',
         "v2 → v1",
@@ -137,6 +137,6 @@ def test_a_step_that_fails_ends_it_and_says_which_and_why(folder: Path) -> None:
     demo = start(folder, "--exit", program=patch + WEFT)
     said, complained = finish(demo)
     assert demo.returncode == 1
-    assert "✗  A push is the deployment" in said
-    assert "patterns/order-intake.yaml:35:" in complained
+    assert "✗  Push the examples" in said
+    assert "patterns/order-intake.yaml:36:" in complained
     wait_until_nothing_is_left_of(folder)
