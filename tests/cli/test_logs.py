@@ -25,7 +25,7 @@ def logged(log: str) -> str:
     logger = logging.getLogger("weft.test")
     logger.info("run_finished", extra={"run": "r1", "ms": 4})
     try:
-        raise ValueError("no")
+        int("no")
     except ValueError:
         logger.exception("run_broken")
     return stream.getvalue()
@@ -36,7 +36,7 @@ def test_json_is_one_object_a_line_with_the_fields_beside_the_event() -> None:
     assert first.pop("time").endswith("+00:00")
     assert first == {"level": "info", "event": "run_finished", "logger": "weft.test", "run": "r1", "ms": 4}
     assert second["event"] == "run_broken"
-    assert second["traceback"].endswith("ValueError: no")
+    assert second["traceback"].endswith("ValueError: invalid literal for int() with base 10: 'no'")
 
 
 def test_text_puts_the_fields_behind_the_event() -> None:
