@@ -29,8 +29,11 @@ def schema_mistakes(schema: JSON, at: Path) -> Iterator[Mistake]:
         if not found:
             jsonschema_rs.Draft202012Validator(schema, offline=True)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        inside = error.instance_path if isinstance(error, jsonschema_rs.ValidationError) else ()
         message = _short(getattr(error, "message", None) or str(error))
-        yield Mistake(path=at, code="invalid-json-schema", message=message, hint=hint)
+        if "Retrieval is disabled" in message:
+            message, hint = "`$ref` leads out of the document", "Copy what it refers to into `$defs`."
+        yield Mistake(path=(*at, *inside), code="invalid-json-schema", message=message, hint=hint)
 
 
 def violations(schema: JSON, value: JSON, *, most: int = 10) -> tuple[str, ...]:

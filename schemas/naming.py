@@ -22,6 +22,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
 }
 """The names in scope whose fields are fixed."""
 
+_WHOLE: Final = re.compile(r"\s*\$\{\{.*\}\}\s*", re.DOTALL)
 _CONDITION_HINT: Final = "Write one expression that is true or false: ${{ trigger.body.total > 100 }}."
 
 
@@ -37,6 +38,8 @@ class Scope:
 
 def text_mistakes(text: Text, scope: Scope) -> Iterator[Mistake]:
     """What is wrong with the expressions of a text."""
+    if text.condition and not _WHOLE.fullmatch(text.text):
+        return  # the JSON Schema says so
     found = list(pieces(text.text))
     if text.condition and not _is_one_expression(text.text, found):
         message = f'"{text.path[-1]}" is not one expression'

@@ -20,20 +20,20 @@ def project_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     network = spec.get("network")
     allowed = network.get("allow") if isinstance(network, dict) else None
     for index, entry in enumerate(allowed if isinstance(allowed, list) else ()):
-        wrong = _entry_hint(entry) if isinstance(entry, str) else None
+        wrong = _wrong(entry) if isinstance(entry, str) else None
         if wrong:
             path = ("spec", "network", "allow", index)
-            message = f"{entry!r:.200} cannot be allowed"
-            yield Mistake(path=path, code="invalid-value", message=message, hint=wrong)
+            hint = 'Write an address range such as 10.0.0.0/8, or "127.0.0.1:9000".'
+            yield Mistake(path=path, code="invalid-value", message=wrong, hint=hint)
 
 
-def _entry_hint(entry: str) -> str | None:
+def _wrong(entry: str) -> str | None:
     match = _HOST_AND_PORT.fullmatch(entry)
     if match and 0 < int(match[1]) < 65536:
         return None
     try:
         ip_network(entry)
     except ValueError as error:
-        example = 'Write an address range such as 10.0.0.0/8, or "127.0.0.1:9000".'
-        return f"{example} ({error})" if "host bits" in str(error) else example
+        reason = ": it has host bits set" if "host bits" in str(error) else ""
+        return f"{entry!r:.200} cannot be allowed{reason}"
     return None

@@ -78,7 +78,7 @@ def _duplicates(files: Mapping[str, ParsedFile]) -> Iterator[Problem]:
             identity = (one.kind, "" if one.kind is Kind.PROJECT else one.name)
             first = places.setdefault(identity, f"{path}:{one.line}")
             if first != f"{path}:{one.line}":
-                message = f"there are two documents {one.kind} {one.name!r}: here and at {first}"
+                message = f"the {one.kind} {one.name!r} stands here and at {first}"
                 hint = "Rename one of them, or remove it."
                 yield _problem(path, one, "duplicate-document", message, hint)
 

@@ -41,7 +41,7 @@ def check_cron(cron: str) -> str | None:
     if len(cron) > _LONGEST:
         return f"a cron line has at most {_LONGEST} characters"
     if len(fields) not in {5, 6}:
-        return f"{cron!r} has {len(fields)} fields, not five (or six with the seconds first)"
+        return f"{cron!r} has not five fields (or six with the seconds first)"
     for one in fields:
         words = re.findall(r"[A-Za-z]+", one)
         if not _FIELD.fullmatch(one) or any(word.upper() not in _WORDS for word in words):
@@ -49,7 +49,8 @@ def check_cron(cron: str) -> str | None:
     try:
         _following(cron, datetime(2024, 1, 1))
     except (CroniterError, ValueError, ArithmeticError) as error:
-        return f"{cron!r} is not a cron line that ever fires: {error}"
+        reason = str(error).removeprefix(f"[{cron.upper()}] ").removeprefix("is not acceptable").strip(", .")
+        return f"{cron!r} is not a cron line that ever fires" + (f": {reason}" if reason else "")
     return None
 
 

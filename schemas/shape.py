@@ -159,10 +159,25 @@ def _bad_name(error: jsonschema_rs.ValidationError, path: _Path, schema: _Schema
 
 
 def _invalid(error: jsonschema_rs.ValidationError, path: _Path, schema: _Schema) -> Iterator[Mistake]:
-    wanted = schema.get("description")
-    message = f"{_name_of(path)} cannot be {_shown(error.instance)}"
-    hint = f"Write {wanted}." if wanted else f"{error.message[:1].upper()}{error.message[1:200]}."
+    keyword = str(error.kind.name)
+    if keyword in _AMOUNTS:
+        wrong, advice = _AMOUNTS[keyword]
+        message, hint = f"{_name_of(path)} {wrong.format(schema.get(keyword))}", advice
+    else:
+        message = f"{_name_of(path)} cannot be {_shown(error.instance)}"
+        hint = f"{error.message[:1].upper()}{error.message[1:200]}."
+    if "description" in schema:
+        hint = f"Write {schema['description']}."
     yield Mistake(path=path, code=_code(path, "invalid-value"), message=message, hint=hint)
+
+
+_AMOUNTS: Final[Mapping[str, tuple[str, str]]] = {
+    "minItems": ("is empty", "Write at least one item."),
+    "maxItems": ("has more than {} items", "Take some out."),
+    "uniqueItems": ("names something twice", "Take one of the two out."),
+    "minLength": ("is empty", "Write a text."),
+    "maxLength": ("is longer than {} characters", "Shorten it."),
+}
 
 
 def _code(path: _Path, otherwise: str) -> str:
