@@ -1,0 +1,72 @@
+"""A run once more: from the start, or behind what of it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from store.database import Connection
+from store.runs import RING_AGAIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """`id` is the new run's, `of` the old one's.
+
+    `version` is the one that the deployment must still be on, None for the old run's own. `input` is JSON text,
+    None for the old run's own. `kept` are the paths of the nodes of the old run's `attempt` that count as done.
+    """
+
+    id: str
+    of: str
+    version: str | None = None
+    input: str | None = None
+    actor: str | None = None
+    attempt: int = 1
+    kept: Collection[str] = ()
+
+
+def replay(connection: Connection, wanted: Replay) -> bool:
+    """Make the new run durable with the journal that it begins with.
+
+    False when the deployment is not active any more, or is on another version by now: nothing was written.
+    """
+    with connection.transaction():
+        if not _insert(connection, wanted):
+            return False
+        _copy_journal(connection, wanted)
+        return True
+
+
+def _insert(connection: Connection, wanted: Replay) -> bool:
+    # Workers read the journal of a run that somebody had in hand before, which is what a lease above 0 says.
+    live = wanted.version is not None
+    source = "d.revision, d.version_id, d.pattern" if live else "r.revision, r.version_id, r.pattern"
+    done = connection.execute(
+        f"""INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger,
+                input, actor, replay_of, lease, due_at, created_at)
+            SELECT %(id)s, d.id, {source}, 'pending', 'replay', r.trigger, coalesce(%(input)s::json, r.input),
+                %(actor)s, r.id, %(lease)s, now() + %(ring)s * interval '1 second', now()
+            FROM runs r JOIN deployments d ON d.id = r.deployment_id AND d.state = 'active'
+            WHERE r.id = %(of)s AND (%(version)s::text IS NULL OR d.version_id = %(version)s)""".encode(),  # noqa: S608 - constants
+        {
+            "id": wanted.id,
+            "of": wanted.of,
+            "version": wanted.version,
+            "input": wanted.input,
+            "actor": wanted.actor,
+            "lease": 1 if wanted.kept else 0,
+            "ring": RING_AGAIN,
+        },
+    )
+    return done.rowcount == 1
+
+
+def _copy_journal(connection: Connection, wanted: Replay) -> None:
+    connection.execute(
+        """INSERT INTO spans (run_id, run_attempt, path, status, attempt, started_at, ended_at, output, error, log,
+               wake_at, child_run_id)
+           SELECT %s, 1, path, status, attempt, started_at, ended_at, output, error, log, NULL, child_run_id
+           FROM spans WHERE run_id = %s AND run_attempt = %s AND path = ANY(%s)""",
+        [wanted.id, wanted.of, wanted.attempt, list(wanted.kept)],
+    )

@@ -1,0 +1,85 @@
+"""The API's paths, and what answers there."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from store.database import Database
+from web.api.contents import Contents
+from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
+from web.api.deployments import REVISIONS_QUERY, Deployments
+from web.api.patterns import LIST_QUERY as PATTERNS_QUERY
+from web.api.patterns import VERSIONS_QUERY, Patterns
+from web.api.plans import PLAN_QUERY, Planner, Plans
+from web.api.query import wait
+from web.api.resource import Endpoint, Resource, acts, reads
+from web.api.runs import LIST_QUERY as RUNS_QUERY
+from web.api.runs import ONE_QUERY, Runs
+from web.api.starting import Ring, Starting
+from web.auth import Authenticator, Role
+
+PREFIX = "/api/v1"
+
+
+class Api:
+    """Everything below `/api`, for somebody with a token."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        authenticator: Authenticator,
+        reconciler: Planner,
+        ring: Ring,
+        public_url: str,
+    ) -> None:
+        contents = Contents()
+        self._authenticator = authenticator
+        self._deployments = Deployments(database, contents, public_url)
+        self._patterns = Patterns(database)
+        self._runs = Runs(database, contents)
+        self._starting = Starting(database, contents, self._runs, ring)
+        self._plans = Plans(reconciler)
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            *self._deployment_routes(),
+            *self._pattern_routes(),
+            *self._run_routes(),
+            self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
+            Route("/api", Resource(self._authenticator)),
+            Route("/api/{path:path}", Resource(self._authenticator)),
+        ]
+
+    def _deployment_routes(self) -> list[Route]:
+        start = Endpoint(
+            role=Role.OPERATOR, handle=self._starting.start, query={"wait": wait}, body=("input", "trigger")
+        )
+        return [
+            self._route("/deployments", get=reads(self._deployments.list, DEPLOYMENTS_QUERY)),
+            self._route("/deployments/{name}", get=reads(self._deployments.one)),
+            self._route(
+                "/deployments/{name}/revisions", get=reads(self._deployments.revisions, REVISIONS_QUERY)
+            ),
+            self._route("/deployments/{name}/runs", post=start),
+        ]
+
+    def _pattern_routes(self) -> list[Route]:
+        return [
+            self._route("/patterns", get=reads(self._patterns.list, PATTERNS_QUERY)),
+            self._route("/patterns/{name}/versions", get=reads(self._patterns.versions, VERSIONS_QUERY)),
+            self._route("/patterns/{name}/versions/{number}", get=reads(self._patterns.version)),
+        ]
+
+    def _run_routes(self) -> list[Route]:
+        retry = acts(self._starting.retry, body=("from", "version", "input"))
+        return [
+            self._route("/runs", get=reads(self._runs.list, RUNS_QUERY)),
+            self._route("/runs/{id}", get=reads(self._runs.one, ONE_QUERY)),
+            self._route("/runs/{id}/cancel", post=acts(self._starting.cancel)),
+            self._route("/runs/{id}/retry", post=retry),
+        ]
+
+    def _route(self, path: str, **endpoints: Endpoint) -> Route:
+        return Route(PREFIX + path, Resource(self._authenticator, **endpoints))

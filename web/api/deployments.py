@@ -1,0 +1,200 @@
+"""What is live: deployments, and how they became what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.deployment import deployment_from_spec
+from schemas.pattern import JSON, Schedule
+from schemas.schedules import next_fire
+from store.database import Connection, Database
+from store.deployments import (
+    UNDEPLOYED,
+    Condition,
+    Dependency,
+    Deployment,
+    DeploymentFilter,
+    Revision,
+    dependencies,
+    get_deployment,
+    list_deployments,
+    revisions,
+)
+from store.repositories import repository_state
+from store.versions import Freeze
+from web.api.contents import Content, Contents
+from web.api.encoding import rfc3339, without_none
+from web.api.query import DEFAULT_LIMIT, Parser, is_label, label, limit, number, one_of, words
+from web.api.resource import Call
+from web.problems import Refusal, not_found
+
+STATES = ("active", "paused", "archived", UNDEPLOYED)
+
+LIST_QUERY: Mapping[str, Parser] = {
+    "state": one_of(STATES),
+    "environment": words,
+    "pattern": label,
+    "q": words,
+    "cursor": label,
+    "limit": limit,
+}
+REVISIONS_QUERY: Mapping[str, Parser] = {"cursor": number(1), "limit": limit}
+
+
+class Deployments:
+    def __init__(self, database: Database, contents: Contents, public_url: str) -> None:
+        self._database = database
+        self._contents = contents
+        self._hooks = f"{public_url.rstrip('/')}/hooks"
+
+    def list(self, call: Call) -> JSON:
+        query, organisation = dict(call.query), call.identity.organisation
+        cursor, most = query.pop("cursor"), query.pop("limit") or DEFAULT_LIMIT
+        with self._database.connection() as connection:
+            found, following = list_deployments(
+                connection, organisation, DeploymentFilter(**query), cursor, most
+            )
+            branch = _default_branch(connection, organisation)
+            items = [self._summary(connection, one, branch) for one in found]
+        return {"items": items, "next": following}
+
+    def one(self, call: Call) -> JSON:
+        with self._database.connection() as connection:
+            found = find_deployment(connection, call)
+            branch = _default_branch(connection, found.organisation)
+            summary = self._summary(connection, found, branch)
+            triggers, called = [], []
+            if found.version is not None:
+                content = self._contents.get(connection, found.version.version_id)
+                triggers = _triggers(found, content, summary["webhookUrl"])
+                called = dependencies(connection, found.organisation, found.version.version_id)
+        return {
+            **summary,
+            "triggers": triggers,
+            "dependencies": [_dependency_json(one) for one in called],
+            "variables": found.spec.get("variables", {}),
+        }
+
+    def revisions(self, call: Call) -> JSON:
+        most = call.query["limit"] or DEFAULT_LIMIT
+        with self._database.connection() as connection:
+            found = find_deployment(connection, call)
+            rows = revisions(connection, found.id, before=call.query["cursor"], limit=most + 1)
+        following = str(rows[most - 1].revision) if len(rows) > most else None
+        return {"items": [_revision_json(row) for row in rows[:most]], "next": following}
+
+    def _summary(self, connection: Connection, found: Deployment, branch: str) -> dict[str, Any]:
+        hook = None
+        if found.version is not None and found.state != UNDEPLOYED:
+            content = self._contents.get(connection, found.version.version_id)
+            hook = f"{self._hooks}/{found.hook_token}" if content.pattern.webhook else None
+        return {
+            "name": found.name,
+            "pattern": found.pattern,
+            "environment": found.environment,
+            "state": found.state,
+            "status": _status(found.conditions),
+            "conditions": [_condition_json(one) for one in found.conditions],
+            "version": None if found.version is None else version_json(found.version),
+            "newest": found.newest,
+            "source": found.spec.get("source", {"branch": branch}),
+            "webhookUrl": hook,
+            "revision": found.revision,
+            "deployedAt": rfc3339(found.at),
+            "deployedBy": found.actor or found.author,
+            "commit": found.commit,
+        }
+
+
+def find_deployment(connection: Connection, call: Call) -> Deployment:
+    """The one that the path names, undeployed ones too. Raises Refusal."""
+    name = call.path["name"]
+    found = get_deployment(connection, call.identity.organisation, name) if is_label(name) else None
+    if found is None:
+        raise no_deployment(name)
+    return found
+
+
+def no_deployment(name: str) -> Refusal:
+    return not_found(
+        f"There is no deployment {name!r:.80}. `weft deployments` lists them; a file below deployments/ makes one."
+    )
+
+
+def version_json(version: Freeze) -> dict[str, JSON]:
+    return {
+        "id": version.version_id,
+        "number": version.number,
+        "commit": version.commit,
+        "author": version.author,
+        "message": version.message,
+        "frozenAt": None if version.frozen_at == datetime.min else rfc3339(version.frozen_at),
+    }
+
+
+def _default_branch(connection: Connection, organisation: str) -> str:
+    state = repository_state(connection, organisation)
+    return "main" if state is None else state.default_branch
+
+
+def _status(conditions: Sequence[Condition]) -> str:
+    """`stalled` needs a person; `reconciling` gets there by itself."""
+    if any(one.type == "Stalled" and one.status for one in conditions):
+        return "stalled"
+    unready = any(one.type == "Ready" and not one.status for one in conditions)
+    return "reconciling" if unready else "ready"
+
+
+def _condition_json(condition: Condition) -> dict[str, JSON]:
+    return without_none(condition._asdict())
+
+
+def _dependency_json(called: Dependency) -> dict[str, JSON]:
+    return {"pattern": called.pattern, "number": called.number, "newest": called.newest}
+
+
+def _triggers(found: Deployment, content: Content, hook: str | None) -> list[dict[str, JSON]]:
+    pattern = content.pattern
+    triggers: list[dict[str, JSON]] = []
+    if pattern.webhook is not None:
+        triggers.append({"kind": "webhook", "url": hook, "methods": list(pattern.webhook.methods)})
+    own = deployment_from_spec(found.spec).schedules
+    ticks = found.state == "active"
+    triggers += [
+        _schedule_json(one, found.at if ticks else None)
+        for one in (pattern.schedules if own is None else own)
+    ]
+    if pattern.callable:
+        triggers.append({"kind": "call"})
+    return triggers
+
+
+def _schedule_json(schedule: Schedule, since: datetime | None) -> dict[str, JSON]:
+    """`since` None: it does not tick."""
+    following = None if since is None else next_fire(schedule, max(datetime.now(UTC), since))
+    every = None if schedule.every is None else round(schedule.every * 1000)
+    fields = {
+        "kind": "schedule",
+        "cron": schedule.cron,
+        "everyMs": every,
+        "timezone": schedule.timezone,
+        "input": schedule.input,
+    }
+    return {**without_none(fields), "nextAt": rfc3339(following)}
+
+
+def _revision_json(row: Revision) -> dict[str, JSON]:
+    version = None if row.version_id is None else {"id": row.version_id, "number": row.number}
+    return {
+        "revision": row.revision,
+        "state": row.state,
+        "version": version,
+        "spec": row.spec,
+        "commit": row.commit,
+        "author": row.author,
+        "message": row.message,
+        "actor": row.actor,
+        "at": rfc3339(row.at),
+    }

@@ -1,0 +1,48 @@
+"""Values → JSON, as the API writes them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from schemas.pattern import JSON
+
+
+class Answer(Response):
+    """A JSON answer."""
+
+    media_type = "application/json"
+
+    def render(self, content: JSON) -> bytes:
+        try:
+            return orjson.dumps(content)
+        except orjson.JSONEncodeError:
+            # A plan quotes documents, which may hold what orjson does not write: integers beyond 64 bits.
+            return json.dumps(content, default=lambda fragment: json.loads(fragment.contents)).encode()
+
+
+def stored(text: str | None) -> orjson.Fragment | None:
+    """JSON text from the database, as it is."""
+    return None if text is None else orjson.Fragment(text)
+
+
+def rfc3339(at: datetime | None) -> str | None:
+    """In UTC, to the millisecond."""
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds(since: datetime | None, until: datetime | None) -> float | None:
+    """A duration, to the microsecond."""
+    if since is None or until is None:
+        return None
+    return round((until - since).total_seconds() * 1000, 3)
+
+
+def without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

@@ -1,0 +1,171 @@
+"""One path of the API: who asks, which method, how much is sent; then the work, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from schemas.mistakes import did_you_mean
+from schemas.pattern import JSON
+from store.database import StoreUnavailable
+from web.api.encoding import Answer
+from web.api.query import Parser, read_query, wrong
+from web.auth import Authenticator, Identity, Role
+from web.problems import Kind, Refusal, not_found
+
+MAX_BODY = 1024 * 1024  # bytes
+BODY_TIMEOUT = 30.0  # seconds
+
+WHERE_TOKENS_ARE = (
+    "Send a token: `Authorization: Bearer TOKEN`. The first one is WEFT_ADMIN_TOKEN, or the content of the file"
+    " admin-token in the server's data folder."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request of somebody who may make it. `path` has the values from the URL, `query` every parameter."""
+
+    identity: Identity
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    body: Mapping[str, JSON]
+
+
+Work = Callable[[Call], JSON]
+Handle = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One method of a path. `body` names the keys that a body may have; None: there is no body."""
+
+    role: Role
+    handle: Handle
+    query: Mapping[str, Parser] | None = None
+    body: tuple[str, ...] | None = None
+
+
+def reads(work: Work, query: Mapping[str, Parser] | None = None) -> Endpoint:
+    """What every role may do."""
+    return Endpoint(role=Role.VIEWER, handle=partial(_in_thread, work, 200), query=query)
+
+
+def acts(work: Work, *, body: tuple[str, ...] = ()) -> Endpoint:
+    """What changes the course of runs: done, or under way, with the answer."""
+    return Endpoint(role=Role.OPERATOR, handle=partial(_in_thread, work, 202), body=body)
+
+
+async def _in_thread(work: Work, status: int, call: Call) -> Response:
+    return Answer(await run_in_threadpool(work, call), status)
+
+
+class Resource:
+    """An ASGI application. Without endpoints it is a path where there is nothing."""
+
+    def __init__(self, authenticator: Authenticator, **endpoints: Endpoint) -> None:
+        self._authenticator = authenticator
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except Refusal as refusal:
+            response = refusal.response()
+        except StoreUnavailable:
+            away = "The database does not answer. Nothing was done."
+            response = Refusal(Kind.UNAVAILABLE, away, headers={"Retry-After": "1"}).response()
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        identity = await self._identity(request)
+        endpoint = self._endpoint(request)
+        if not identity.role.includes(endpoint.role):
+            needed = f"This needs the role {endpoint.role}; {identity.user} is {identity.role}."
+            raise Refusal(Kind.FORBIDDEN, needed)
+        query = read_query(request.query_params.multi_items(), endpoint.query or {})
+        body = {} if endpoint.body is None else _parsed(await _read(request), endpoint.body)
+        return await endpoint.handle(
+            Call(identity=identity, path=request.path_params, query=query, body=body)
+        )
+
+    async def _identity(self, request: Request) -> Identity:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        identity = None
+        if scheme.lower() == "bearer" and token:
+            identity = await run_in_threadpool(self._authenticator.by_token, token)
+        if identity is None:
+            challenge = 'Bearer realm="Weft"' + (', error="invalid_token"' if token else "")
+            said = "This token is unknown or has expired. " if token else ""
+            raise Refusal(
+                Kind.UNAUTHENTICATED, said + WHERE_TOKENS_ARE, headers={"WWW-Authenticate": challenge}
+            )
+        return identity
+
+    def _endpoint(self, request: Request) -> Endpoint:
+        if not self._endpoints:
+            raise not_found(f"There is nothing at {request.url.path}. The API is at /api/v1.")
+        method = "get" if request.method == "HEAD" else request.method.lower()
+        if method not in self._endpoints:
+            allowed = ", ".join(name.upper() for name in self._endpoints)
+            raise Refusal(Kind.METHOD, f"Use {allowed} here.", headers={"Allow": allowed})
+        return self._endpoints[method]
+
+
+async def _read(request: Request) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await _read_all(request)
+    except TimeoutError:
+        raise Refusal(Kind.SLOW, f"The body has to arrive within {BODY_TIMEOUT:g} s.") from None
+
+
+async def _read_all(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> Refusal:
+    # The rest of the body is not read, so the connection is of no more use.
+    detail = f"A body may have {MAX_BODY:,} bytes. Put large data where the run can fetch it, and send its address."
+    return Refusal(Kind.TOO_LARGE, detail, headers={"Connection": "close"})
+
+
+def _parsed(body: bytes, known: Iterable[str]) -> Mapping[str, JSON]:
+    if not body.strip():
+        return {}
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(Kind.MALFORMED, f"The body is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise Refusal(Kind.INVALID, 'The body has to be a JSON object, such as {"input": {}}.')
+    keys = sorted(known)
+    unknown = [
+        {"path": key, "message": f"there is no such key here. {did_you_mean(key, keys)}"}
+        for key in value
+        if key not in keys
+    ]
+    if unknown:
+        raise wrong("keys of the body", unknown)
+    return value
