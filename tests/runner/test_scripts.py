@@ -491,10 +491,9 @@ def test_a_forked_child_that_returns_answers_nobody(script: Caller) -> None:
             if os.fork() == 0:
                 print("child")
                 return "child"
-            os.wait()
-            return "parent"
+            return ["parent", os.wait()[1]]
         """
-    assert [script(source) for _ in range(3)] == ["parent"] * 3
+    assert [script(source) for _ in range(3)] == [["parent", 0]] * 3
     assert script.lines == []
 
 
@@ -561,9 +560,15 @@ def test_a_killed_zygote_takes_its_hosts_along_and_is_replaced(script: Caller) -
         end(zygote, signal.SIGKILL)
         assert running.result().type == "script_crashed"
         assert "killed together with the process that it came from" in running.result().message
+    assert all_end([zygote, idle, *script.lines[0][1].split()])
     assert script(PID) != idle
     assert script(PARENT) != zygote
-    assert all_end([zygote, idle, *script.lines[0][1].split()])
+
+
+def test_an_unused_process_ends_with_a_killed_zygote_before_anybody_looks(script: Caller) -> None:
+    pid = script(PID)
+    end(script(PARENT), signal.SIGKILL)
+    assert all_end([pid])
 
 
 def test_a_zygote_that_does_not_answer_is_replaced(script: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
