@@ -28,7 +28,6 @@ SETTINGS = (
     "pack.windowMemory=64m",
     # An accepted push outlives a power cut.
     "core.fsync=committed",
-    "core.fsyncMethod=batch",
     "uploadpack.allowFilter=true",
 )
 # The largest single piece of memory for one object: a small pack can describe a huge one.

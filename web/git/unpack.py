@@ -11,8 +11,8 @@ from web.git.errors import BodyTooLargeError
 from web.git.threads import Threads
 
 PACK_HEADER = 12
-# Below, loose objects are quicker than a pack and its index: receive.unpackLimit is Git's name for it.
-UNPACK_LIMIT = 100
+# Below, loose objects are quicker; each costs a flush of its own to the disk, a pack and its index cost two.
+UNPACK_LIMIT = 30
 
 LOOSE = ("unpack-objects", "-q", "--strict")
 PACKED = ("index-pack", "--stdin", "--strict", "--fix-thin")
