@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,13 @@ class Announcement:
     """The main of a part that ends once web is ready and everybody knows."""
 
     local_url: str  # where this machine reaches web
-    started: float  # time.monotonic() when the command began
+    command: int  # the pid of the supervisor
 
     def __call__(
         self, settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]
     ) -> None:
         wait_until_ready(self.local_url)
-        seconds = time.monotonic() - self.started
+        seconds = age(self.command)
         console = Console(highlight=False, soft_wrap=True)
         console.print(welcome(settings.public_url, token_file(settings.data), seconds))
 
@@ -45,6 +46,12 @@ def _ready(url: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def age(pid: int) -> float:
+    """Seconds since the process began: its interpreter's own start counts too."""
+    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def welcome(url: str, token: Path, seconds: float) -> str:

@@ -35,7 +35,7 @@ def set_up_logs(log: str, stream: TextIO | None = None) -> None:
         TextLines() if (form or ("text" if target.isatty() else "json")) == "text" else JsonLines()
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "dramatiq"):
+    for chatty in ("httpx", "httpcore", "dramatiq", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import shutil
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 def run_everything(settings: Settings) -> None:
     """`weft up`: blocks until it is asked to stop. Raises StartError."""
-    started = time.monotonic()
     set_up_logs(settings.log)
     require_git()
     make_data_folder(settings.data)
@@ -46,7 +45,7 @@ def run_everything(settings: Settings) -> None:
     with Supervisor(services=services, descriptors=(lock, listener.fileno())) as supervisor:
         filled = fill_in(settings, servers, key=open_key(settings), token=open_token(settings))
         counts = {"web": 1, "worker": settings.workers, "controller": 1}
-        parts = [*make_parts(counts, filled, listener), announcer(filled, settings, started)]
+        parts = [*make_parts(counts, filled, listener), announcer(filled, settings)]
         supervisor.wait_ready()
         migrate_database(filled.database_url)
         with address_known(settings):
@@ -131,8 +130,8 @@ def make_parts(
     ]
 
 
-def announcer(filled: ServiceSettings, settings: Settings, started: float) -> Part:
-    main = Announcement(local_url=default_public_url(settings.host, settings.port), started=started)
+def announcer(filled: ServiceSettings, settings: Settings) -> Part:
+    main = Announcement(local_url=default_public_url(settings.host, settings.port), command=os.getpid())
     return Part(name="announcer", main=main, settings=filled, once=True)
 
 
