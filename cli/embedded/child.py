@@ -30,7 +30,8 @@ def die_with_parent(death_signal: signal.Signals, parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _with_death_signal(death_signal: signal.Signals) -> Callable[[], None]:
+def with_death_signal(death_signal: signal.Signals) -> Callable[[], None]:
+    """What `subprocess` calls in the child as `preexec_fn`."""
     parent = os.getpid()
     return lambda: die_with_parent(death_signal, parent)
 
@@ -65,7 +66,7 @@ def spawn(command: Command) -> subprocess.Popen[bytes]:
             extra_groups=[] if user else None,
             process_group=0,
             # The only way to ask between the change of user and exec; the supervisor has no threads.
-            preexec_fn=_with_death_signal(command.death_signal),
+            preexec_fn=with_death_signal(command.death_signal),
         )
 
 

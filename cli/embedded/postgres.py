@@ -14,7 +14,7 @@ from urllib.parse import quote
 import psycopg
 
 from cli.embedded.binaries import postgres_binaries
-from cli.embedded.child import Command, clean_environment, last_line, spawn
+from cli.embedded.child import Command, clean_environment, last_line, spawn, with_death_signal
 from cli.embedded.predecessor import wait_for_predecessor
 from cli.embedded.sockets import find_socket, socket_folder
 from cli.embedded.system_user import SystemUser, can_enter, database_user, let_in
@@ -128,6 +128,7 @@ class Postgres:
             user=self.user.uid if self.user else None,
             group=self.user.gid if self.user else None,
             extra_groups=[] if self.user else None,
+            preexec_fn=with_death_signal(signal.SIGKILL),
         )
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().replace("\n", " ")

@@ -1,7 +1,18 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import psycopg
+import pytest
 import redis
+
+from cli.embedded import binaries
+from cli.embedded.system_user import can_enter, database_user
 
 
 def test_each_test_has_an_empty_database_of_its_own(database_url: str) -> None:
@@ -20,3 +31,30 @@ def test_the_broker_answers_and_never_evicts(redis_url: str) -> None:
         assert client.dbsize() == 0
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert client.config_get("save") == {"save": ""}
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that others may enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="weft-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another user for PostgreSQL")
+def test_roots_own_environment_is_copied_to_where_the_database_user_can_run_it(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = database_user()
+    assert user is not None
+    private = open_folder / "private"
+    shutil.copytree(binaries.installed_postgres() / "bin", private / "pginstall18" / "bin")
+    private.chmod(0o700)
+    monkeypatch.setattr(binaries, "installed_postgres", lambda: private / "pginstall18")
+    assert not can_enter(user, private)
+    folder = binaries.postgres_binaries(open_folder, user)
+    assert folder.parent.parent == open_folder
+    said = subprocess.run([folder / "postgres", "--version"], user=user.uid, capture_output=True, text=True)
+    assert said.stdout.startswith("postgres (PostgreSQL) 18")
+    assert binaries.postgres_binaries(open_folder, user) == folder

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from weft_command import WEFT, environment, weft
 
+from cli.listener import listen
+
 
 class Up:
     """One `weft up` on a folder, ready."""
@@ -130,3 +132,42 @@ def test_it_comes_back_after_everything_was_killed(up: Callable[[], Up]) -> None
     assert again.took < 10  # about 1.2 s on an idle machine
     assert again.stop() == 0
     assert in_data_folder(again.data) == []
+
+
+def test_the_parts_run_alone_on_servers_that_are_there(
+    tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    servers = {"WEFT_DATABASE_URL": database_url, "WEFT_REDIS_URL": redis_url}
+    environ = environment(**servers, WEFT_INSTALLATION_KEY="ab" * 32)
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    commands = (["web", "--port", str(port)], ["worker", "--processes", "1"], ["controller"])
+    parts = [
+        subprocess.Popen([*WEFT, *command, "--data", str(tmp_path)], env=environ, stderr=subprocess.DEVNULL)
+        for command in commands
+    ]
+    try:
+        deadline = time.monotonic() + 30
+        while not (all(_supervises(part.pid) for part in parts) and _ready(f"127.0.0.1:{port}")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        for part in parts:
+            part.send_signal(signal.SIGTERM)
+        codes = [part.wait(30) for part in parts]
+    assert codes == [0, 0, 0]
+
+
+def _supervises(pid: int) -> bool:
+    return bool(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+def _ready(address: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
