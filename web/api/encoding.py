@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,13 @@ from starlette.responses import Response
 from schemas.pattern import JSON
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """JSON text from the database, which goes out as it is."""
+
+    text: str
+
+
 class Answer(Response):
     """A JSON answer."""
 
@@ -19,15 +27,26 @@ class Answer(Response):
 
     def render(self, content: JSON) -> bytes:
         try:
-            return orjson.dumps(content)
+            return orjson.dumps(content, default=_as_it_is, option=orjson.OPT_PASSTHROUGH_DATACLASS)
         except orjson.JSONEncodeError:
             # A plan quotes documents, which may hold what orjson does not write: integers beyond 64 bits.
-            return json.dumps(content, default=lambda fragment: json.loads(fragment.contents)).encode()
+            return json.dumps(content, default=_parsed).encode()
 
 
-def stored(text: str | None) -> orjson.Fragment | None:
-    """JSON text from the database, as it is."""
-    return None if text is None else orjson.Fragment(text)
+def _as_it_is(value: Any) -> JSON:
+    if isinstance(value, Stored):
+        return orjson.Fragment(value.text)
+    raise TypeError(type(value))
+
+
+def _parsed(value: Any) -> JSON:
+    if isinstance(value, Stored):
+        return json.loads(value.text)
+    raise TypeError(type(value))
+
+
+def stored(text: str | None) -> Stored | None:
+    return None if text is None else Stored(text)
 
 
 def rfc3339(at: datetime | None) -> str | None:
