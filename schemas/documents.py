@@ -109,7 +109,7 @@ def parse_file(path: str, content: bytes) -> ParsedFile:
     return ParsedFile(
         documents=tuple(one.document for one in examined if one.document is not None),
         problems=_at_most(sorted(set(problems))),
-        broken=(*broken, *(_guessed(file.text, broken) if file.problems else ())),
+        broken=(*broken, *(_guessed(file.text, examined) if file.problems else ())),
     )
 
 
@@ -228,10 +228,11 @@ _GUESSED_NAME: Final = re.compile(
 )
 
 
-def _guessed(text: str, known: Sequence[Identity]) -> Iterator[Identity]:
+def _guessed(text: str, examined: Sequence[_Examined]) -> Iterator[Identity]:
     """What the documents of a text seem to be whose YAML cannot be read."""
     line = 1
-    seen = {(one.kind, one.name) for one in known}
+    known = [one.document or one.identity for one in examined]
+    seen = {(one.kind, one.name) for one in known if one is not None}
     for chunk in re.split(r"^---", text, flags=re.MULTILINE):
         kind, name = _GUESSED_KIND.search(chunk), _GUESSED_NAME.search(chunk)
         if kind and name and (Kind(kind[1]), name[1]) not in seen:

@@ -141,6 +141,8 @@ def _choice(error: jsonschema_rs.ValidationError, path: _Path, schema: _Schema) 
     branches = schema.get("oneOf", [])
     keys = [branch["required"][0] for branch in branches if "required" in branch]
     value: JSON = error.instance
+    if not isinstance(value, dict):
+        return  # its type is wrong, and that is said
     given = [key for key in keys if key in value]
     optional = len(keys) < len(branches)
     amount = "at most one of" if optional else "exactly one of"
