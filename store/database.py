@@ -65,7 +65,7 @@ class Database:
         A plan made while a table is empty would scan it, be kept, and go on scanning when it is full.
         """
         connection = connect(self.url)
-        for method in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"):
+        for method in ("enable_seqscan", "enable_mergejoin", "jit"):
             connection.execute(f"SET {method} = off".encode())
         connection.execute("SET plan_cache_mode = force_generic_plan")
         return connection

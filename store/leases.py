@@ -43,9 +43,8 @@ class ClaimedRun(NamedTuple):
 _CLAIM = b"""
 UPDATE runs SET status = 'running', lease = lease + 1, worker = %b, woken = false,
        due_at = now() + %s * interval '1 second', started_at = coalesce(started_at, now())
-FROM unnest(%b::uuid[]) AS c(id)
-WHERE runs.id = c.id AND runs.status = 'pending'
-RETURNING runs.id::text, lease, deployment_id, revision, version_id, pattern, trigger_kind, trigger, input,
+WHERE id = ANY(%b::uuid[]) AND status = 'pending'
+RETURNING id::text, lease, deployment_id, revision, version_id, pattern, trigger_kind, trigger, input,
           attempt, cancelled, parent_id::text, root_id::text, depth,
           extract(epoch FROM started_at)::float8, extract(epoch FROM now())::float8
 """
@@ -61,7 +60,7 @@ def claim(connection: Connection, worker: str, ids: Sequence[str]) -> list[Claim
 _RENEW = b"""
 UPDATE runs SET due_at = now() + %s * interval '1 second'
 FROM unnest(%b::uuid[], %b::int[]) AS h(id, lease)
-WHERE runs.id = h.id AND runs.lease = h.lease AND runs.status = 'running'
+WHERE runs.id = ANY(%b::uuid[]) AND runs.id = h.id AND runs.lease = h.lease AND runs.status = 'running'
 RETURNING runs.id::text, cancelled
 """
 
@@ -69,7 +68,7 @@ RETURNING runs.id::text, cancelled
 def renew(connection: Connection, held: Sequence[tuple[str, int]]) -> dict[str, bool]:
     """Extend the leases of (run id, lease) pairs. Gives those still held → whether they were cancelled."""
     ids, leases = [run for run, _ in held], [lease for _, lease in held]
-    return dict(connection.execute(_RENEW, [LEASE, ids, leases]).fetchall())
+    return dict(connection.execute(_RENEW, [LEASE, ids, leases, ids]).fetchall())
 
 
 _FREED = b"""
@@ -118,7 +117,8 @@ def give_back(connection: Connection, held: Sequence[tuple[str, int]]) -> list[s
     sql = """
         UPDATE runs SET status = 'pending', lease = runs.lease + 1, worker = NULL, due_at = now()
         FROM unnest(%b::uuid[], %b::int[]) AS h(id, lease)
-        WHERE runs.id = h.id AND runs.lease = h.lease AND runs.status = 'running' RETURNING runs.id::text
+        WHERE runs.id = ANY(%b::uuid[]) AND runs.id = h.id AND runs.lease = h.lease AND runs.status = 'running'
+        RETURNING runs.id::text
     """
     ids, leases = [run for run, _ in held], [lease for _, lease in held]
-    return [row[0] for row in connection.execute(sql, [ids, leases])]
+    return [row[0] for row in connection.execute(sql, [ids, leases, ids])]
