@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.freeze import Version
@@ -21,6 +21,11 @@ class FirstHeld:
     commit: Commit
 
 
+def _fresh(snapshot: Snapshot) -> Iterator[Version]:
+    versions = snapshot.frozen.versions
+    return (versions[name] for name in snapshot.fresh if name in versions)
+
+
 def walk(
     commits: Iterable[Commit], snapshot: Snapshot, ledger: Ledger, reader: Reader
 ) -> tuple[Snapshot, list[FirstHeld]]:
@@ -31,7 +36,7 @@ def walk(
     found: list[FirstHeld] = []
     for commit in commits:
         snapshot = advance(snapshot, commit.tree, reader, ledger)
-        while new := ledger.add(snapshot.frozen.versions.values()):
+        while new := ledger.add(_fresh(snapshot)):
             found += [FirstHeld(version=v, number=ledger.number(v.id), commit=commit) for v in new]
             snapshot = settle(snapshot, reader, ledger)
     return snapshot, found

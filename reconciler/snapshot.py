@@ -54,6 +54,7 @@ class Snapshot:
     """`files`: every document file by path. `places`: where each kind and name stands (several: duplicates).
 
     `callers`: called pattern → patterns that call it; `users`: asset's path → patterns that name it.
+    `fresh`: patterns frozen in the last step, so that a walk looks at nothing else.
     """
 
     tree: str | None = None
@@ -63,6 +64,7 @@ class Snapshot:
     callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
     frozen: Frozen = field(default_factory=Frozen)
+    fresh: frozenset[str] = frozenset()
 
     def of_kind(self, kind: Kind) -> list[tuple[str, tuple[Place, ...]]]:
         """(name, places) of every document of one kind, by name."""
@@ -109,7 +111,7 @@ def settle(snapshot: Snapshot, reader: Reader, ledger: Ledger) -> Snapshot:
     """The same commit after more versions got numbers: a call of a number that was unknown may have one now."""
     faults = snapshot.frozen.faults
     waiting = {name for name, fault in faults.items() if fault.code == UNKNOWN_VERSION}
-    return refreeze(snapshot, waiting, reader, ledger) if waiting else snapshot
+    return refreeze(snapshot, waiting, reader, ledger)
 
 
 def refreeze(snapshot: Snapshot, names: Iterable[str], reader: Reader, ledger: Ledger) -> Snapshot:
@@ -121,10 +123,11 @@ def refreeze(snapshot: Snapshot, names: Iterable[str], reader: Reader, ledger: L
         affected |= new
         found.extend(new)
     if not affected:
-        return snapshot
+        return replace(snapshot, fresh=frozenset())
     tree = snapshot.tree or ""
     world = World(digest=lambda path: reader.digest(tree, path), numbered=ledger.id)
-    return replace(snapshot, frozen=freeze(snapshot.drafts, affected, world, snapshot.frozen))
+    frozen = freeze(snapshot.drafts, affected, world, snapshot.frozen)
+    return replace(snapshot, frozen=frozen, fresh=frozenset(affected))
 
 
 def problems(snapshot: Snapshot, reader: Reader) -> tuple[Problem, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from reconciler.repository import TREE_MODE, Entry
+from reconciler.repository import Entry
+
+TREE_MODE = "40000"
 
 Entries = Callable[[str], frozenset[Entry]]
 
@@ -24,10 +26,19 @@ def changes(entries: Entries, old: str | None, new: str | None, prefix: str = ""
         return
     before = entries(old) if old else frozenset()
     after = entries(new) if new else frozenset()
-    gone = {name: (mode, digest) for mode, name, digest in before - after}
-    come = {name: (mode, digest) for mode, name, digest in after - before}
+    gone, come = _readable(before - after), _readable(after - before)
     for name in sorted(gone.keys() | come.keys()):
         yield from _entry_changes(entries, prefix + name, gone.get(name), come.get(name))
+
+
+def _readable(entries: frozenset[Entry]) -> dict[str, tuple[str, str]]:
+    """Name → (mode, object id). Only what differs is decoded: folders of thousands are compared as bytes."""
+    readable = {}
+    for entry in entries:
+        mode, _, rest = entry.partition(b" ")
+        name, digest = rest[:-21], rest[-20:]
+        readable[name.decode("utf-8", "backslashreplace")] = (mode.decode(), digest.hex())
+    return readable
 
 
 def _entry_changes(

@@ -33,13 +33,13 @@ def test_five_kinds_of_mistakes_in_three_files_are_five_lines_and_change_nothing
     head = Repository(work.bare).refs()
     work.commit(
         {
-            "patterns/bad.yaml": BAD.replace("webhok", "webhook").replace("nodes.two", "nodes.one")
-            + "---\n"
-            + pattern("hello"),
+            "patterns/bad.yaml": BAD.replace("webhok", "webhook").replace("nodes.two", "nodes.one"),
             "patterns/hello.yaml": pattern("hello", script="scripts/none.py"),
             "deployments/more.yaml": deployment("more", "hello", source="{version: 7}")
             + "---\n"
-            + deployment("other", "missing"),
+            + deployment("other", "missing")
+                + "---\n"
+                + deployment("hello"),
         }
     )
     outcome = work.push()
