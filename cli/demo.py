@@ -32,6 +32,8 @@ from cli.up import run_everything
 from cli.work_tree import WorkTree
 
 AUTHOR = "Ada <ada@weft.example>"
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, *ENDING)
 START_PATIENCE = 60.0  # seconds; the first start makes a database
 STOP_PATIENCE = 30.0
 
@@ -60,7 +62,7 @@ def demo(
 
     Example: weft demo --exit
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, _end)
     with temporary_folder() as folder:
         settings = demo_settings(data or str(folder / "data"), port)
@@ -87,8 +89,8 @@ def _tour(settings: Settings, folder: Path, page: Page) -> str:
 
 
 def _stay(process: BaseProcess, settings: Settings, page: Page) -> None:
-    page.say("\nCtrl-C stops it and removes what it made.", "bold")
     try:
+        page.say("\nCtrl-C stops it and removes what it made.", "bold")
         process.join()
     except KeyboardInterrupt:
         page.say("\nStopping.")
@@ -122,25 +124,41 @@ def free_port() -> int:
 @contextmanager
 def service(settings: Settings, page: Page) -> Iterator[BaseProcess]:
     """Everything that `weft up` starts, as a child of this process and gone with it. Raises StartError."""
-    process = multiprocessing.get_context("fork").Process(target=_serve, args=(settings, os.getpid()))
-    process.start()
+    process = _started(settings)
     try:
         with page.step("Start PostgreSQL, Valkey, web server, workers, controller") as step:
             _wait_until_ready(settings, process)
             step.say(f"{settings.public_url}, with its data in {settings.data}", "dim")
         yield process
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is being stopped already
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # it is being stopped already
         process.terminate()
         process.join(STOP_PATIENCE)
         process.kill()
         process.join()
 
 
+def _started(settings: Settings) -> BaseProcess:
+    """Signals wait meanwhile: one between the fork and knowing its pid would leave a child that nobody ends."""
+    # A daemon, because at its end Python waits for all other children, for ever.
+    process = multiprocessing.get_context("fork").Process(
+        target=_serve, args=(settings, os.getpid()), daemon=True
+    )
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    return process
+
+
 def _serve(settings: Settings, parent: int) -> None:
     os.setsid()  # a terminal's Ctrl-C reaches it through us
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     die_with_parent(signal.SIGTERM, parent)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     with open_log(log_of(settings)) as descriptor:
         os.dup2(descriptor, sys.stdout.fileno())
         os.dup2(descriptor, sys.stderr.fileno())
