@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 import orjson
 import redis
-from schemas.schedules import next_fire
 
 from runner.broker import BellBroker
 from runner.state import dump, timestamp
 from schemas.deployment import deployment_from_spec
 from schemas.pattern import Schedule, pattern_from_spec
+from schemas.schedules import next_fire
 from store import schedules
 from store.database import DEPLOYMENTS_CHANGED, Connection, Database, StoreUnavailable
 from store.hot import HotConnection

@@ -72,7 +72,7 @@ class Web:
                 self._reconciler.reconcile(organisation)
             except (GitError, StoreError) as error:
                 # The controller tries again, and says so in the deployments' conditions.
-                log.error("reconcile_failed", extra={"organisation": organisation, "error": str(error)})
+                log.warning("reconcile_failed", extra={"organisation": organisation, "error": str(error)})
         self._routes.refresh()
         self._listener.start()
 

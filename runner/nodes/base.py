@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.pattern import JSON
@@ -18,7 +18,13 @@ class NodeError(Exception):
     """
 
     def __init__(
-        self, type_: str, message: str, *, hint: str = "", retryable: bool = True, retry_after: float | None = None
+        self,
+        type_: str,
+        message: str,
+        *,
+        hint: str = "",
+        retryable: bool = True,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.type = type_
@@ -55,7 +61,6 @@ class NodeContext:
     log: Callable[..., None]  # log(level, message, **fields): a line of this node's span
     assets: Assets
     version_id: str
-    environment: Mapping[str, str] = field(default_factory=dict)
     network: tuple[str, ...] = ()
 
 

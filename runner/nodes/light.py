@@ -6,7 +6,7 @@ from runner.nodes.base import NodeContext, NodeError
 from schemas.pattern import JSON
 
 
-def set_(_context: NodeContext, inputs: JSON) -> JSON:
+def set_(context: NodeContext, inputs: JSON) -> JSON:
     return inputs
 
 
@@ -15,7 +15,7 @@ def log(context: NodeContext, inputs: JSON) -> JSON:
     return None
 
 
-def fail(_context: NodeContext, inputs: JSON) -> JSON:
+def fail(context: NodeContext, inputs: JSON) -> JSON:
     """Ends the run. Another attempt of the run follows only where `retry: true` asks for it."""
     inputs = inputs or {}
     raise NodeError(
@@ -25,5 +25,5 @@ def fail(_context: NodeContext, inputs: JSON) -> JSON:
     )
 
 
-def stop(_context: NodeContext, inputs: JSON) -> JSON:
+def stop(context: NodeContext, inputs: JSON) -> JSON:
     return (inputs or {}).get("output")

@@ -12,7 +12,8 @@ def deploy(connection: Connection, name: str, *, version: str, state: str = "act
         [version, name, Json({"pattern": name, "spec": {}, "assets": {}, "calls": {}})],
     )
     row = connection.execute(
-        """INSERT INTO deployments (organisation, name, pattern, environment, state, version_id, revision, hook_token)
+        """INSERT INTO deployments
+               (organisation, name, pattern, environment, state, version_id, revision, hook_token)
            VALUES ('default', %(name)s, %(name)s, 'production', %(state)s, %(version)s, 1, 'hook-' || %(name)s)
            ON CONFLICT (organisation, name) DO UPDATE SET state = excluded.state, version_id = excluded.version_id,
                revision = deployments.revision + 1 RETURNING id""",
