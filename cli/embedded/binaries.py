@@ -63,10 +63,15 @@ def _version(binary: str) -> tuple[int, ...]:
 
 
 def _copy(installed: Path, target: Path) -> Path:
+    """The wheel's PostgreSQL in `target`, in the same place relative to the libraries that came with it."""
+    package = installed.parent
     if not target.exists():
-        unfinished = target.with_name(target.name + ".new")
+        unfinished = target.with_name(f"{target.name}.new")
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(installed, unfinished, ignore=shutil.ignore_patterns("include"), symlinks=True)
-        unfinished.chmod(0o755)
+        for folder in (installed, package.with_name(f"{package.name}.libs")):
+            copy = unfinished / folder.relative_to(package.parent)
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("include"), symlinks=True)
+        for folder in (unfinished, unfinished / package.name):
+            folder.chmod(0o755)
         unfinished.rename(target)
-    return target
+    return target / package.name / installed.name

@@ -48,13 +48,16 @@ def test_roots_own_environment_is_copied_to_where_the_database_user_can_run_it(
 ) -> None:
     user = database_user()
     assert user is not None
-    private = open_folder / "private"
-    shutil.copytree(binaries.installed_postgres() / "bin", private / "pginstall18" / "bin")
+    private, installed = open_folder / "private", binaries.installed_postgres()
+    inside = private / installed.parent.name / installed.name
+    shutil.copytree(installed / "bin", inside / "bin")
+    libraries = f"{installed.parent.name}.libs"
+    shutil.copytree(installed.parent.parent / libraries, private / libraries)
     private.chmod(0o700)
-    monkeypatch.setattr(binaries, "installed_postgres", lambda: private / "pginstall18")
+    monkeypatch.setattr(binaries, "installed_postgres", lambda: inside)
     assert not can_enter(user, private)
     folder = binaries.postgres_binaries(open_folder, user)
-    assert folder.parent.parent == open_folder
-    said = subprocess.run([folder / "postgres", "--version"], user=user.uid, capture_output=True, text=True)
-    assert said.stdout.startswith("postgres (PostgreSQL) 18")
+    assert folder.is_relative_to(open_folder)
+    said = subprocess.run([folder / "initdb", "--version"], user=user.uid, capture_output=True, text=True)
+    assert said.stdout.startswith("initdb (PostgreSQL) 18"), said.stderr
     assert binaries.postgres_binaries(open_folder, user) == folder
