@@ -19,21 +19,14 @@ import uvicorn
 from reconciler.gate import refused_refs
 from reconciler.quarantine import migrate
 from reconciler.repository import RefConflictError, RefUpdate, Repository
+from web.auth import Identity, Role
 from web.git.app import GitApp
 from web.git.limits import GitLimits
 
-
-@dataclass(frozen=True, kw_only=True)
-class Person:
-    user: str
-    role: str
-    organisation: str = "default"
-
-
 PEOPLE = {
-    "token-of-eve": Person(user="eve", role="editor"),
-    "token-of-vic": Person(user="vic", role="viewer"),
-    "token-of-olga": Person(user="olga", role="admin", organisation="other"),
+    "token-of-eve": Identity(organisation="default", user="eve", role=Role.EDITOR),
+    "token-of-vic": Identity(organisation="default", user="vic", role=Role.VIEWER),
+    "token-of-olga": Identity(organisation="other", user="olga", role=Role.ADMIN),
 }
 
 

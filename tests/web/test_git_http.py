@@ -17,6 +17,7 @@ from git_clone import Clone, git_environment
 from git_server import GitServer
 
 from reconciler.repository import ABSENT, Repository
+from store.database import StoreError
 from web.git.limits import GitLimits
 from web.git.protocol import FLUSH, packet
 
@@ -112,6 +113,17 @@ def test_a_wrong_token_is_said_in_the_terminal(git_server, clone):
 
     assert "remote: Weft asks for a token: any user name, the token as the password." in said
     assert "Authentication failed" in said
+
+
+def test_without_a_database_nobody_is_called_a_stranger(git_server, http, monkeypatch):
+    def fail(token: str) -> None:
+        raise StoreError("The database does not answer.")
+
+    monkeypatch.setattr(git_server.app, "_authenticate", fail)
+    answer = http.get("/git/default.git/info/refs?service=git-upload-pack")
+
+    assert (answer.status_code, answer.text) == (503, "The database does not answer.\n")
+    assert answer.headers["retry-after"] == "1"
 
 
 def test_a_bearer_token_serves_too(git_server, clone):

@@ -13,7 +13,7 @@ import pytest
 from git_clone import Clone, git_environment
 from git_server import GitServer
 
-from reconciler.repository import Repository
+from reconciler.repository import GitError, Repository
 from web.git.limits import GitLimits
 
 
@@ -235,6 +235,13 @@ def test_a_receiver_that_fails_gives_a_report_and_no_traceback(git_server, clone
     assert "the server failed, see its log" in said
     assert "secret detail" not in said
     assert git_server.quarantines() == []
+
+
+def test_what_the_receiver_says_about_its_repository_reaches_the_pusher(git_server, clone):
+    git_server.receiver.failure = GitError("Restore the folder `git` of the data folder.")
+    clone.commit({"a": "1"})
+
+    assert "(Restore the folder `git` of the data folder.)" in clone.git("push", "origin", "main", fails=True)
 
 
 def test_killing_the_pusher_midway_leaves_nothing(git_server, clone, tmp_path):

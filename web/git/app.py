@@ -9,9 +9,11 @@ import re
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs
 
+from store.database import StoreError
+from web.auth import Identity, Role
 from web.git import receive as receive_pack
 from web.git.answer import Answer, Send
 from web.git.body import Body, Receive
@@ -30,9 +32,8 @@ ROUTE = re.compile(
     r"/git/(?P<organisation>[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\.git"
     r"/(?P<action>info/refs|git-upload-pack|git-receive-pack)$"
 )
-MAY_PUSH = frozenset({"editor", "operator", "admin"})
-
 CHALLENGE = ((b"www-authenticate", b'Basic realm="Weft", charset="UTF-8"'),)
+AGAIN = ((b"retry-after", b"1"),)
 WHERE_TOKENS_ARE = (
     "Weft asks for a token: any user name, the token as the password.\n"
     "The first token is WEFT_ADMIN_TOKEN, or the content of the file admin-token in the server's data folder."
@@ -41,19 +42,6 @@ NOT_HERE = (
     "There is nothing here. Repositories are at /git/{organisation}.git, the first at /git/default.git."
 )
 DUMB = "This Git client is too old, or not one: Weft speaks the smart HTTP protocol only."
-
-
-class Identity(Protocol):
-    """Whose token it is."""
-
-    @property
-    def user(self) -> str: ...
-
-    @property
-    def role(self) -> str: ...
-
-    @property
-    def organisation(self) -> str: ...
 
 
 Authenticate = Callable[[str], Identity | None]
@@ -137,14 +125,17 @@ class GitApp:
 
     async def _identity(self, authorization: str) -> Identity:
         token = token_of(authorization)
-        identity = await self._threads.start(self._authenticate, token) if token else None
+        try:
+            identity = await self._threads.start(self._authenticate, token) if token else None
+        except StoreError as error:
+            raise RequestError(503, f"{error}", headers=AGAIN) from error
         if identity is None:
             raise RequestError(401, WHERE_TOKENS_ARE, headers=CHALLENGE)
         return identity
 
     async def _serve(self, call: Call, receive: Receive, answer: Answer) -> None:
         service = service_of(call)
-        if service == "git-receive-pack" and call.identity.role not in MAY_PUSH:
+        if service == "git-receive-pack" and not call.identity.role.includes(Role.EDITOR):
             raise RequestError(
                 403, f"A push needs the role editor; {call.identity.user} is {call.identity.role}."
             )

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from reconciler.quarantine import PREFIX, sweep
 from reconciler.repository import GitError, Repository
+from store.database import StoreError
 from web.git.answer import Answer
 from web.git.body import Body
 from web.git.errors import UNREADABLE, RequestError
@@ -20,11 +21,12 @@ from web.git.protocol import REPORT_BAND, PushRequest, advertisement, packet, pa
 from web.git.receiver import Receiver
 from web.git.threads import Threads
 from web.git.unpack import UnpackError, Unpacking
-from web.git.verdict import Verdict, not_unpacked, refusals, told
+from web.git.verdict import Verdict, all_refused, not_unpacked, refusals, told
 
 log = logging.getLogger(__name__)
 
 RESULT = "application/x-git-receive-pack-result"
+FAILED = "the server failed, see its log; `git fetch` shows whether this ref moved"
 KEEP_ALIVE = packet(bytes([REPORT_BAND]))
 
 T = TypeVar("T")
@@ -132,10 +134,12 @@ class Judge:
         """Removes the quarantine: what the receiver took over is not in it any more."""
         try:
             return self._verdict(quarantine)
+        except (GitError, StoreError) as error:
+            log.exception("git.push_failed", extra={"organisation": self._pusher.organisation})
+            return all_refused(self._request, str(error))
         except Exception:  # the top of a push: the pusher must get a report whatever happens
             log.exception("git.push_failed", extra={"organisation": self._pusher.organisation})
-            reason = "the server failed, see its log; `git fetch` shows whether this ref moved"
-            return Verdict(refused={update.ref: reason for update in self._request.updates})
+            return all_refused(self._request, FAILED)
         finally:
             if quarantine is not None:
                 shutil.rmtree(quarantine, ignore_errors=True)

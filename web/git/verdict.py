@@ -26,6 +26,10 @@ def not_unpacked(request: PushRequest, reason: str) -> Verdict:
     return Verdict(unpack=reason, refused={update.ref: NOT_UNPACKED for update in request.updates})
 
 
+def all_refused(request: PushRequest, reason: str) -> Verdict:
+    return Verdict(refused={update.ref: reason for update in request.updates})
+
+
 def refusals(request: PushRequest) -> dict[str, str]:
     """Ref → reason, for commands that contradict themselves; where one does, for all of them."""
     times = Counter(update.ref for update in request.updates)
