@@ -39,7 +39,10 @@ class View:
 def views(nodes: Sequence[Outline], outer: View | None) -> tuple[list[View], View]:
     """What each node of a list can name, and what can be named after the whole list."""
     positions = _positions(nodes)
-    before = _closure(_edges(nodes, positions))
+    if all(node.needs is None for node in nodes):
+        before = [(1 << at) - 1 for at in range(len(nodes))]
+    else:
+        before = _closure(_edges(nodes, positions))
     after = (1 << len(nodes)) - 1
     return [View(outer, positions, mask) for mask in before], View(outer, positions, after)
 

@@ -12,6 +12,7 @@ from schemas.pattern import JSON
 Path: TypeAlias = Sequence[str | int]
 """The way from a document's root to a value: keys and indexes."""
 
+_COUNTED_OUT: Final = 3
 _LINE_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml counts as one
 
 
@@ -36,14 +37,15 @@ class Positions:
         self._text = text
         self._lines: list[str] | None = None
         self._root: _Place | None = None
+        self._asked = 0
 
     def value_at(self, path: Path) -> tuple[int, int]:
         """Where the value starts; the nearest enclosing one where the path leads nowhere."""
-        return _unpacked(self._place(path).mark)
+        return _unpacked(self._place(path)[0])
 
     def key_at(self, path: Path) -> tuple[int, int]:
         """Where the key of the value starts (for an item of a list, the item itself)."""
-        return _unpacked(self._place(path).key_mark)
+        return _unpacked(self._place(path)[1])
 
     def inside(self, path: Path, source: str, nth: int, at: tuple[int, int]) -> tuple[int, int]:
         """The place of `at`, a line and a column within `source`, the nth `${{ … }}` of the string at `path`.
@@ -66,7 +68,11 @@ class Positions:
             return raw_line, raw_column + end
         return raw_line + len(before) - 1, len(before[-1]) + 1
 
-    def _place(self, path: Path) -> _Place:
+    def _place(self, path: Path) -> tuple[int, int]:
+        """The marks of a value and of its key. A few are counted out; for more the tree is worth its cost."""
+        self._asked += 1
+        if self._asked <= _COUNTED_OUT:
+            return _counted(self._value, self._marks, path)
         if self._root is None:
             self._root = _unfold(self._value, iter(self._marks))
         place = self._root
@@ -75,7 +81,35 @@ class Positions:
             if child is None:
                 break
             place = child
-        return place
+        return place.mark, place.key_mark
+
+
+def _counted(value: JSON, marks: array[int], path: Path) -> tuple[int, int]:
+    """Walks along the path, counting the marks of all that stands before it."""
+    at = key_at = 0
+    for step in path:
+        known = isinstance(value, dict) and step in value
+        if not known and not (isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value)):
+            break
+        at += 1
+        if isinstance(value, dict):
+            for key, child in value.items():
+                if key == step:
+                    break
+                at += 1 + _size(child)
+            at, key_at = at + 1, at
+        else:
+            at += sum(_size(child) for child in value[:step])
+            key_at = at
+        value = value[step]
+    return marks[at], marks[key_at]
+
+
+def _size(value: JSON) -> int:
+    """How many marks a value has."""
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(_size(child) for child in value.values())
+    return 1 + sum(_size(child) for child in value) if isinstance(value, list) else 1
 
 
 def _unpacked(mark: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from schemas.positions import Positions
 from schemas.yaml_text import MAX_BYTES, YamlFile, read_yaml
 
 
@@ -78,13 +79,23 @@ def test_a_file_holds_several_documents_and_empty_ones_are_none() -> None:
     assert read("# nothing\n").documents == ()
 
 
-def test_places_are_those_of_keys_and_values() -> None:
-    positions = read("a:\n  - x\n  - {k: v, 'l m': [1, 2]}\nb: |\n  text\n").documents[0].positions
-    assert positions.value_at(("a", 1, "l m", 1)) == (3, 23)
-    assert positions.key_at(("a", 1, "l m")) == (3, 12)
-    assert positions.key_at(("b",)) == (4, 1)
-    assert positions.value_at(("b",)) == (4, 4)
-    assert positions.value_at(("a", 7, "nowhere")) == (2, 3)
+@pytest.mark.parametrize("asked_before", [0, 10], ids=["counted out", "looked up"])
+def test_places_are_those_of_keys_and_values(asked_before: int) -> None:
+    def places() -> Positions:
+        found = read("a:\n  - x\n  - {k: v, 'l m': [1, 2]}\nb: |\n  text\n").documents[0].positions
+        for _ in range(asked_before):
+            found.value_at(())
+        return found
+
+    assert places().value_at(()) == (1, 1)
+    assert places().value_at(("a", 1, "l m", 1)) == (3, 23)
+    assert places().key_at(("a", 1, "l m")) == (3, 12)
+    assert places().key_at(("a", 1)) == (3, 5)
+    assert places().key_at(("b",)) == (4, 1)
+    assert places().value_at(("b",)) == (4, 4)
+    assert places().value_at(("a", 7, "nowhere")) == (2, 3)
+    assert places().value_at(("a", "no")) == (2, 3)
+    assert places().value_at(("b", 0)) == (4, 4)
 
 
 def test_places_stay_right_behind_a_duplicate_key() -> None:
