@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from reconciler.reconciler import Reconciler
+from runner.broker import BellBroker
+from runner.worker import Worker
 from store.database import Connection, Database, migrate
 from store.deployments import Condition, DeploymentRow, RevisionRow, write_deployments
 from store.ids import new_id
@@ -39,6 +42,8 @@ class Site:
         migrate(database_url)
         self.database = Database(database_url, connections=4)
         self.rung: list[str] = []
+        self._redis_url = redis_url
+        self._broker: BellBroker | None = None
         self.reconciler = Reconciler(
             self.database, git, installation_key=b"k" * 32, public_url="http://weft.test"
         )
@@ -47,7 +52,7 @@ class Site:
             database=self.database,
             authenticator=self.authenticator,
             reconciler=self.reconciler,
-            ring=self.rung.extend,
+            ring=self._ring,
             public_url="http://weft.test",
         )
         health = Health(self.database, redis_url, git)
@@ -72,6 +77,28 @@ class Site:
         self._server.should_exit = True
         self._thread.join()
         self.database.close()
+
+    def _ring(self, runs: Sequence[str]) -> None:
+        self.rung.extend(runs)
+        if self._broker is not None:
+            self._broker.ring([[run] for run in runs])
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """A real worker at work on the runs that are announced meanwhile."""
+        database, stop = Database(self.database.url, connections=2), threading.Event()
+        worker = Worker(database, self._redis_url, name=new_id(), threads=2)
+        thread = threading.Thread(target=worker.run, args=[stop])
+        thread.start()
+        self._broker = BellBroker(self._redis_url)
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self._broker.close()
+            self._broker = None
+            database.close()
 
     def client(self, token: str | None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}

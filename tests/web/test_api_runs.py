@@ -9,10 +9,6 @@ import httpx
 import pytest
 from api_site import Site
 
-from runner.broker import BellBroker
-from runner.worker import Worker
-from store.database import Database
-from store.ids import new_id
 from store.runs import RunStatus
 from store.spans import Span, SpanStatus
 
@@ -269,37 +265,42 @@ def test_a_called_run_is_not_retried_on_its_deployment_s_live_version(site: Site
     assert retry(site, child).status_code == 202
 
 
-def test_a_retried_run_goes_on_behind_the_failure_in_a_real_worker(site: Site, redis_url: str) -> None:
+def test_a_retried_run_goes_on_behind_the_failure_in_a_real_worker(site: Site) -> None:
     steps = [
         {"id": "a", "uses": "set", "with": {"at": "${{ now() }}"}},
         {"id": "b", "uses": "fail", "when": "${{ input.broken }}"},
         {"id": "c", "uses": "set", "with": {"again": "${{ nodes.a.at }}"}},
     ]
     site.deploy("orders", {"nodes": steps})
-    broker = BellBroker(redis_url)
-    database, stop = Database(site.database.url, connections=2), threading.Event()
-    one = Worker(database, redis_url, name=new_id(), threads=2)
-    thread = threading.Thread(target=one.run, args=[stop])
-    thread.start()
-    try:
-        first = start(site, "orders", {"input": {"broken": True}}).json()["id"]
-        broker.ring([[first]])
-        ended = wait_for_end(site, first)
-        assert (ended["status"], [node["status"] for node in ended["nodes"]]) == (
-            "failed",
-            ["completed", "failed"],
-        )
+    with site.worker():
+        first = start(site, "orders", {"input": {"broken": True}}, wait="10s").json()["id"]
+        ended = site.http.get(f"/runs/{first}").json()
+        assert [node["status"] for node in ended["nodes"]] == ["completed", "failed"]
         at = ended["nodes"][0]["output"]["at"]
         second = retry(site, first, input={"broken": False}, **{"from": "failed"}).json()["id"]
-        broker.ring([[second]])
         ended = wait_for_end(site, second)
-        assert (ended["status"], ended["output"]) == ("completed", {"again": at})
-        assert [node["status"] for node in ended["nodes"]] == ["completed", "skipped", "completed"]
-    finally:
-        stop.set()
-        thread.join()
-        broker.close()
-        database.close()
+    assert (ended["status"], ended["output"]) == ("completed", {"again": at})
+    assert [node["status"] for node in ended["nodes"]] == ["completed", "skipped", "completed"]
+
+
+def test_a_retry_from_inside_a_branch_keeps_the_other_nodes_of_it(site: Site) -> None:
+    def stamp(name: str) -> dict[str, Any]:
+        return {"id": name, "uses": "set", "with": {"at": "${{ now() }}"}}
+
+    branch = {"id": "box", "uses": "branch", "if": "${{ true }}", "then": [stamp("a"), stamp("b")]}
+    beside = {**stamp("beside"), "needs": []}
+    site.deploy("orders", {"nodes": [stamp("first"), branch, stamp("last"), beside]})
+    with site.worker():
+        first = start(site, "orders", wait="10s").json()["id"]
+        second = retry(site, first, **{"from": "box/b"}).json()["id"]
+        wait_for_end(site, second)
+    before, after = (outputs(site, run) for run in (first, second))
+    assert before.keys() == after.keys()
+    assert {path for path in before if before[path] == after[path]} == {"first", "box/a", "beside"}
+
+
+def outputs(site: Site, run: str) -> dict[str, Any]:
+    return {node["path"]: node["output"] for node in site.http.get(f"/runs/{run}").json()["nodes"]}
 
 
 def wait_for_end(site: Site, run: str) -> Any:

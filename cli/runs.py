@@ -1,0 +1,218 @@
+"""`weft run`, `weft runs`, `weft log`, `weft cancel`, `weft retry`: what ran, and what shall."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from cli.client import Server, open_server
+from cli.options import Data, Json
+from cli.printing import columns, make_console, moment, print_json, styled, took, version
+from cli.run_log import follow, print_log, wait_for_end
+from schemas.pattern import JSON
+from schemas.quantities import seconds
+
+RunId = Annotated[str, typer.Argument(help="The run's id, as `weft runs` lists it.")]
+Input = Annotated[
+    str | None,
+    typer.Option("--input", metavar="JSON|@FILE", help="What the run is given; @- reads standard input."),
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Show the run until it ends.")]
+Since = Annotated[
+    str | None, typer.Option(help="Accepted since: a time, or a duration such as 2h.", show_default=False)
+]
+Until = Annotated[
+    str | None, typer.Option(help="Accepted before: a time, or a duration such as 2h.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command()(runs)
+    app.command()(log)
+    app.command()(cancel)
+    app.command()(retry)
+
+
+def run(
+    name: Annotated[str, typer.Argument(help="The deployment's name.")],
+    given: Input = None,
+    following: Follow = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Start a run.
+
+    Example: weft run order-intake --input '{"order": {"id": 7}}' --follow
+    """
+    body = {"trigger": "manual"} | _input(given)
+    with open_server(data) as server:
+        started = server.post("deployments", name, "runs", body=body)
+        _show(server, started, following=following, as_json=as_json)
+
+
+def runs(
+    deployment: Annotated[str | None, typer.Option(help="Only of this one.", show_default=False)] = None,
+    pattern: Annotated[str | None, typer.Option(help="Only of this one.", show_default=False)] = None,
+    status: Annotated[str | None, typer.Option(help="Such as failed.", show_default=False)] = None,
+    trigger: Annotated[str | None, typer.Option(help="Such as webhook.", show_default=False)] = None,
+    environment: Annotated[str | None, typer.Option(help="Only in this one.", show_default=False)] = None,
+    since: Since = None,
+    until: Until = None,
+    parent: Annotated[str | None, typer.Option(help="Runs that this run called.", show_default=False)] = None,
+    roots: Annotated[bool, typer.Option("--roots", help="No called runs.")] = False,
+    most: Annotated[int, typer.Option("--limit", min=1, help="So many at most.")] = 20,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """List runs, the newest first.
+
+    Example: weft runs --deployment order-intake --status failed --since 24h
+    """
+    query = {
+        "deployment": deployment,
+        "pattern": pattern,
+        "status": status,
+        "trigger": trigger,
+        "environment": environment,
+        "since": _time("--since", since),
+        "until": _time("--until", until),
+        "parent": parent,
+        "roots": roots or None,
+    }
+    with open_server(data) as server:
+        found = list(server.items("runs", most=most, **query))
+    if as_json:
+        print_json(found)
+    elif not found:
+        make_console().print("There are no such runs.")
+    else:
+        headers = ("RUN", "STATUS", "AT", "TOOK", "PATTERN")
+        make_console().print(columns(headers, map(_row, found), cut=("PATTERN",)))
+
+
+def _row(found: JSON) -> tuple[str | Text, ...]:
+    at, duration = moment(found["createdAt"]), took(found["durationMs"])
+    return found["id"], styled(found["status"]), at, duration, found["pattern"]
+
+
+def log(run_id: RunId, following: Follow = False, data: Data = None, as_json: Json = False) -> None:
+    """Show a run node by node. With --follow, until it ends; exit code 1 when it ended badly.
+
+    Example: weft log 0199d3a4-5c1e-7c3a-9f60-3d1f3a2b4c5d --follow
+    """
+    with open_server(data) as server:
+        found = server.get("runs", run_id)
+        if following and not found["endedAt"]:
+            _follow(server, run_id, as_json=as_json)
+            return
+    if as_json:
+        print_json(found)
+    else:
+        print_log(make_console(), found)
+    if following:
+        _exit_by(found)
+
+
+def cancel(run_id: RunId, data: Data = None, as_json: Json = False) -> None:
+    """Ask a run, and all that it called, to end.
+
+    Example: weft cancel 0199d3a4-5c1e-7c3a-9f60-3d1f3a2b4c5d
+    """
+    with open_server(data) as server:
+        found = server.post("runs", run_id, "cancel")
+    if as_json:
+        print_json(found)
+    else:
+        make_console().print(f"Run {run_id} is asked to end.", soft_wrap=True)
+
+
+def retry(
+    run_id: RunId,
+    from_failed: Annotated[bool, typer.Option("--from-failed", help="Keep what is done.")] = False,
+    from_node: Annotated[
+        str | None, typer.Option("--from", metavar="NODE", help="Keep what is done before this node.")
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="On the version that is live now.")] = False,
+    given: Input = None,
+    following: Follow = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Run an ended run once more, as a new run: from the start, behind what is done, or from a node on.
+
+    Example: weft retry 0199d3a4-5c1e-7c3a-9f60-3d1f3a2b4c5d --from-failed --follow
+    """
+    if from_failed and from_node is not None:
+        raise typer.BadParameter("take --from-failed or --from, not both")
+    start = "failed" if from_failed else from_node or "start"
+    body = {"from": start, "version": "live" if live else "same"} | _input(given)
+    with open_server(data) as server:
+        started = server.post("runs", run_id, "retry", body=body)
+        _show(server, started, following=following, as_json=as_json)
+
+
+def _show(server: Server, started: JSON, *, following: bool, as_json: bool) -> None:
+    if following:
+        _follow(server, started["id"], as_json=as_json)
+    elif as_json:
+        print_json(started)
+    else:
+        console = make_console()
+        console.print(
+            f"Run {started['id']} of {started['pattern']} {version(started['version'])}", soft_wrap=True
+        )
+        console.print(f"See it with: weft log {started['id']} --follow", soft_wrap=True)
+
+
+def _follow(server: Server, run_id: str, *, as_json: bool) -> None:
+    if as_json:
+        ended = wait_for_end(server, run_id)
+        print_json(ended)
+    else:
+        ended = follow(make_console(), server, run_id)
+    _exit_by(ended)
+
+
+def _exit_by(ended: JSON) -> None:
+    if ended["status"] != "completed":
+        raise typer.Exit(1)
+
+
+def _input(given: str | None) -> dict[str, JSON]:
+    if given is None:
+        return {}
+    try:
+        return {"input": json.loads(_read(given))}
+    except OSError as error:
+        raise typer.BadParameter(f"{error.filename}: {error.strerror}", param_hint="--input") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"this is not JSON: {error}", param_hint="--input") from error
+
+
+def _read(given: str) -> str:
+    if given == "@-":
+        return sys.stdin.read()
+    return Path(given[1:]).read_text("utf-8") if given.startswith("@") else given
+
+
+def _time(option: str, text: str | None) -> str | None:
+    """A time as it is, a duration as the time so long ago."""
+    if text is None:
+        return None
+    try:
+        return (datetime.now(UTC) - timedelta(seconds=seconds(text))).isoformat()
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            "it takes a time such as 2026-03-01T09:30 or a duration such as 2h", param_hint=option
+        ) from None
