@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 import typer
+from live_service import LiveService, live_service
 
 from cli.main import app
 from cli.settings import SETTINGS
@@ -185,101 +180,46 @@ def test_the_make_targets_named_in_the_readme_exist() -> None:
     assert named
 
 
-@dataclass(frozen=True, kw_only=True)
-class Installation:
-    home: Path
-    url: str
-    environ: dict[str, str]
-
-
 @pytest.fixture(scope="module")
-def installation() -> Iterator[Installation]:
-    """A `weft up` of somebody whose home is empty, with the data folder where the README says it is."""
-    home = Path(tempfile.mkdtemp(prefix="weft-test-docs-"))
-    home.chmod(0o711)
-    data = home / ".local" / "share" / "weft"
-    tools = home / "bin"
-    tools.mkdir()
-    (tools / "weft").write_text(f'#!/bin/sh\nexec {sys.executable} -m cli "$@"\n')
-    (tools / "weft").chmod(0o755)
-    own = ("GIT_", "WEFT_", "XDG_")
-    environ = {key: value for key, value in os.environ.items() if not key.startswith(own)} | {
-        "HOME": str(home),
-        "PATH": f"{tools}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "WEFT_DATA": str(data),
-        "WEFT_PORT": "0",
-        "NO_PROXY": "*",
-        "no_proxy": "*",
-    }
-    for who in ("AUTHOR", "COMMITTER"):
-        environ |= {f"GIT_{who}_NAME": "Ada", f"GIT_{who}_EMAIL": "ada@weft.example"}
-    with (home / "log").open("w") as log:
-        service = subprocess.Popen(
-            ["weft", "up"],
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            executable=tools / "weft",
-        )
-    try:
-        assert service.stdout is not None
-        assert any("weft is up" in line.lower() for line in service.stdout), (home / "log").read_text()
-        yield Installation(home=home, url=(data / "url").read_text().strip(), environ=environ)
-    finally:
-        service.send_signal(signal.SIGTERM)
-        service.communicate(timeout=30)
-        shutil.rmtree(home, ignore_errors=True)
+def service() -> Iterator[LiveService]:
+    with live_service() as found:
+        yield found
 
 
-def run(block: str, folder: Path, installation: Installation, **variables: str) -> str:
+def run(block: str, folder: Path, service: LiveService, **variables: str) -> str:
     """A block as people would type it, except for the port; gives what it printed."""
-    text = block.replace("http://127.0.0.1:8080", installation.url)
-    text = text.replace("@127.0.0.1:8080", f"@{installation.url.partition('://')[2]}")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text],
-        cwd=folder,
-        env=installation.environ | variables,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
+    return service.shell(
+        block.replace("127.0.0.1:8080", service.url.removeprefix("http://")), folder, **variables
     )
-    assert done.returncode == 0, f"{text}\n{done.stdout}"
-    return done.stdout
 
 
 def test_the_first_pattern_of_the_readme_goes_live_runs_and_is_rolled_back(
-    installation: Installation, tmp_path: Path
+    service: LiveService, tmp_path: Path
 ) -> None:
     for text in blocks(ROOT / "README.md", "yaml"):
         path = tmp_path / text.splitlines()[0].removeprefix("# ")
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     push, call, change = blocks(ROOT / "README.md", "sh")
-    said = run(push, tmp_path, installation)
+    said = run(push, tmp_path, service)
     live = re.search(r"remote: hello  v1  live in \d+ ms  (http\S+)", said)
     assert live, said
     started = time.monotonic()
-    while "completed" not in run(call, tmp_path, installation, HOOK=live[1]):
+    while "completed" not in run(call, tmp_path, service, HOOK=live[1]):
         assert time.monotonic() - started < 20
-    said = run(change, tmp_path, installation)
+    said = run(change, tmp_path, service)
     assert "v1 → v2" in said
     assert "v2 → v1" in said
     mistake = (
         "sed -i 's/uses: set/uses: sett/' patterns/hello.yaml; git commit -am Oops; ! git push weft main"
     )
     (shown,) = [text for text in blocks(ROOT / "README.md", "text") if "patterns/hello.yaml:" in text]
-    assert shown.strip() in run(mistake, tmp_path, installation)
+    assert shown.strip() in run(mistake, tmp_path, service)
 
 
-def test_the_examples_can_be_copied_as_their_readme_says(installation: Installation, tmp_path: Path) -> None:
+def test_the_examples_can_be_copied_as_their_readme_says(service: LiveService, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "examples-repo")
     (block,) = blocks(EXAMPLES / "README.md", "sh")
-    token = (Path(installation.environ["WEFT_DATA"]) / "admin-token").read_text().strip()
     # Its history is another one than that of the pattern above, so it goes to a branch of its own.
-    said = run(block.replace("weft main", "weft main:examples"), tmp_path, installation, TOKEN=token)
+    said = run(block.replace("weft main", "weft main:examples"), tmp_path, service, TOKEN=service.token)
     assert "examples: a push of this to main would" in said

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import httpx
 import pytest
+from live_service import live_service
 
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Document, Kind, ParsedFile, is_document_path, parse_file
@@ -136,3 +141,116 @@ def test_the_import_keeps_good_rows_and_names_the_line_of_each_bad_one() -> None
 def test_a_file_without_a_column_is_refused_as_a_whole() -> None:
     with pytest.raises(ValueError, match="no column email, country"):
         script("customers").check({"text": "name\nAda\n"})
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The API of a service to which the examples were pushed, with the address that it has."""
+    folder = tmp_path_factory.mktemp("examples") / "repository"
+    with live_service() as service:
+        shutil.copytree(ROOT, folder)
+        for path in (folder / "weft.yaml", folder / "deployments" / "uptime-probes.yaml"):
+            path.write_text(path.read_text().replace("127.0.0.1:8080", service.url.removeprefix("http://")))
+        service.shell(
+            "git init -q -b main; git add .; git commit -qm Examples; git push -q $REMOTE main",
+            folder,
+            REMOTE=f"{service.url.replace('://', f'://weft:{service.token}@')}/git/default.git",
+        )
+        headers = {"authorization": f"Bearer {service.token}"}
+        with httpx.Client(base_url=service.url, headers=headers, trust_env=False, timeout=40) as client:
+            yield client
+
+
+def by_hand(site: httpx.Client, name: str, given: Any) -> dict[str, Any]:
+    answer = site.post(f"/api/v1/deployments/{name}/runs", json={"input": given})
+    assert answer.is_success, answer.text
+    return ended(site, answer.json()["id"])
+
+
+def by_webhook(site: httpx.Client, name: str, **request: Any) -> dict[str, Any]:
+    url = site.get(f"/api/v1/deployments/{name}").json()["webhookUrl"]
+    accepted = site.post(url, **request)
+    assert accepted.status_code == 202, accepted.text
+    return ended(site, accepted.json()["run"]["id"])
+
+
+def ended(site: httpx.Client, id_: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 30
+    while True:
+        run: dict[str, Any] = site.get(f"/api/v1/runs/{id_}").json()
+        if run["endedAt"] is not None:
+            return run
+        assert time.monotonic() < deadline, run
+        time.sleep(0.02)
+
+
+def told(site: httpx.Client, run: dict[str, Any]) -> list[str]:
+    """What a run's calls of notify-team wrote to their logs."""
+    children = [node["childRunId"] for node in run["nodes"] if node.get("childRunId")]
+    nodes = [node for child in children for node in ended(site, child)["nodes"]]
+    return [line["message"] for node in nodes for line in node["log"]]
+
+
+def test_a_big_order_goes_to_sales_and_an_incomplete_one_fails_with_words_that_help(
+    site: httpx.Client,
+) -> None:
+    big = by_webhook(site, "order-intake", json={"order_id": "A-1", "total": 900.5})
+    assert (big["status"], big["output"]) == ("completed", {"order_id": "A-1", "handled_by": "sales"})
+    assert told(site, big) == ["[sales] Order A-1 is worth 900.5"]
+    small = by_hand(site, "order-intake", {"order_id": "A-2", "total": 20})
+    assert small["output"] == {"order_id": "A-2", "handled_by": "web shop"}
+    bad = by_webhook(site, "order-intake", json={"order_id": "A-3"})
+    assert (bad["status"], bad["error"]["type"]) == ("failed", "incomplete_order")
+    assert '{"order_id":"A-3"}' in bad["error"]["message"]
+
+
+PUSH = {
+    "ref": "refs/heads/main",
+    "repository": {"full_name": "ada/shop", "default_branch": "main"},
+    "pusher": {"name": "ada"},
+    "commits": [{"message": "Fix the lamp\n\nIt was off."}, {"message": "Paint the chair"}],
+}
+
+
+def test_a_push_to_the_default_branch_is_told_and_nothing_else_is(site: httpx.Client) -> None:
+    run = by_webhook(site, "github-push", json=PUSH, headers={"x-github-event": "push"})
+    assert told(site, run) == ["[platform] ada pushed 2 commit(s) to ada/shop: Fix the lamp, Paint the chair"]
+    ping = by_webhook(
+        site, "github-push", json={"zen": "Keep it simple."}, headers={"x-github-event": "ping"}
+    )
+    assert ping["output"] == {"ignored": "ping event"}
+    side = by_webhook(
+        site, "github-push", json=PUSH | {"ref": "refs/heads/x"}, headers={"x-github-event": "push"}
+    )
+    assert side["output"] == {"ignored": "refs/heads/x"}
+
+
+def test_the_report_is_made_from_the_sample_where_there_is_no_shop(site: httpx.Client) -> None:
+    run = by_hand(site, "nightly-report", {"currency": "CHF"})
+    assert run["output"]["headline"] == "159.50 CHF from 3 sales"
+    assert told(site, run) == ["[management] 159.50 CHF from 3 sales"]
+
+
+def test_a_csv_file_is_imported_and_its_bad_rows_are_named(site: httpx.Client) -> None:
+    text = "name,email,country\nAda,ada@example.com,UK\nBob,,US\n"
+    run = by_webhook(site, "csv-import", content=text.encode(), headers={"content-type": "text/csv"})
+    assert run["output"] == {"imported": 1, "refused": [{"line": 3, "reason": "email is empty"}]}
+    lines = [line["message"] for node in run["nodes"] for line in node["log"]]
+    assert lines == ["1 rows are good, 1 are not", "1 row(s) were refused"]
+
+
+def test_a_payment_provider_that_is_not_there_is_asked_four_times_and_then_people_are(
+    site: httpx.Client,
+) -> None:
+    run = by_webhook(site, "payment-check", json={"payment_id": "p-1"})
+    assert run["output"] == {"payment": "p-1", "state": "unknown", "next": "look by hand"}
+    (asked,) = [node for node in run["nodes"] if node["id"] == "ask"]
+    assert (asked["status"], asked["attempt"]) == ("failed", 4)
+    assert asked["error"]["type"] in ("connection", "timeout")
+    assert told(site, run)[0].startswith("[payments] Payment p-1 needs a look: ")
+
+
+def test_the_probe_finds_weft_up_and_the_paused_one_does_not_run(site: httpx.Client) -> None:
+    run = by_hand(site, "uptime-weft", None)
+    assert run["output"]["status"] == 200
+    assert site.post("/api/v1/deployments/uptime-site/runs", json={}).status_code == 409
