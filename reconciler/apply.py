@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from reconciler.history import FirstHeld
@@ -63,8 +63,11 @@ def remembered(known: Known, landing: Landing, generation: int) -> Known:
     """What the process knows after a landing was written."""
     live = dict(known.live)
     for step in landing.plan.steps:
+        before = known.live.get(step.name)
         if step.writes and step.after is not None:
-            live[step.name] = _live_after(step, known.live.get(step.name))
+            live[step.name] = _live_after(step, before)
+        elif before is not None and step.after is not None and step.after is not before.binding:
+            live[step.name] = replace(before, binding=step.after)
     return Known(
         generation=generation,
         head=landing.plan.head,

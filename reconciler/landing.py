@@ -81,6 +81,7 @@ def view_of(known: Known, repository: Repository, refs: Mapping[str, str], defau
         ledger=known.ledger,
         others=known.others,
         live=known.live,
+        applied=known.snapshot,
     )
 
 
@@ -121,12 +122,12 @@ def hypothetical(
     snapshot, firsts = walk(new, known.snapshot, ledger, view.reader)
     ahead = with_head(view, head, snapshot, ledger)
     if base is not None:
-        ahead = replace(ahead, live=_as_if_live(known, view, base, stored))
+        ahead = replace(ahead, live=_as_if_live(known, view, base, stored), applied=None)
     return finish(ahead, tuple(firsts), stored, base.id if base else known.head)
 
 
 def _as_if_live(known: Known, view: View, base: Commit, stored: StoredContent) -> dict[str, Live]:
-    at_base = replace(with_head(view, base, view.at(base), known.ledger), live={})
+    at_base = replace(with_head(view, base, view.at(base), known.ledger), live={}, applied=None)
     steps = finish(at_base, (), stored, None).plan.steps
     bindings = ((step.name, step.after) for step in steps)
     return {name: Live(name=name, binding=after, commit=base.id) for name, after in bindings if after}

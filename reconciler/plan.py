@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from reconciler.difference import Change, compare
 from reconciler.history import FirstHeld
@@ -45,13 +46,25 @@ class Live:
     stall: Reason | None = None
     tried: str | None = None
 
+    @property
+    def is_serving(self) -> bool:
+        """On the version that it asks for, and free to change."""
+        return self.stall is None and self.binding.state not in (UNDEPLOYED, ARCHIVED)
+
+    @cached_property
+    def unchanged(self) -> Step:
+        """The step of most deployments in most plans: made once."""
+        return Step(name=self.name, action=Action.UNCHANGED, before=self.binding, after=self.binding)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Desired:
-    """What a commit wants. `blocked`: deployments whose documents have problems; `unreadable`: of deployment
+    """What a commit wants. `settled`: deployments that are live just as they are wanted; the others are in
+    `wanted`. `blocked`: deployments whose documents have problems; `unreadable`: of deployment
     files that do not even tell names, so that nobody can say what is missing."""
 
     head: Commit | None
+    settled: frozenset[str] = frozenset()
     wanted: Mapping[str, Wanted]
     blocked: Mapping[str, Problem] = field(default_factory=dict)
     unreadable: tuple[Problem, ...] = ()
@@ -72,6 +85,8 @@ def plan(desired: Desired, live: Mapping[str, Live], content: Content, *, base: 
 def _step(desired: Desired, wanted: Wanted | None, live: Live | None) -> Step | None:
     if wanted is None:
         assert live is not None
+        if live.name in desired.settled:
+            return live.unchanged
         return _unwanted(desired, live)
     if live is not None and live.binding.state == ARCHIVED:
         return _archived(live, wanted)
@@ -130,7 +145,7 @@ def _stalled(desired: Desired, wanted: Wanted, live: Live | None, reason: Reason
 
 def _archived(live: Live, wanted: Wanted) -> Step:
     if wanted.asks.spec == live.binding.spec:
-        return Step(name=live.name, action=Action.UNCHANGED, before=live.binding, after=live.binding)
+        return live.unchanged
     return _refused(live, wanted)
 
 

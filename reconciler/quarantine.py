@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PREFIX = "incoming-"
@@ -28,8 +30,7 @@ def migrate(quarantine: Path, objects: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
         touched.add(target.parent)
         os.rename(source, target)
-    for folder in touched:
-        _flush(folder)
+    flush(touched)
 
 
 def sweep(objects: Path, *, older_than: float = LEFTOVER_AGE) -> int:
@@ -49,6 +50,12 @@ def _files(quarantine: Path) -> list[Path]:
 
 def _order(path: Path) -> tuple[int, str]:
     return (_LAST.index(path.suffix) if path.suffix in _LAST else -1, str(path))
+
+
+def flush(folders: Iterable[Path]) -> None:
+    """Make what was renamed in these folders durable. At once: they wait for the same journal of the disk."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(_flush, folders))
 
 
 def _flush(folder: Path) -> None:

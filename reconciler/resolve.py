@@ -22,12 +22,12 @@ class Reason:
 class Resolution:
     """What a source comes to: either a `version` or a `reason`. `commit` is what was looked at.
 
-    `needed` holds the version and all that it calls, callees first, when they come from a commit.
+    `held` is the version itself when it comes from what a commit holds.
     """
 
     commit: Commit | None = None
     version: str | None = None
-    needed: tuple[Version, ...] = ()
+    held: Version | None = None
     reason: Reason | None = None
 
 
@@ -53,7 +53,7 @@ def held_by(pattern: str, commit: Commit, frozen: Frozen) -> Resolution:
     """The version of `pattern` that a commit holds."""
     version = frozen.versions.get(pattern)
     if version is not None:
-        return Resolution(commit=commit, version=version.id, needed=closure(version, frozen))
+        return Resolution(commit=commit, version=version.id, held=version)
     fault = frozen.faults.get(pattern)
     if fault is None:
         message = f"Commit {commit.id[:10]} has no pattern {pattern}. Add it there, or follow what has it."

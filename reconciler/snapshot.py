@@ -68,7 +68,7 @@ class Snapshot:
 
     def of_kind(self, kind: Kind) -> list[tuple[str, tuple[Place, ...]]]:
         """(name, places) of every document of one kind, by name."""
-        return [(name, self.places[each, name]) for each, name in sorted(self.places) if each == kind]
+        return sorted((name, places) for (each, name), places in self.places.items() if each is kind)
 
     def problem_at(self, place: Place) -> Problem:
         """Why the document there cannot be used: the first problem at or below its place."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.freeze import Frozen
+from reconciler.freeze import Frozen, Version
 from reconciler.history import FirstHeld
 from reconciler.numbers import Ledger
 from reconciler.plan import Desired, Live, Wanted
 from reconciler.reader import Reader, Recent
 from reconciler.repository import BRANCHES, TAGS, Commit, UnknownRevisionError
-from reconciler.resolve import Resolution, Sources, held_by, resolve
-from reconciler.snapshot import Snapshot, TooManyDocumentsError, advance, settle
+from reconciler.resolve import Resolution, Sources, closure, held_by, resolve
+from reconciler.snapshot import Place, Snapshot, TooManyDocumentsError, advance, settle
 from reconciler.steps import Binding, VersionRef
 from schemas.deployment import DeploymentSpec, Source, SourceKind, State
 from schemas.documents import Document, Kind, Metadata
@@ -26,7 +26,8 @@ DEPLOYMENTS = "deployments/"
 class View:
     """One state of all refs. `snapshot` is the default branch's head; `others` remembers other commits' by tree.
 
-    `live` spares work: what is live and came from the commit that its source still names needs no second look.
+    `live` spares work: what came from the commit that its source still names needs no second look, and what
+    `applied`, the snapshot that it was made live from, holds just the same needs none at all.
     `look_back`: how many commits to look for the last good version of a deployment that the database has lost.
     """
 
@@ -38,18 +39,54 @@ class View:
     ledger: Ledger
     others: Recent[str, Snapshot]
     live: Mapping[str, Live]
+    applied: Snapshot | None = None
     look_back: int = 0
 
     def desired(self) -> Desired:
+        settled: set[str] = set()
         wanted: dict[str, Wanted] = {}
         blocked: dict[str, Problem] = {}
         for name, places in self.snapshot.of_kind(Kind.DEPLOYMENT):
             problem = self.snapshot.fault(places)
-            if problem is None and places[0].document is not None:
+            if self._is_settled(name, places):
+                settled.add(name)
+            elif problem is None and places[0].document is not None:
                 wanted[name] = self._wanted(places[0].document)
             elif problem is not None:
                 blocked[name] = problem
-        return Desired(head=self.head, wanted=wanted, blocked=blocked, unreadable=self._unreadable())
+        return Desired(
+            head=self.head,
+            settled=frozenset(settled),
+            wanted=wanted,
+            blocked=blocked,
+            unreadable=self._unreadable(),
+        )
+
+    def _is_settled(self, name: str, places: tuple[Place, ...]) -> bool:
+        """The very document that is live, on the version that its source still names."""
+        live = self.live.get(name)
+        if live is None or self.applied is None or not live.is_serving:
+            return False
+        if self.applied.places.get((Kind.DEPLOYMENT, name)) is not places:
+            return False
+        document, version = places[0].document, live.binding.version
+        if document is None or version is None or not isinstance(document.typed, DeploymentSpec):
+            return False
+        source = self._source(document.typed)
+        return version.number == self.ledger.number(version.id) and self._names(source, live, version)
+
+    def _names(self, source: Source, live: Live, version: VersionRef) -> bool:
+        pattern = live.binding.pattern
+        if source.kind == SourceKind.VERSION:
+            return self.ledger.id(pattern, int(source.value)) == version.id
+        if source.kind == SourceKind.BRANCH and source.value == self._default_branch:
+            held = self.snapshot.frozen.versions.get(pattern)
+            return held is not None and held.id == version.id
+        commit = self._commit(source)
+        return commit is not None and commit.id == live.tried
+
+    def _source(self, typed: DeploymentSpec) -> Source:
+        return typed.source or Source(kind=SourceKind.BRANCH, value=self._default_branch)
 
     def frozen(self, commit: Commit) -> Frozen:
         """What a commit's patterns come to."""
@@ -73,7 +110,7 @@ class View:
     def _wanted(self, document: Document) -> Wanted:
         typed = document.typed
         assert isinstance(typed, DeploymentSpec)
-        source = typed.source or Source(kind=SourceKind.BRANCH, value=self._default_branch)
+        source = self._source(typed)
         resolution = self._resolution(document.name, typed.pattern, source)
         live = self.live.get(document.name)
         if typed.state == State.ARCHIVED and (live is None or live.binding.state != State.ARCHIVED):
@@ -107,9 +144,15 @@ class View:
             FirstHeld(version=version, number=None, commit=found.commit)
             for found in resolutions
             if found is not None and found.commit is not None
-            for version in found.needed
+            for version in self._needed(found)
             if self.ledger.number(version.id) is None
         )
+
+    def _needed(self, found: Resolution) -> tuple[Version, ...]:
+        """A version with all that it calls; what has a number is stored already, and so is all that it calls."""
+        if found.held is None or self.ledger.number(found.held.id) is not None or found.commit is None:
+            return ()
+        return closure(found.held, self.frozen(found.commit))
 
     def _last_good(self, name: str, pattern: str, source: Source) -> Resolution | None:
         """What a deployment's branch held last, where the database does not know it any more."""
