@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from store.database import Connection, Database, connect
+from store.database import Database, connect
 from web.problems import Kind, Refusal
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ class Health:
 
     def __init__(self, database: Database, redis_url: str, git: Path) -> None:
         self._parts = {
-            "database": _Look(_DatabaseLook(database.url)),
-            "broker": _Look(_BrokerLook(redis_url)),
+            "database": _Look(lambda: _database(database.url)),
+            "broker": _Look(lambda: _broker(redis_url)),
             "repositories": _Look(lambda: _folder(git)),
         }
 
@@ -77,34 +77,22 @@ class _Look:
         except (psycopg.Error, redis.RedisError, OSError) as error:
             log.warning("not_ready", extra={"error": str(error).strip()})
             answer.set_result("does not answer")
+        finally:
+            if not answer.done():  # a defect, told by the thread; the next request looks again
+                answer.set_result("cannot be looked at")
 
 
-class _DatabaseLook:
-    """On a connection of its own: that all of the pool's are at work is no sign of a fault."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._connection: Connection | None = None
-
-    def __call__(self) -> str | None:
-        try:
-            if self._connection is None or self._connection.closed:
-                self._connection = connect(self._url)
-            self._connection.execute("SELECT 1")
-        except psycopg.Error:
-            if self._connection is not None:
-                self._connection.close()
-            raise
-        return None
+def _database(url: str) -> str | None:
+    # A connection of its own: that all of the pool's are at work is no sign of a fault.
+    with connect(url) as connection:
+        connection.execute("SELECT 1")
+    return None
 
 
-class _BrokerLook:
-    def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE)
-
-    def __call__(self) -> str | None:
-        self._client.ping()
-        return None
+def _broker(url: str) -> str | None:
+    with redis.Redis.from_url(url, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE) as client:
+        client.ping()
+    return None
 
 
 def _folder(git: Path) -> str | None:
