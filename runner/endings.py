@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import jsonschema
-
 from runner.attempts import describe
 from runner.engine import Close, End, Entry
 from runner.nodes.base import NodeError
 from runner.retries import after_failure
 from runner.state import Result, RunState, dump, timestamp
 from schemas.expressions import ExpressionFailed
+from schemas.json_schemas import violations
 from schemas.pattern import JSON
 from store.journal import Step
 from store.leases import ClaimedRun
@@ -90,12 +89,10 @@ def refused_input(run: RunState) -> Step | None:
     schema = run.context.program.pattern.input_schema
     if run.claimed.trigger_kind != "call" or schema is None or run.journal:
         return None
-    problem = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema).iter_errors(run.claimed.input)
-    )
-    if problem is None:
+    reasons = violations(schema, run.claimed.input)
+    if not reasons:
         return None
-    message = f"The input does not fit the pattern's schema at {problem.json_path}: {problem.message}."
+    message = f"The input does not fit the pattern's schema: {'; '.join(reasons)}."
     error = NodeError("invalid_input", message, hint="Give the `call` node another input.", retryable=False)
     return ended(run, RunStatus.FAILED, error=describe(error, None))
 

@@ -90,6 +90,24 @@ class _Walk:
         With an end, all that is left to do is to wait for the nodes at work: their entries must not come
         after it.
         """
+        return self._list(block) if block.in_order else self._graph(block)
+
+    def _list(self, block: Block) -> tuple[Next, End | None]:
+        """Most blocks: nothing behind the first node that is not settled matters yet."""
+        found, entry = Next(), None
+        for step in block.steps:
+            entry = self._journal.get(step.path)
+            if entry is None:
+                found.ready.append(step)
+                return found, None
+            end = self._begun(step, entry, found)
+            if end is not None:
+                return Next(working=found.working), end
+            if not _settled(step, entry):
+                return found, None
+        return found, End(output=output_of(entry))
+
+    def _graph(self, block: Block) -> tuple[Next, End | None]:
         found, end = Next(), None
         entries = [self._journal.get(step.path) for step in block.steps]
         settled = [_settled(step, entry) for step, entry in zip(block.steps, entries, strict=True)]
@@ -103,7 +121,7 @@ class _Walk:
             return Next(working=found.working), end
         if not all(settled):
             return found, None
-        return found, End(output=output_of(entries[-1])) if entries else End()
+        return found, End(output=output_of(entries[-1]))
 
     def _begun(self, step: Step, entry: Entry, found: Next) -> End | None:
         """Note what a step that has begun still needs. Gives the end that it forces on its block, if it does."""

@@ -29,9 +29,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """A list of nodes; its output is that of the last one."""
+    """A list of nodes; its output is that of the last one. `in_order`: each node waits for the one before."""
 
     steps: tuple[Step, ...]
+    in_order: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +58,9 @@ def compile_pattern(pattern: Pattern) -> Program:
 
 def _block(nodes: tuple[Node, ...], prefix: str) -> Block:
     positions = {node.id: position for position, node in enumerate(nodes)}
-    return Block(steps=tuple(_step(node, at, positions, prefix) for at, node in enumerate(nodes)))
+    steps = tuple(_step(node, at, positions, prefix) for at, node in enumerate(nodes))
+    in_order = all(step.after == ((at - 1,) if at else ()) for at, step in enumerate(steps))
+    return Block(steps=steps, in_order=in_order)
 
 
 def _step(node: Node, at: int, positions: Mapping[str, int], prefix: str) -> Step:

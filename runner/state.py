@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -40,13 +41,24 @@ class Control:
         self.lease = lease
         self.since = since
         self.leaving = False  # at the next node boundary, please
-        self.pulled = threading.Event()
         self.reason: Stop | None = None
+        self._pulled: threading.Event | None = None
+
+    @property
+    def pulled(self) -> threading.Event:
+        """Set once somebody pulled. Made when first asked for: most runs are over before anybody would."""
+        if self._pulled is None:
+            self._pulled = threading.Event()
+            # Whoever pulled a moment before did not see it.
+            if self.reason is not None:
+                self._pulled.set()
+        return self._pulled
 
     def pull(self, reason: Stop) -> None:
         if self.reason is None:
             self.reason = reason
-            self.pulled.set()
+            if self._pulled is not None:
+                self._pulled.set()
 
 
 @dataclass(slots=True)
@@ -180,4 +192,10 @@ def dump(value: JSON) -> str:
 
 def timestamp(seconds: float) -> str:
     """RFC 3339 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = int(seconds)
+    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
