@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cli.embedded import postgres, valkey
+from cli.embedded.urls import running_broker, running_database
 from cli.errors import StartError
 from cli.installation import token_file
 from cli.settings import DATABASE_URL, REDIS_URL, TOKEN, URL, Given, Settings, read_settings
@@ -34,8 +34,8 @@ def running_servers(settings: Settings) -> Servers:
     Raises StartError where there are neither.
     """
     return Servers(
-        database_url=settings.database_url or _embedded(settings, DATABASE_URL.name, postgres.running_url),
-        redis_url=settings.redis_url or _embedded(settings, REDIS_URL.name, valkey.running_url),
+        database_url=settings.database_url or _embedded(settings, DATABASE_URL.name, running_database),
+        redis_url=settings.redis_url or _embedded(settings, REDIS_URL.name, running_broker),
     )
 
 

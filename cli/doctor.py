@@ -41,6 +41,10 @@ class Shown:
     origin: str
 
 
+def register(app: typer.Typer) -> None:
+    app.command()(doctor)
+
+
 def doctor(data: Data = None, as_json: Json = False) -> None:
     """Check this installation: Git, database, broker, clock, disk, port. Says what to do; exit code 1 if anything.
 

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from cli import doctor, service
 from cli.errors import CommandError
 
-app = typer.Typer(
-    name="weft",
-    help="Git-native automation: workflows as YAML, deployed by git push, rolled back by git revert.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+# Which module has which commands, in the order of the help. A command imports its own module alone:
+# `weft runs` answers before all that `weft up` needs would even be imported.
+COMMANDS = {
+    "up": "cli.service",
+    "demo": "cli.demo",
+    "deployments": "cli.deployments",
+    "deployment": "cli.deployments",
+    "versions": "cli.deployments",
+    "run": "cli.runs",
+    "runs": "cli.runs",
+    "log": "cli.runs",
+    "cancel": "cli.runs",
+    "retry": "cli.runs",
+    "rebuild": "cli.rebuild",
+    "doctor": "cli.doctor",
+    "web": "cli.service",
+    "worker": "cli.service",
+    "controller": "cli.service",
+}
 
-app.command()(service.up)
-app.command()(service.web)
-app.command()(service.worker)
-app.command()(service.controller)
-app.command()(doctor.doctor)
+
+def make_app(command: str | None = None) -> typer.Typer:
+    """The application with all commands; or, where `command` is one of them, with those of its module."""
+    app = typer.Typer(
+        name="weft",
+        help="Git-native automation: workflows as YAML, deployed by git push, rolled back by git revert.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_weft)
+    for module in _modules(command):
+        importlib.import_module(module).register(app)
+    return app
+
+
+def _modules(command: str | None) -> Iterable[str]:
+    if command == "--version":
+        return ()
+    return [COMMANDS[command]] if command in COMMANDS else dict.fromkeys(COMMANDS.values())
 
 
 def _print_version(wanted: bool) -> None:
@@ -33,8 +61,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def weft(
+def _weft(
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -45,7 +72,7 @@ def weft(
 def main() -> None:
     """The entry point. Exit code 0: done; 1: the answer is no; 2: wrong usage."""
     try:
-        app()
+        make_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except CommandError as error:
         typer.echo(f"weft: {error}", err=True)
         sys.exit(error.exit_code)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import typer
+
 from cli.options import Data, Host, Port, Processes, Threads, Workers
 from cli.settings import Given, Settings, read_settings
 from cli.up import run_alone, run_everything
+
+
+def register(app: typer.Typer) -> None:
+    for command in (up, web, worker, controller):
+        app.command()(command)
 
 
 def up(

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -65,7 +64,7 @@ def database_url(postgres: Postgres) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy')
-        yield f"postgresql://weft@/{name}?host={quote(str(postgres.sockets), safe='')}"
+        yield postgres.url.replace("@/weft?", f"@/{name}?")
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 

@@ -9,18 +9,18 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 
 from cli.embedded.binaries import postgres_binaries
 from cli.embedded.child import Command, clean_environment, last_line, spawn, with_death_signal
 from cli.embedded.predecessor import wait_for_predecessor
-from cli.embedded.sockets import find_socket, socket_folder
+from cli.embedded.sockets import socket_folder
 from cli.embedded.system_user import SystemUser, can_enter, database_user, let_in
+from cli.embedded.urls import NAME, database_url, running_database
 from cli.errors import StartError
 
-NAME = "weft"  # of the database, and of its only role
+running_url = running_database
 
 # Small, as it shares a machine with everything else, and durable: fsync and synchronous_commit stay on.
 SETTINGS = {
@@ -81,7 +81,7 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return _url(self.sockets)
+        return database_url(self.sockets)
 
     def spawn(self) -> subprocess.Popen[bytes]:
         settings = (
@@ -174,16 +174,6 @@ def open_postgres(data: Path, *, durable: bool = True) -> Postgres:
     wait_for_predecessor(postgres.cluster)
     _remove_leftovers(postgres)
     return postgres
-
-
-def running_url(data: Path) -> str | None:
-    """Where the server of a running installation in `data` is; None when there is none."""
-    socket = find_socket(data, "postgresql/.s.PGSQL.5432")
-    return None if socket is None else _url(socket.parent)
-
-
-def _url(sockets: Path) -> str:
-    return f"postgresql://{NAME}@/{NAME}?host={quote(str(sockets), safe='')}"
 
 
 def _check_way(user: SystemUser, data: Path) -> None:

@@ -8,12 +8,14 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from cli.embedded.binaries import broker_binary
 from cli.embedded.child import Command, last_line, spawn
-from cli.embedded.sockets import find_socket, socket_folder
+from cli.embedded.sockets import socket_folder
+from cli.embedded.urls import broker_url, running_broker
 from cli.errors import StartError
+
+running_url = running_broker
 
 SETTINGS = {
     "port": "0",
@@ -42,7 +44,7 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        return _url(self.socket)
+        return broker_url(self.socket)
 
     def spawn(self) -> subprocess.Popen[bytes]:
         options = [text for name, value in SETTINGS.items() for text in (f"--{name}", value)]
@@ -79,13 +81,3 @@ class Valkey:
 def open_valkey(data: Path) -> Valkey:
     """The broker of `data`, ready to be spawned. Raises StartError when there is no binary to run."""
     return Valkey(data=data, socket=socket_folder(data) / "valkey.sock", binary=broker_binary())
-
-
-def running_url(data: Path) -> str | None:
-    """Where the broker of a running installation in `data` is; None when there is none."""
-    found = find_socket(data, "valkey.sock")
-    return None if found is None else _url(found)
-
-
-def _url(path: Path) -> str:
-    return f"unix://{quote(str(path))}"

@@ -1,0 +1,123 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import typer
+from git_work import deployment, pattern
+from typer.testing import CliRunner
+
+from cli import plan, validate
+from reconciler.plan_text import plan_markdown, plan_text
+
+app = typer.Typer()
+validate.register(app)
+plan.register(app)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    files = {
+        "weft.yaml": "apiVersion: weft/v1\nkind: Project\nmetadata: {name: shop}\nspec: {}\n",
+        "scripts/a.py": "def main(x): return x\n",
+        "patterns/deep/a.yaml": pattern("a", calls="b", script="scripts/a.py"),
+        "patterns/b.yaml": pattern("b"),
+        "deployments/a.yaml": deployment("a"),
+        "patterns/README.md": "not a document",
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    return tmp_path
+
+
+def test_a_good_tree_has_no_problems(root: Path) -> None:
+    result = CliRunner().invoke(app, ["validate", str(root)])
+    assert (result.exit_code, result.output) == (0, "4 files checked, no problems\n")
+
+
+def test_every_problem_is_a_line_with_its_place_and_the_exit_code_says_no(root: Path) -> None:
+    (root / "scripts/a.py").unlink()
+    os.symlink("../patterns/b.yaml", root / "patterns/link.yaml")
+    (root / "deployments/a.yaml").write_text(deployment("a", "nothing"))
+    (root / "patterns/large.yaml").write_text("#" * 300_000)
+    result = CliRunner().invoke(app, ["validate", str(root)])
+    lines = result.output.splitlines()
+    assert result.exit_code == 1
+    assert lines[-1] == "6 files checked, 4 problems in 4"
+    assert [line.split(":")[0] for line in lines[:-1]] == [
+        "deployments/a.yaml",
+        "patterns/deep/a.yaml",
+        "patterns/large.yaml",
+        "patterns/link.yaml",
+    ]
+    printed = json.loads(CliRunner().invoke(app, ["validate", str(root), "--json"]).output)
+    assert [
+        f"{p['path']}:{p['line']}:{p['column']}: {p['message']} [{p['code']}] {p['hint']}"
+        for p in printed["problems"]
+    ] == (lines[:-1])
+
+
+def test_without_a_path_the_repository_around_the_folder_is_checked(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / ".git").mkdir()
+    monkeypatch.chdir(root / "patterns/deep")
+    assert CliRunner().invoke(app, ["validate"]).output == "4 files checked, no problems\n"
+
+
+def test_a_folder_without_documents_is_no_good_repository(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["validate", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "name the root of a repository" in str(result.exception)
+
+
+PLAN = {
+    "base": "1" * 40,
+    "head": "2" * 40,
+    "summary": "1 change, 1 stalled, 1 unchanged",
+    "deployments": [
+        {
+            "name": "a-long-name",
+            "action": "change",
+            "version": {"from": {"id": "f" * 64, "number": 3}, "to": {"id": "e" * 64, "number": None}},
+            "changes": [
+                {"path": "nodes.a.when", "from": None, "to": "x|y", "text": "nodes.a.when: added x|y"}
+            ],
+            "nextFireTimes": ["2026-01-01T09:00:00Z"],
+            "problems": [],
+        },
+        {
+            "name": "b",
+            "action": "stalled",
+            "version": {"from": {"id": "f" * 64, "number": 1}, "to": {"id": "f" * 64, "number": 1}},
+            "changes": [],
+            "nextFireTimes": [],
+            "problems": [{"code": "tag-not-found", "message": "There is no tag x."}],
+        },
+        {
+            "name": "c",
+            "action": "unchanged",
+            "version": {"from": None, "to": None},
+            "changes": [],
+            "nextFireTimes": [],
+            "problems": [],
+        },
+    ],
+}
+
+
+def test_a_plan_reads_well_in_a_terminal() -> None:
+    assert plan_text(PLAN).splitlines() == [
+        "1 change, 1 stalled, 1 unchanged",
+        "a-long-name  v3 → eeeeeeeeee  change",
+        "    nodes.a.when: added x|y",
+        "    fires at 2026-01-01T09:00:00Z",
+        "b            v1               stalled: There is no tag x.",
+    ]
+
+
+def test_a_plan_is_a_table_in_markdown_that_no_name_can_break() -> None:
+    text = plan_markdown(PLAN)
+    assert "| `b` | v1 | stalled: There is no tag x. |" in text
+    assert "- nodes.a.when: added x\\|y" in text
