@@ -18,6 +18,9 @@ from store.spans import SpanStatus
 LOOKED_AT = 20_000
 """Rows that one page looks at, at most: where a filter finds little, a page is short, and `next` goes on."""
 
+LOOKED_AT_SCATTERED = 5_000
+"""The same for the runs of one deployment: each may be on another page of the disk."""
+
 CLOCKS_DIFFER = timedelta(hours=1)
 """Ids are made by other machines' clocks than `created_at`: they narrow a search in time, no more."""
 
@@ -107,29 +110,40 @@ def list_runs(
 
     Never prepared: a plan that was made when the table was small, or for other filters, would be kept.
     """
+    # `AS run`: a column that is called `id` would be what ORDER BY sorts by, and its text has no index.
     deployments = _deployment_ids(connection, organisation, filters.deployment)
     if not deployments:
         return [], None
     arguments = {**_arguments(filters), "before": before, "deployments": deployments}
     looked_at = f"FROM runs WHERE {_range(filters, before)} ORDER BY id DESC"
-    rows = connection.execute(
-        f"""WITH page AS (
-                SELECT id FROM (
-                    SELECT id, deployment_id, revision, pattern, status, trigger_kind, parent_id, created_at
-                    {looked_at} LIMIT {LOOKED_AT}
-                ) looked WHERE {_matches(filters)} ORDER BY id DESC LIMIT {int(limit) + 1}
-            )
-            SELECT {_SUMMARY} FROM page JOIN runs r USING (id) {_AROUND} ORDER BY r.id DESC""".encode(),  # noqa: S608 - constants
+    rows = LOOKED_AT if filters.deployment is None else LOOKED_AT_SCATTERED
+    ids = _column(
+        connection,
+        f"""SELECT id::text AS run FROM (
+                SELECT id, deployment_id, revision, pattern, status, trigger_kind, parent_id, created_at
+                {looked_at} LIMIT {rows}
+            ) looked WHERE {_matches(filters)} ORDER BY id DESC LIMIT {int(limit) + 1}""",  # noqa: S608
         arguments,
-        prepare=False,
-    ).fetchall()
-    found = [_summary(row) for row in rows[:limit]]
-    if len(rows) > limit:
+    )
+    found = _summaries(connection, ids[:limit])
+    if len(ids) > limit:
         return found, found[-1].id
-    last = connection.execute(
-        f"SELECT id::text {looked_at} LIMIT 1 OFFSET {LOOKED_AT - 1}".encode(), arguments, prepare=False
-    ).fetchone()
-    return found, None if last is None else str(last[0])
+    last = _column(connection, f"SELECT id::text AS run {looked_at} LIMIT 1 OFFSET {rows - 1}", arguments)
+    return found, last[0] if last else None
+
+
+def _column(connection: Connection, sql: str, arguments: Any) -> list[str]:
+    return [row[0] for row in connection.execute(sql.encode(), arguments, prepare=False)]
+
+
+def _summaries(connection: Connection, ids: list[str]) -> list[RunSummary]:
+    # A statement of its own: joined with the search, it would be planned as a walk through all runs.
+    rows = connection.execute(
+        f"SELECT {_SUMMARY} FROM runs r {_AROUND} WHERE r.id = ANY(%s::uuid[]) ORDER BY r.id DESC".encode(),  # noqa: S608
+        [ids],
+        prepare=False,
+    )
+    return [_summary(row) for row in rows]
 
 
 def _deployment_ids(connection: Connection, organisation: str, name: str | None) -> list[int]:

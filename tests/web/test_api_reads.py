@@ -271,6 +271,45 @@ def test_a_page_looks_at_so_many_rows_and_no_more(site: Site, monkeypatch: pytes
     assert (found, pages) == ([rare], 3)
 
 
+MANY = """
+    INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger, due_at,
+                      created_at)
+    SELECT (lpad(to_hex(1790000000000 + n), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid,
+           1 + n %% 2, 1, 'v', 'orders', 'completed', 'webhook', '{}', now(), now()
+    FROM generate_series(1, 30000) n
+"""
+
+
+def test_no_list_ever_scans_all_runs(site: Site) -> None:
+    site.deploy("orders")
+    site.deploy("reports")
+    everything = (
+        "",
+        "status=failed",
+        "deployment=orders",
+        "environment=staging",
+        "trigger=api",
+        "roots=true",
+    )
+    for query in everything * 2:  # what is planned for an empty table must not be kept
+        assert site.http.get(f"/runs?{query}").status_code == 200
+    site.execute(MANY)
+    site.execute("ANALYZE runs")
+    before = scans(site)
+    times = "since=2026-01-01T00:00:00Z&until=2030-01-01T00:00:00Z"
+    cursor = "cursor=01a0ca00-0000-7000-8000-000000000000"
+    parent = "parent=01a0ca00-0000-7000-8000-000000000000"
+    for query in (*everything, times, cursor, parent, f"{times}&{cursor}&status=failed"):
+        assert site.http.get(f"/runs?limit=200&{query}").status_code == 200
+    assert scans(site) == before
+
+
+def scans(site: Site) -> int:
+    site.execute("SELECT pg_sleep(1.1)")  # idle connections tell what they counted once a second
+    site.execute("SELECT pg_stat_force_next_flush()")
+    return int(site.execute("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'runs'")[0][0])
+
+
 def test_a_run_shows_its_nodes_in_the_order_in_which_they_began(site: Site) -> None:
     site.deploy("orders", {
         "nodes": [
