@@ -26,7 +26,7 @@ from cli.embedded.child import die_with_parent, open_log
 from cli.errors import CommandError, StartError
 from cli.installation import make_data_folder, open_token
 from cli.settings import DATA, PORT, Given, Settings, read_settings
-from cli.tour import Live, Stop, Tour
+from cli.tour import Live, Stop, Tour, curl
 from cli.tour_page import Page
 from cli.up import run_everything
 from cli.work_tree import WorkTree
@@ -204,7 +204,7 @@ def what_next(settings: Settings, live: Live, work: Path) -> str:
     weft = this_command()
     return f"""  export WEFT_DATA={shlex.quote(str(settings.data))}
   {weft} runs
-  curl --json '{{"order_id": "A-1002", "total": 900}}' {live.hook}
+  {curl({"order_id": "A-1002", "total": 900}, live.hook)}
   {weft} run payment-check --input '{{"payment_id": "p-1"}}' --follow
   cd {shlex.quote(str(work))}    # edit a pattern, git commit, git push weft main"""
 
@@ -213,6 +213,8 @@ def this_command() -> str:
     """How `weft` is typed in another terminal: by its name where that finds it, else by its path."""
     found = shutil.which("weft")
     here = Path(sys.argv[0]).absolute()
+    if here.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m cli"
     return "weft" if found and Path(found).samefile(here) else shlex.quote(str(here))
 
 

@@ -87,7 +87,7 @@ class Tour:
     def _call(self, live: Live, handled_by: str, title: str) -> None:
         """A webhook call, and the log of its run: on the live version, and to the right end."""
         with self._page.step(title) as step:
-            step.command(f"curl --json '{orjson.dumps(ORDER).decode()}' {live.hook}")
+            step.command(curl(ORDER, live.hook))
             sent = time.perf_counter()
             id_ = self._ask("POST", live.hook, httpx.codes.ACCEPTED, json=ORDER)["run"]["id"]
             step.say(f"202 after {milliseconds(time.perf_counter() - sent)}: the run is recorded", "green")
@@ -172,6 +172,11 @@ class Tour:
             raise TourFailed(f"{method} {path} answered {answer.status_code}: {answer.text}")
         found: Mapping[str, Any] = answer.json()
         return found
+
+
+def curl(body: Mapping[str, Any], url: str) -> str:
+    """The command that sends it; spelled so that older versions of curl know it, too."""
+    return f"curl -H 'Content-Type: application/json' -d '{orjson.dumps(body).decode()}' {url}"
 
 
 def git_url(url: str, token: str) -> str:
