@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from reconciler.gate import problem_lines
 from reconciler.landing import Landing
+from reconciler.plan_text import table
 from reconciler.repository import RefUpdate
-from reconciler.steps import Action, Plan, Step, table
+from reconciler.steps import Action, Plan, Step
 from schemas.problems import Problem
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from reconciler.difference import Change
+from reconciler.plan_text import plan_markdown, plan_text, version_text
 from reconciler.repository import Commit
 from reconciler.resolve import Reason
 from schemas.pattern import JSON
 from schemas.problems import Problem
-
-MOST_CHANGES = 20  # lines about one deployment in a text; `--format json` has them all
 
 
 class Action(StrEnum):
@@ -34,7 +33,7 @@ class VersionRef:
     number: int | None
 
     def __str__(self) -> str:
-        return f"v{self.number}" if self.number else self.id[:10]
+        return version_text(self.as_json())
 
     def as_json(self) -> dict[str, JSON]:
         return {"id": self.id, "number": self.number}
@@ -128,24 +127,10 @@ class Plan:
         )
 
     def as_text(self) -> str:
-        """For a terminal: a line for each deployment that something happens to, what changes below it."""
-        rows = table([(step.name, step.versions, _words(step)) for step in self.visible])
-        lines = [self.summary]
-        for row, step in zip(rows, self.visible, strict=True):
-            lines += [row, *(f"    {text}" for text in _details(step))]
-        return "\n".join(lines)
+        return plan_text(self.as_json())
 
     def as_markdown(self) -> str:
-        """For a comment on a pull request."""
-        lines = [f"**Weft plan:** {self.summary}", ""]
-        if self.visible:
-            lines += ["| deployment | version | what |", "|---|---|---|"]
-        lines += [f"| `{step.name}` | {step.versions} | {_escape(_words(step))} |" for step in self.visible]
-        for step in self.visible:
-            details = _details(step)
-            if details:
-                lines += ["", f"`{step.name}`", "", *(f"- {_escape(text)}" for text in details)]
-        return "\n".join(lines) + "\n"
+        return plan_markdown(self.as_json())
 
     def as_json(self) -> dict[str, JSON]:
         return {
@@ -154,16 +139,6 @@ class Plan:
             "summary": self.summary,
             "deployments": [step.as_json() for step in self.steps],
         }
-
-
-def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Lines with aligned columns, two spaces between them, none at the end."""
-    cells = list(rows)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
 
 
 def problem_json(problem: Problem) -> dict[str, JSON]:
@@ -179,28 +154,3 @@ def problem_json(problem: Problem) -> dict[str, JSON]:
 
 def _reason_json(reason: Reason | None) -> list[JSON]:
     return [] if reason is None else [{"code": reason.code, "message": reason.message}]
-
-
-def _words(step: Step) -> str:
-    after = step.after.state if step.after else ""
-    match step.action:
-        case Action.CREATE:
-            return f"create ({after})" if after != "active" else "create"
-        case Action.CHANGE if step.before and step.before.state != after:
-            return f"change ({step.before.state} → {after})"
-        case Action.STALLED | Action.REFUSED:
-            return f"{step.action}: {step.reason.message if step.reason else ''}"
-        case _:
-            return str(step.action)
-
-
-def _details(step: Step) -> list[str]:
-    texts = [change.text for change in step.changes[:MOST_CHANGES]] + [
-        str(problem) for problem in step.problems
-    ]
-    more = len(step.changes) - MOST_CHANGES
-    return texts if more <= 0 else [*texts, f"… and {more} more changes"]
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

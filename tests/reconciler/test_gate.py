@@ -38,8 +38,8 @@ def test_five_kinds_of_mistakes_in_three_files_are_five_lines_and_change_nothing
             "deployments/more.yaml": deployment("more", "hello", source="{version: 7}")
             + "---\n"
             + deployment("other", "missing")
-                + "---\n"
-                + deployment("hello"),
+            + "---\n"
+            + deployment("hello"),
         }
     )
     outcome = work.push()

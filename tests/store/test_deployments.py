@@ -1,0 +1,155 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.pattern import Pattern
+from store.database import Connection
+from store.deployments import (
+    Condition,
+    DeploymentFilter,
+    DeploymentRow,
+    RevisionRow,
+    all_deployments,
+    dependencies,
+    get_deployment,
+    list_deployments,
+    load_revision,
+    revisions,
+    webhook_routes,
+    write_deployments,
+)
+from store.versions import Freeze, VersionContent, add_freezes, add_versions
+
+SPEC = {
+    "on": {"webhook": {"methods": ["PUT"], "maxBody": "2MiB"}},
+    "nodes": [
+        {
+            "id": "a",
+            "uses": "branch",
+            "if": "${{ true }}",
+            "then": [{"id": "b", "uses": "log", "with": {"message": "x"}}],
+        }
+    ],
+}
+READY = (Condition("Ready", True, "active", "v1 is active.", "c1", "2026-01-01T00:00:00Z"),)
+BY_ADA = RevisionRow(commit="c1", author="Ada", message="First", actor="ada")
+
+
+@pytest.fixture
+def stored(connection: Connection) -> Connection:
+    """Versions of p and q; p calls q. Nothing is deployed."""
+    connection.execute("DELETE FROM deployments")
+    add_versions(
+        connection,
+        [
+            VersionContent(id="p1", pattern="p", spec=SPEC, calls={"q": "q1"}),
+            VersionContent(id="p2", pattern="p", spec={**SPEC, "on": {}}),
+            VersionContent(id="q1", pattern="q", spec=SPEC),
+            VersionContent(id="q2", pattern="q", spec=SPEC),
+        ],
+    )
+    frozen = [("p1", "p", 1), ("q1", "q", 1), ("q2", "q", 2), ("p2", "p", None)]
+    add_freezes(
+        connection,
+        "org",
+        [
+            Freeze(
+                version_id=i,
+                pattern=p,
+                number=n,
+                commit="c1",
+                author="A",
+                message="m",
+                frozen_at=datetime.now(UTC),
+            )
+            for i, p, n in frozen
+        ],
+    )
+    return connection
+
+
+def row(name: str, **changes: object) -> DeploymentRow:
+    plain = DeploymentRow(
+        name=name, pattern="p", environment="production", state="active", version_id="p1", hook_token=f"t-{name}",
+        conditions=READY, tried_commit="c1", spec={"pattern": "p"}, metadata={"title": "T"}, revision=BY_ADA,
+    )  # fmt: skip
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def test_every_revision_is_kept_and_the_last_one_counts(stored: Connection) -> None:
+    write_deployments(stored, "org", [row("a"), row("b")])
+    write_deployments(
+        stored, "org", [row("a", version_id="p2", revision=replace(BY_ADA, commit="c2", actor=None))]
+    )
+    write_deployments(stored, "org", [row("a", version_id="p2", metadata={"title": "New"}, revision=None)])
+    found = get_deployment(stored, "org", "a")
+    assert found is not None
+    assert found.version is not None
+    assert (found.revision, found.version.version_id, found.version.number) == (2, "p2", None)
+    assert (found.commit, found.actor, found.metadata, found.newest) == ("c2", None, {"title": "New"}, 1)
+    assert found.conditions == READY
+    history = revisions(stored, found.id)
+    assert [(one.revision, one.version_id, one.number) for one in history] == [(2, "p2", None), (1, "p1", 1)]
+    assert [one.revision for one in revisions(stored, found.id, before=2)] == [1]
+    assert load_revision(stored, found.id, 1) == history[1]
+    assert load_revision(stored, found.id, 9) is None
+    assert set(all_deployments(stored, "org")) == {"a", "b"}
+
+
+def test_lists_are_paged_and_filtered(stored: Connection) -> None:
+    write_deployments(
+        stored,
+        "org",
+        [row(f"d{n}") for n in range(5)]
+        + [
+            row("paused", state="paused"),
+            row("gone", state="undeployed"),
+            row("stage", environment="staging"),
+        ],
+    )
+    write_deployments(stored, "elsewhere", [row("d0", hook_token="other")])
+
+    def names(limit: int = 10, cursor: str | None = None, **filters: str) -> tuple[list[str], str | None]:
+        found, following = list_deployments(stored, "org", DeploymentFilter(**filters), cursor, limit)
+        return [one.name for one in found], following
+
+    assert names(3) == (["d0", "d1", "d2"], "d2")
+    assert names(3, "d2") == (["d3", "d4", "paused"], "paused")
+    assert names(3, "paused") == (["stage"], None)
+    assert names(state="undeployed") == (["gone"], None)
+    assert names(environment="staging") == (["stage"], None)
+    assert names(q="aus") == (["paused"], None)
+    assert names(q="%") == ([], None)
+    assert names(pattern="q") == ([], None)
+
+
+def test_routes_are_of_what_is_deployed_and_has_a_webhook(stored: Connection) -> None:
+    write_deployments(
+        stored,
+        "org",
+        [row("a"), row("b", state="paused"), row("c", state="undeployed"), row("d", version_id="p2")],
+    )
+    known: dict[str, Pattern] = {}
+    routes = webhook_routes(stored, "org", known)
+    assert sorted((route.name, route.state) for route in routes) == [("a", "active"), ("b", "paused")]
+    assert {(route.methods, route.max_body, route.uses) for route in routes} == {
+        (("PUT",), 2 * 1024 * 1024, frozenset({"branch", "log"}))
+    }
+    assert set(known) == {"p1", "p2"}
+    assert webhook_routes(stored, "org", known) == routes
+    assert webhook_routes(stored, "nobody") == []
+    write_deployments(stored, "org", [row("d", version_id="p1")])
+    assert len([route for route in webhook_routes(stored, None, known) if route.organisation == "org"]) == 3
+    assert "p2" not in known
+
+
+def test_dependencies_say_whether_they_are_the_newest(stored: Connection) -> None:
+    (found,) = dependencies(stored, "org", "p1")
+    assert (found.pattern, found.version_id, found.number, found.newest) == ("q", "q1", 1, 2)
+    assert dependencies(stored, "org", "q1") == []
+
+
+def test_what_starts_runs_has_a_version(stored: Connection) -> None:
+    with pytest.raises(Exception, match="check constraint"):
+        write_deployments(stored, "org", [row("a", version_id=None)])
