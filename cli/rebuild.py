@@ -88,7 +88,8 @@ def _json(done: Reconciled) -> JSON:
 
 def _print(console: Console, organisation: str, done: Reconciled) -> None:
     steps = done.plan.steps if done.plan else ()
-    console.print(f"{organisation}: built anew from Git, {len(steps)} deployments", soft_wrap=True)
+    what = "1 deployment" if len(steps) == 1 else f"{len(steps)} deployments"
+    console.print(f"{organisation}: built anew from Git, {what}", soft_wrap=True)
     rows = [
         (step.name, str(step.version_to or ""), styled(step.after.state if step.after else "undeployed"))
         for step in steps

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from reconciler.repository import UnknownRevisionError
+from reconciler.reconciler import RepositoryLostError
+from reconciler.repository import GitError, UnknownRevisionError
+from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan
 from schemas.pattern import JSON
 from web.api.query import Parser, revision
 from web.api.resource import Call
-from web.problems import not_found
+from web.problems import Kind, Refusal, not_found
+
+log = logging.getLogger(__name__)
 
 PLAN_QUERY: Mapping[str, Parser] = {"base": revision, "head": revision}
 
@@ -26,8 +31,16 @@ class Plans:
         self._reconciler = reconciler
 
     def plan(self, call: Call) -> JSON:
+        organisation = call.identity.organisation
         try:
-            plan = self._reconciler.plan(call.identity.organisation, call.query["base"], call.query["head"])
+            plan = self._reconciler.plan(organisation, call.query["base"], call.query["head"])
         except UnknownRevisionError as error:
             raise not_found(f"{error} Push it first.") from None
+        except TooManyDocumentsError as error:
+            raise Refusal(Kind.INVALID, error.reason.message) from None
+        except RepositoryLostError as error:
+            raise Refusal(Kind.UNAVAILABLE, str(error)) from None
+        except GitError as error:
+            log.warning("no_plan", extra={"organisation": organisation, "error": str(error)})
+            raise not_found(f"{organisation} has no repository that can be read: push one first.") from None
         return plan.as_json()
