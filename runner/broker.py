@@ -28,17 +28,27 @@ QUEUE = "runs"
 ACTOR = "execute"
 EPOCH = "weft:epoch"
 
+PATIENCE = 5.0
+"""Seconds that the broker has for an answer."""
+
 MAX_BELLS = 64
 """Wake-ups kept for consumers that are not waiting right now; each costs one empty fetch."""
 
 
 class BellBroker(RedisBroker):
-    """A broker whose enqueueing wakes whoever waits. `name` tells this process' fetched messages from others'."""
+    """A broker whose enqueueing wakes whoever waits. `name` tells this process' fetched messages from others',
+    `patience` is the time in seconds that a call may take.
+    """
 
-    def __init__(self, url: str, *, name: str | None = None) -> None:
+    def __init__(self, url: str, *, name: str | None = None, patience: float = PATIENCE) -> None:
         # The heartbeat is short, but nothing depends on it: the store's sweeper rings for what is left over.
+        pool = redis.ConnectionPool.from_url(url, socket_timeout=patience, socket_connect_timeout=patience)
         super().__init__(
-            url=url, middleware=[], namespace="weft", heartbeat_timeout=5_000, maintenance_chance=10_000
+            client=redis.Redis(connection_pool=pool),
+            middleware=[],
+            namespace="weft",
+            heartbeat_timeout=5_000,
+            maintenance_chance=10_000,
         )
         self.broker_id = name or uuid.uuid4().hex
 
@@ -122,7 +132,7 @@ class BellConsumer(_RedisConsumer):
             if not self.message_cache:
                 self.broker.client.blpop([self.broker.bell], timeout=self.timeout / 1000)
                 return None
-        except redis.ConnectionError as error:
+        except (redis.ConnectionError, redis.TimeoutError) as error:
             raise ConnectionClosed(error) from None
         message = Message.decode(self.message_cache.pop(0))
         self.queued_message_ids.add(message.message_id)

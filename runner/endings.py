@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.attempts import describe
-from runner.engine import Close, End, Entry
+from runner.engine import Close, End, Entry, Stopped
 from runner.nodes.base import NodeError
 from runner.retries import after_failure
 from runner.state import Result, RunState, dump, timestamp
@@ -35,7 +35,7 @@ def conclude(run: RunState, end: End, chance: float) -> Step:
 
 def _output(run: RunState, end: End) -> JSON:
     template = run.context.program.output
-    if template is None:
+    if template is None or (isinstance(end, Stopped) and end.output is not None):
         return end.output
     return template.evaluate({**run.scope, "now": timestamp(run.clock())})
 

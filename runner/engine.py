@@ -127,7 +127,7 @@ class _Walk:
         """Note what a step that has begun still needs. Gives the end that it forces on its block, if it does."""
         if _settled(step, entry):
             stopped = step.node.uses == "stop" and entry.status is SpanStatus.COMPLETED
-            return _Stopped(output=entry.output) if stopped else None
+            return Stopped(output=entry.output) if stopped else None
         if entry.status is SpanStatus.FAILED:
             return End(error=entry.error)
         if entry.status is SpanStatus.RUNNING and entry.taken is not None:
@@ -146,15 +146,15 @@ class _Walk:
     def _container(self, step: Step, taken: str, found: Next) -> End | None:
         inside, end = self.block(step.blocks[taken]) if taken in step.blocks else (Next(), End())
         found.take(inside)
-        if isinstance(end, _Stopped):
+        if isinstance(end, Stopped):
             return end
         if end is not None and not inside.working:
             found.closes.append(Close(step, end.output, end.error))
         return None
 
 
-class _Stopped(End):
-    """A `stop` node ends all the containers around it, and the run with them."""
+class Stopped(End):
+    """A `stop` node ended all the containers around it, and the run with them."""
 
 
 def _settled(step: Step, entry: Entry | None) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -272,113 +271,3 @@ def _revision(row: tuple[JSON, ...]) -> Revision:
         "message", "actor", "at",
     )  # fmt: skip
     return Revision(**dict(zip(names, row, strict=True)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RevisionRow:
-    """What a new revision says beside what its deployment's row says."""
-
-    commit: str
-    author: str
-    message: str
-    actor: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeploymentRow:
-    """A deployment as it is from now on. `revision` None: nothing that a run sees has changed."""
-
-    name: str
-    pattern: str
-    environment: str
-    state: str
-    version_id: str | None
-    hook_token: str
-    conditions: tuple[Condition, ...]
-    tried_commit: str | None
-    spec: Mapping[str, JSON] = field(default_factory=dict)
-    metadata: Mapping[str, JSON] = field(default_factory=dict)
-    revision: RevisionRow | None = None
-
-
-def write_deployments(connection: Connection, organisation: str, rows: Sequence[DeploymentRow]) -> None:
-    """Bring these to what they say: two or three statements, however many there are."""
-    if not rows:
-        return
-    written = connection.execute(
-        """INSERT INTO deployments AS d (organisation, name, pattern, environment, state, version_id, revision,
-               hook_token, conditions, tried_commit)
-           SELECT %s, name, pattern, environment, state, version_id, revision, hook_token, conditions::json,
-               tried_commit
-           FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::text[],
-               %s::text[], %s::text[]) AS t (name, pattern, environment, state, version_id, revision, hook_token,
-               conditions, tried_commit)
-           ON CONFLICT (organisation, name) DO UPDATE SET pattern = excluded.pattern,
-               environment = excluded.environment, state = excluded.state, version_id = excluded.version_id,
-               revision = d.revision + excluded.revision, hook_token = excluded.hook_token,
-               conditions = excluded.conditions, tried_commit = excluded.tried_commit, updated_at = now()
-           RETURNING name, id, revision""",
-        [
-            organisation,
-            [row.name for row in rows],
-            [row.pattern for row in rows],
-            [row.environment for row in rows],
-            [row.state for row in rows],
-            [row.version_id for row in rows],
-            [0 if row.revision is None else 1 for row in rows],
-            [row.hook_token for row in rows],
-            [json.dumps([condition._asdict() for condition in row.conditions]) for row in rows],
-            [row.tried_commit for row in rows],
-        ],
-    )
-    places = {name: (id_, revision) for name, id_, revision in written}
-    _add_revisions(connection, [(places[row.name], row, row.revision) for row in rows if row.revision])
-    _update_metadata(connection, [(places[row.name], row) for row in rows if not row.revision])
-
-
-_Place = tuple[int, int]
-
-
-def _add_revisions(connection: Connection, new: list[tuple[_Place, DeploymentRow, RevisionRow]]) -> None:
-    if not new:
-        return
-    connection.execute(
-        """INSERT INTO revisions (deployment_id, revision, state, version_id, spec, metadata, commit, author,
-               message, actor)
-           SELECT id, revision, state, version_id, spec::json, metadata::json, commit, author, message, actor
-           FROM unnest(%s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-               %s::text[], %s::text[], %s::text[]) AS t (id, revision, state, version_id, spec, metadata, commit,
-               author, message, actor)""",
-        [
-            [place[0] for place, _, _ in new],
-            [place[1] for place, _, _ in new],
-            [row.state for _, row, _ in new],
-            [row.version_id for _, row, _ in new],
-            [json.dumps(row.spec) for _, row, _ in new],
-            [json.dumps(row.metadata) for _, row, _ in new],
-            [revision.commit for _, _, revision in new],
-            [revision.author for _, _, revision in new],
-            [revision.message for _, _, revision in new],
-            [revision.actor for _, _, revision in new],
-        ],
-    )
-
-
-def _update_metadata(connection: Connection, same: list[tuple[_Place, DeploymentRow]]) -> None:
-    if not same:
-        return
-    connection.execute(
-        """UPDATE revisions r SET metadata = t.metadata::json
-           FROM unnest(%s::bigint[], %s::integer[], %s::text[]) AS t (id, revision, metadata)
-           WHERE r.deployment_id = t.id AND r.revision = t.revision AND r.metadata::text <> t.metadata""",
-        [
-            [id_ for (id_, _), _ in same],
-            [rev for (_, rev), _ in same],
-            [json.dumps(row.metadata) for _, row in same],
-        ],
-    )
-
-
-def notify_deployments(connection: Connection, organisation: str, channel: str) -> None:
-    """Tell every process at commit that something else is live now."""
-    connection.execute("SELECT pg_notify(%s, %s)", [channel, organisation])

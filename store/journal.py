@@ -74,12 +74,9 @@ WITH step AS (
         lease = CASE WHEN s.status = 'running' THEN r.lease ELSE r.lease + 1 END,
         worker = CASE WHEN s.status = 'running' THEN r.worker END,
         attempt = s.attempt, output = s.output::json, error = s.error::json,
-        due_at = CASE s.status
-            WHEN 'running' THEN now() + %s * interval '1 second'
-            WHEN 'waiting' THEN CASE WHEN r.woken OR r.cancelled THEN now() + %s * interval '1 second'
-                                     ELSE coalesce(to_timestamp(s.due), 'infinity') END
-            WHEN 'pending' THEN now() + %s * interval '1 second'
-            ELSE r.due_at END,
+        due_at = now() + CASE s.status WHEN 'running' THEN %s::float8 ELSE %s END * interval '1 second',
+        wake_at = CASE WHEN s.status = 'waiting' AND NOT (r.woken OR r.cancelled)
+                       THEN coalesce(to_timestamp(s.due), 'infinity') END,
         ended_at = CASE WHEN s.status NOT IN ('running', 'waiting', 'pending') THEN clock_timestamp() END
     FROM step s WHERE r.id = ANY(%b::uuid[]) AND r.id = s.id AND r.lease = s.lease
     RETURNING r.id, r.status
@@ -173,7 +170,7 @@ def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, str]:
         [step.due for step in steps],
     ]
     rows = spans.columns([(step.run_id, step.span_attempt, span) for step in steps for span in step.spans])
-    result = connection.execute(_RECORD, [*moves, LEASE, RING_AGAIN, RING_AGAIN, moves[0], *rows])
+    result = connection.execute(_RECORD, [*moves, LEASE, RING_AGAIN, moves[0], *rows])
     return dict(result.fetchall())
 
 

@@ -92,7 +92,7 @@ def free(connection: Connection, workers: Sequence[str] | None) -> list[str]:
     a run that thereby became a dead letter.
     """
     with connection.transaction():
-        where = b"WHERE ended_at IS NULL AND status = 'running'"
+        where = b"WHERE ended_at IS NULL AND wake_at IS NULL AND status = 'running'"
         if workers is not None:
             where += b" AND worker = ANY(%(workers)s)"
         return _free(connection, where, {"workers": list(workers or ())})
@@ -101,7 +101,8 @@ def free(connection: Connection, workers: Sequence[str] | None) -> list[str]:
 def free_expired(connection: Connection) -> list[str]:
     """Take runs from workers whose lease is over: their machine is gone, or cut off."""
     with connection.transaction():
-        return _free(connection, b"WHERE ended_at IS NULL AND status = 'running' AND due_at <= now()", {})
+        where = b"WHERE ended_at IS NULL AND wake_at IS NULL AND status = 'running' AND due_at <= now()"
+        return _free(connection, where, {})
 
 
 def _free(connection: Connection, where: bytes, arguments: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from store.runs import RING_AGAIN, RunStatus
 _WAKE = b"""
 UPDATE runs SET woken = true,
        status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
+       wake_at = NULL,
        due_at = CASE status WHEN 'waiting' THEN now() + %s * interval '1 second' ELSE due_at END
 WHERE id = ANY(%b::uuid[]) AND ended_at IS NULL
 RETURNING id::text, status
@@ -25,9 +26,9 @@ def wake(connection: Connection, ids: Sequence[str]) -> list[str]:
 def wake_due(connection: Connection, limit: int = 1000) -> list[str]:
     """Wake the runs whose timer is over. Gives the runs to ring for."""
     sql = """
-        UPDATE runs SET status = 'pending', due_at = now() + %s * interval '1 second'
-        WHERE id IN (SELECT id FROM runs WHERE ended_at IS NULL AND status = 'waiting' AND due_at <= now()
-                     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        UPDATE runs SET status = 'pending', wake_at = NULL, due_at = now() + %s * interval '1 second'
+        WHERE id IN (SELECT id FROM runs WHERE wake_at <= now()
+                     ORDER BY wake_at LIMIT %s FOR UPDATE SKIP LOCKED)
         RETURNING id::text
     """
     return [row[0] for row in connection.execute(sql, [RING_AGAIN, limit])]
@@ -37,8 +38,9 @@ def unclaimed(connection: Connection, limit: int = 1000) -> list[str]:
     """Pending runs that nobody claimed in time. They come up again after a while."""
     sql = """
         UPDATE runs SET due_at = now() + 6 * %s * interval '1 second'
-        WHERE id IN (SELECT id FROM runs WHERE ended_at IS NULL AND status = 'pending' AND due_at <= now()
-                     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED)
+        WHERE id IN (SELECT id FROM runs
+                     WHERE ended_at IS NULL AND wake_at IS NULL AND status = 'pending' AND due_at <= now()
+                     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
         RETURNING id::text
     """
     return [row[0] for row in connection.execute(sql, [RING_AGAIN, limit])]
@@ -48,7 +50,7 @@ def all_pending(connection: Connection, batch: int = 1000) -> Iterator[list[str]
     """Every pending run, oldest first, in batches."""
     sql = """
         SELECT id::text FROM runs
-        WHERE ended_at IS NULL AND status = 'pending' AND id > %s ORDER BY id LIMIT %s
+        WHERE ended_at IS NULL AND wake_at IS NULL AND status = 'pending' AND id > %s ORDER BY id LIMIT %s
     """
     last = "00000000-0000-0000-0000-000000000000"
     while runs := [row[0] for row in connection.execute(sql, [last, batch])]:
@@ -59,8 +61,8 @@ def all_pending(connection: Connection, batch: int = 1000) -> Iterator[list[str]
 def next_timer(connection: Connection) -> float | None:
     """Seconds until the first timer of a waiting run, None when there is none."""
     sql = """
-        SELECT extract(epoch FROM due_at - clock_timestamp())::float8 FROM runs
-        WHERE ended_at IS NULL AND status = 'waiting' AND due_at < 'infinity' ORDER BY due_at LIMIT 1
+        SELECT extract(epoch FROM wake_at - clock_timestamp())::float8 FROM runs
+        WHERE wake_at < 'infinity' ORDER BY wake_at LIMIT 1
     """
     row = connection.execute(sql).fetchone()
     return None if row is None else float(row[0])
@@ -74,6 +76,7 @@ def cancel(connection: Connection, run: str) -> list[str] | None:
             UNION ALL SELECT r.id FROM runs r JOIN family f ON r.parent_id = f.id WHERE r.ended_at IS NULL
         )
         UPDATE runs SET cancelled = true, status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
+               wake_at = NULL,
                due_at = CASE status WHEN 'waiting' THEN now() + %s * interval '1 second' ELSE due_at END
         WHERE id IN (SELECT id FROM family) RETURNING id::text, status, pg_notify(%s, id::text)
     """

@@ -34,6 +34,15 @@ CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
 BODY_TIMEOUT = 30.0
 """Seconds in which a request's body has to arrive."""
 
+MAX_LEVELS = 200
+"""How deep a JSON body may be nested: nodes must be able to put it into something and write that."""
+
+WRITABLE = 254
+"""Levels that orjson writes. (It reads 1,024.)"""
+
+LOOK_PATIENCE = 2.0
+"""Seconds in which the database has to say whether a URL has become known meanwhile."""
+
 
 class Refusal(Exception):
     """An answer other than 202: nothing was accepted."""
@@ -53,6 +62,7 @@ class Hooks:
         self._routes = routes
         self._intake = intake
         self._runs = f"{public_url}/api/v1/runs/"
+        self._look: asyncio.Future[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -65,8 +75,9 @@ class Hooks:
     async def _accept(self, scope: Scope, receive: Receive) -> str:
         token, slash, rest = scope["path"][len(PREFIX) :].partition("/")
         route = self._routes.get(token)
-        if route is None or route.state != "active":
-            route = await asyncio.to_thread(self._routes.look_again, token)
+        if (route is None or route.state != "active") and self._routes.may_be_old():
+            await self._refresh()
+            route = self._routes.get(token)
         _check_open(route, scope["method"])
         assert route is not None
         headers = _headers(scope["headers"])
@@ -83,11 +94,21 @@ class Hooks:
         except Overloaded:
             raise _busy("More calls arrive than can be written down. Nothing of this one was kept.") from None
         except StoreUnavailable:
-            raise _busy("The database does not answer. Nothing of this call was kept.") from None
+            raise _busy("The database does not answer. Whether this call was kept is not known.") from None
         # What we knew was older than what the database knows.
-        await asyncio.to_thread(self._routes.refresh)
+        await self._refresh()
         _check_open(self._routes.get(route.token), None)
         raise _busy("The deployment is changing right now.")
+
+    async def _refresh(self) -> None:
+        """Whoever asks shares the look that is under way: a database that is away blocks one thread, not all."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.ensure_future(asyncio.to_thread(self._routes.refresh))
+            self._look.add_done_callback(lambda look: look.cancelled() or look.exception())
+        try:
+            await asyncio.wait_for(asyncio.shield(self._look), LOOK_PATIENCE)
+        except (TimeoutError, StoreUnavailable):
+            raise _busy("The database does not answer. Nothing of this call was kept.") from None
 
 
 def _check_open(route: Route | None, method: str | None) -> None:
@@ -173,8 +194,20 @@ def _json(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Refusal(400, "Not JSON", f"The content type says JSON, the body is not: {error}") from None
+    if body.count(b"[") + body.count(b"{") > MAX_LEVELS:
+        _check_levels(value)
     # Checked already, so it need not be written again from its parts.
     return orjson.Fragment(body) if value is not None else None
+
+
+def _check_levels(value: Any) -> None:
+    """Writing it tells at the speed of C: put into as many lists as make MAX_LEVELS and them WRITABLE."""
+    for _ in range(WRITABLE - MAX_LEVELS):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise Refusal(400, "Too deep", f"The body is nested more than {MAX_LEVELS} levels deep.") from None
 
 
 def _fields(query: bytes) -> dict[str, str | list[str]]:

@@ -11,7 +11,7 @@ from store.database import Database
 from store.deployments import Route, webhook_routes
 
 LOOK_AGAIN = 0.2
-"""Seconds between two looks into the database for tokens that are not known here."""
+"""Seconds for which the table is trusted about tokens that are not known here, or not active."""
 
 
 class Routes:
@@ -33,13 +33,11 @@ class Routes:
             found = webhook_routes(connection, None, self._patterns)
             self._table = {route.token: route for route in found}
 
-    def look_again(self, token: str) -> Route | None:
-        """For a token that is not known, or known as what the database says it is not: the notification may be
-        on its way. Looks rarely, so that guessing tokens costs us nothing.
+    def may_be_old(self) -> bool:
+        """Whether a token that is not known, or not active, is worth a look into the database: a notification
+        may be on its way. Rarely, so that guessing tokens costs us nothing.
         """
-        if time.monotonic() - self._looked > LOOK_AGAIN:
-            self.refresh()
-        return self._table.get(token)
+        return time.monotonic() - self._looked > LOOK_AGAIN
 
 
 def is_light(route: Route) -> bool:

@@ -107,15 +107,18 @@ CREATE TABLE runs (
     -- A wake-up that came while the run was still at work: it must not go to sleep over it.
     woken         boolean NOT NULL DEFAULT false,
     cancelled     boolean NOT NULL DEFAULT false,
-    -- When the sweeper looks at it unless something happened: pending: rings again; running: the lease is over;
-    -- waiting: its timer.
+    -- When the sweeper looks at it unless something happened: pending: rings again; running: the lease is over.
     due_at        timestamptz NOT NULL,
+    -- Of a waiting run alone: its timer, or infinity where only a called run or a person can wake it.
+    wake_at       timestamptz,
     created_at    timestamptz NOT NULL,
     started_at    timestamptz,
     ended_at      timestamptz
-);
--- On ended_at, not on status: finishing then leaves the index without a visit to a second one.
-CREATE INDEX runs_unfinished ON runs (due_at) WHERE ended_at IS NULL;
+) WITH (fillfactor = 50);
+-- No index names what claiming changes (status, lease, due_at): with the room that the fill factor leaves, a
+-- claim is a heap-only update that touches no index at all.
+CREATE INDEX runs_at_work ON runs (id) WHERE ended_at IS NULL AND wake_at IS NULL;
+CREATE INDEX runs_timers ON runs (wake_at) WHERE wake_at IS NOT NULL;
 CREATE INDEX runs_by_deployment ON runs (deployment_id, id);
 CREATE INDEX runs_by_parent ON runs (parent_id) WHERE parent_id IS NOT NULL;
 

@@ -72,6 +72,12 @@ def test_stop_completes_the_run_early(service: Running) -> None:
     assert (run["status"], run["output"], list(service.spans(run["id"]))) == ("completed", "enough", ["s"])
 
 
+def test_what_a_stop_gives_is_the_run_s_output_whatever_the_pattern_says(service: Running) -> None:
+    nodes = [{"id": "s", "uses": "stop", "with": {"output": "early"}}, set_("never")]
+    service.deploy("p", nodes, output="${{ vars.late }}", variables={"late": "late"})
+    assert service.run("p")["output"] == "early"
+
+
 def test_a_called_pattern_runs_as_a_sub_run_on_its_frozen_version(service: Running) -> None:
     old = service.deploy(
         "greet", [set_("hello", text="hello ${{ input.name }}")], output="${{ nodes.hello.text }}"
