@@ -17,14 +17,8 @@ from schemas.documents import Kind
 from schemas.pattern import JSON
 from schemas.problems import Problem
 from store.database import DEPLOYMENTS_CHANGED, Connection
-from store.deployments import (
-    Condition,
-    Deployment,
-    DeploymentRow,
-    RevisionRow,
-    notify_deployments,
-    write_deployments,
-)
+from store.deployment_rows import DeploymentRow, RevisionRow, notify_deployments, write_deployments
+from store.deployments import Condition, Deployment
 from store.repositories import RepositoryState, record_repository
 from store.versions import Freeze, VersionContent, add_assets, add_freezes, add_versions, missing_assets
 

@@ -5,11 +5,10 @@ import pytest
 
 from schemas.pattern import Pattern
 from store.database import Connection
+from store.deployment_rows import DeploymentRow, RevisionRow, write_deployments
 from store.deployments import (
     Condition,
     DeploymentFilter,
-    DeploymentRow,
-    RevisionRow,
     all_deployments,
     dependencies,
     get_deployment,
@@ -17,7 +16,6 @@ from store.deployments import (
     load_revision,
     revisions,
     webhook_routes,
-    write_deployments,
 )
 from store.versions import Freeze, VersionContent, add_freezes, add_versions
 

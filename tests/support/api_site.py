@@ -19,7 +19,8 @@ from reconciler.reconciler import Reconciler
 from runner.broker import BellBroker
 from runner.worker import Worker
 from store.database import Connection, Database, migrate
-from store.deployments import Condition, DeploymentRow, RevisionRow, write_deployments
+from store.deployment_rows import DeploymentRow, RevisionRow, write_deployments
+from store.deployments import Condition
 from store.ids import new_id
 from store.journal import Step, record
 from store.leases import claim
