@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from reconciler.landing import Landing
 from reconciler.plan import Wanted
@@ -17,6 +17,7 @@ from reconciler.repository import (
     UnknownRevisionError,
     valid_ref_name,
 )
+from reconciler.session import Session
 from reconciler.snapshot import problems
 from reconciler.steps import Action, Binding, Step
 from reconciler.trees import changes
@@ -32,39 +33,40 @@ _SOURCE = re.compile(r"\bsource\s*[\"']?\s*:")
 _DANGEROUS = re.compile(r"(?:^|/)(?:\.{0,2}|\.git|git~1|\.git[ .]+)(?:/|$)", re.IGNORECASE)
 
 
-def refused_refs(
-    updates: Sequence[RefUpdate], refs: Mapping[str, str], default_ref: str, repository: Repository
-) -> dict[str, str]:
-    """Ref → why it cannot move there, whatever it holds. That all objects are there was checked before."""
-    reasons = {update.ref: _ref_fault(update, refs, default_ref, repository) for update in updates}
+def refused_refs(updates: Sequence[RefUpdate], session: Session, live: str | None) -> dict[str, str]:
+    """Ref → why it cannot move there, whatever it holds. That all objects are there was checked before.
+
+    `live` is the commit that the database has of the default branch.
+    """
+    reasons = {update.ref: _ref_fault(update, session, live) for update in updates}
     return {ref: reason for ref, reason in reasons.items() if reason is not None}
 
 
-def _ref_fault(
-    update: RefUpdate, refs: Mapping[str, str], default_ref: str, repository: Repository
-) -> str | None:
+def _ref_fault(update: RefUpdate, session: Session, live: str | None) -> str | None:
     ref, short = update.ref, update.ref.removeprefix(BRANCHES)
     if not ref.startswith((BRANCHES, TAGS)):
         return "only branches (refs/heads/…) and tags (refs/tags/…) can be pushed here"
     if not valid_ref_name(ref):
         return "this is not a valid name (see git check-ref-format); choose another"
-    if refs.get(ref, ABSENT) != update.old:
+    if session.refs.get(ref, ABSENT) != update.old:
         return "it has moved meanwhile; run git fetch and try again"
     if update.new == ABSENT:
-        return f"{short} is what is live; it cannot be deleted" if ref == default_ref else None
-    if ref.startswith(BRANCHES) and not repository.is_commit(update.new):
+        return f"{short} is what is live; it cannot be deleted" if ref == session.default_ref else None
+    if ref.startswith(BRANCHES) and not session.repository.is_commit(update.new):
         return "a branch must point to a commit"
-    if ref == default_ref and update.old != ABSENT:
-        return _off_the_line(update, repository, short)
+    if ref == session.default_ref and live is not None:
+        return _off_the_line(live, update.new, session.repository, short)
     return None
 
 
-def _off_the_line(update: RefUpdate, repository: Repository, branch: str) -> str | None:
+def _off_the_line(live: str, new: str, repository: Repository, branch: str) -> str | None:
     """Numbers go along first parents: what is live must stay on that line, or a rebuild numbers otherwise."""
     try:
-        if not repository.is_ancestor(update.old, update.new):
+        if not repository.has(live):
+            return f"{live[:10]} is live and lost here; push a {branch} that has it"
+        if not repository.is_ancestor(live, new):
             return f"not a fast-forward; run git pull --rebase, then push again ({branch} is never rewritten)"
-        if not repository.first_parents(update.new, update.old)[1]:
+        if not repository.first_parents(new, live)[1]:
             return f"its merge has {branch} on the wrong side; run git pull --rebase, then push again"
     except UnknownRevisionError as error:
         return f"objects are missing ({error}); push again"

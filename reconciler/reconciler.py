@@ -81,8 +81,8 @@ class Reconciler:
         """Check, move the refs, make it live: all or nothing. The quarantine stays the caller's to delete."""
         push = _Push(updates=updates, quarantine=quarantine, pusher=pusher, started=time.perf_counter())
         with self._sessions.open(organisation, quarantine) as session:
-            known = self._caught_up(session)
-            refused = refused_refs(updates, session.refs, session.default_ref, session.repository)
+            known = self._caught_up(session, restoring=updates)
+            refused = refused_refs(updates, session, known.head)
             if refused:
                 return refusal(updates, refused)
             try:
@@ -129,11 +129,15 @@ class Reconciler:
             landing = hypothetical(known, view, start, target, session.stored)
             return with_next_fires(landing.plan, landing.content(session.stored), datetime.now(UTC))
 
-    def _caught_up(self, session: Session) -> Known:
-        """What is known, after finishing for a push that died between its refs and the database."""
+    def _caught_up(self, session: Session, *, restoring: Sequence[RefUpdate] = ()) -> Known:
+        """What is known, after finishing for a push that died between its refs and the database.
+
+        A lost default branch is left to the push that brings it back.
+        """
         state = repository_state(session.connection, session.organisation)
         known = self._recollection.recall(session, state)
-        if _in_step(state, session.refs):
+        lost = session.default_ref not in session.refs
+        if _in_step(state, session.refs) or (lost and any(u.ref == session.default_ref for u in restoring)):
             return known
         self._catch_up(session, known)
         return self._recollection.recall(session, repository_state(session.connection, session.organisation))

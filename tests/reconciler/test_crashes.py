@@ -149,6 +149,22 @@ def test_a_lost_repository_undeploys_nothing(work: Work, database: Database) -> 
     assert live_number(database) == 1
 
 
+def test_a_lost_repository_comes_back_by_a_push_of_what_was_live(work: Work, database: Database) -> None:
+    base = work.commit(HELLO)
+    live = work.commit({"patterns/hello.yaml": pattern("hello", "two")})
+    work.push()
+    work.bare.rename(work.bare.with_name("lost"))
+    work.reconciler = another(work, database)
+    work.reconciler.ensure("default")
+    work.git("reset", "--quiet", "--hard", base)
+    assert f"{live[:10]} is live and lost here" in work.push().refused["refs/heads/main"]
+    work.git("reset", "--quiet", "--hard", live)
+    work.commit({"patterns/other.yaml": pattern("other")})
+    assert work.push().lines == ("other  v1  frozen, not deployed",)
+    assert live_number(database) == 2
+    assert not work.reconciler.reconcile("default").changed
+
+
 def test_the_loop_retries_what_does_not_answer_later_and_later(database: Database, tmp_path: Path) -> None:
     class Away:
         def organisations(self) -> list[str]:
