@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-from cli.embedded.child import Service
+from cli.embedded.child import Service, close_to_others
 from cli.parts import HANDLED, Part, Stage
 from cli.places import Place, Running, part_place, service_place, watch
 
@@ -43,6 +43,7 @@ class Supervisor:
 
     def __enter__(self) -> Supervisor:
         """Starts the services; `wait_ready` returns once they answer."""
+        close_to_others()
         self._take_signals()
         try:
             self._start_services()

@@ -15,6 +15,7 @@ from typing import Protocol
 from cli.embedded.system_user import SystemUser
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+PR_SET_DUMPABLE = 4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -28,6 +29,16 @@ def die_with_parent(death_signal: signal.Signals, parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def close_to_others() -> None:
+    """Keep this process' memory and environment, and those of what it forks, from others of the same user.
+
+    Scripts run as the same user: without this, `/proc/…/environ` would show them what they must not know.
+    What is started with another program opens itself again.
+    """
+    if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE) failed")
 
 
 def with_death_signal(death_signal: signal.Signals) -> Callable[[], None]:

@@ -164,6 +164,11 @@ def test_a_part_has_none_of_the_supervisors_descriptors_and_a_group_of_its_own(
         assert line["group"] == line["pid"]
 
 
+def test_a_part_s_environment_is_closed_to_scripts_of_the_same_user(start: Callable[..., Service]) -> None:
+    service = start("worker").ready()
+    assert [line["private"] for line in service.events(event="start")] == [True]
+
+
 def test_stopping_goes_in_order(start: Callable[..., Service]) -> None:
     service = start("services", "web", "worker", "controller").ready()
     assert service.stop() == 0

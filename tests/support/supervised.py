@@ -6,6 +6,7 @@ EVENTS gets one JSON line per event. Of the KINDs `web`, `worker` and `controlle
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -24,6 +25,9 @@ from cli.supervisor import Supervisor
 from store.settings import ServiceSettings
 
 
+PR_GET_DUMPABLE = 3  # <sys/prctl.h>
+
+
 def note(events: Path, **fields: Any) -> None:
     line = json.dumps(fields | {"at": time.monotonic(), "pid": os.getpid()}) + "\n"
     with events.open("ab", buffering=0) as file:
@@ -37,7 +41,8 @@ def serve(
     folder = Path("/proc/self/fd")
     descriptors = [str(link.readlink()) for link in sorted(folder.iterdir()) if link.exists()]
     fields = {"worker_id": worker_id, "replaces": replaces, "descriptors": descriptors}
-    note(events, event="start", kind=kind, group=os.getpgid(0), **fields)
+    private = ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0
+    note(events, event="start", kind=kind, group=os.getpgid(0), private=private, **fields)
     try:
         while kind != "crashing":
             signal.pause()
