@@ -17,7 +17,7 @@ import redis
 
 from runner.broker import BellBroker
 from store import runs
-from store.database import Database
+from store.database import Database, StoreUnavailable
 from store.hot import HotConnection
 from store.runs import NewRun
 
@@ -29,12 +29,15 @@ MAX_WAITING = 4096
 SHARED = 32
 """Runs of light patterns that share one message, and so a worker's thread and commit."""
 
+PATIENCE = 5.0
+"""Seconds that a commit may take before its callers, and all who wait behind it, are told to come back."""
+
 SILENCE = 1.0
 """Seconds for which a broker that does not answer is left alone. The sweeper rings for what it misses."""
 
 
 class Overloaded(Exception):
-    """More triggers wait than the database takes; nothing was accepted."""
+    """More triggers wait than the database takes just now; nothing was accepted."""
 
 
 class _Waiting(NamedTuple):
@@ -52,14 +55,16 @@ class Intake:
         self._silent_until = 0.0
         self._waiting: list[_Waiting] = []
         self._busy = False
+        self._stuck = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
 
     async def accept(self, run: NewRun, *, light: bool) -> bool:
         """True once the run is durable and bound to the live version; False when its deployment is not active.
 
-        Raises Overloaded, and StoreUnavailable when the database does not answer.
+        Raises Overloaded, and StoreUnavailable when the database does not answer: then nobody can say
+        whether its last commit took place.
         """
-        if len(self._waiting) >= MAX_WAITING:
+        if self._stuck or len(self._waiting) >= MAX_WAITING:
             raise Overloaded
         loop = asyncio.get_running_loop()
         waiting = _Waiting(run, light, loop.create_future())
@@ -76,22 +81,33 @@ class Intake:
         batch, self._waiting = self._waiting, []
         self._busy = True
         future = loop.run_in_executor(self._thread, self._commit, batch)
+        watch = loop.call_later(PATIENCE, self._give_up, batch)
         future.add_done_callback(lambda done: self._settle(loop, batch, done))
+        future.add_done_callback(lambda _: watch.cancel())
+
+    def _give_up(self, batch: list[_Waiting]) -> None:
+        """Nobody waits for a database that hangs; from here on it takes nothing until it has answered."""
+        log.warning("database_hangs", extra={"runs": len(batch), "seconds": PATIENCE})
+        self._stuck = True
+        unsent, self._waiting = self._waiting, []
+        for waiting in batch:
+            _fail(waiting, StoreUnavailable(f"The database does not answer within {PATIENCE:g} s."))
+        for waiting in unsent:
+            _fail(waiting, Overloaded())
 
     def _settle(
         self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], done: asyncio.Future[set[str]]
     ) -> None:
+        self._stuck = False
         if self._waiting:
             self._commit_next(loop)
         else:
             self._busy = False
         error = done.exception()
         for waiting in batch:
-            if waiting.accepted.done():
-                continue  # its caller hung up
             if error is not None:
-                waiting.accepted.set_exception(error)
-            else:
+                _fail(waiting, error)
+            elif not waiting.accepted.done():
                 waiting.accepted.set_result(waiting.run.id in done.result())
 
     def _commit(self, batch: Sequence[_Waiting]) -> set[str]:
@@ -112,3 +128,8 @@ class Intake:
         except redis.RedisError as error:
             self._silent_until = time.monotonic() + SILENCE
             log.warning("broker_away", extra={"error": str(error), "runs": len(light) + len(heavy)})
+
+
+def _fail(waiting: _Waiting, error: BaseException) -> None:
+    if not waiting.accepted.done():  # its caller may have hung up
+        waiting.accepted.set_exception(error)

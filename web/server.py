@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 FIRST_ORGANISATION = "default"
 
+RING_PATIENCE = 0.5
+"""Seconds that the broker may keep a durable run's caller waiting."""
+
 GRACE = 5
 """Seconds that requests in flight have to finish when the process is asked to stop."""
 
@@ -38,7 +41,7 @@ class Web:
     def __init__(self, settings: ServiceSettings) -> None:
         git = settings.data / "git"
         self._database = Database(settings.database_url)
-        self._broker = BellBroker(settings.redis_url)
+        self._broker = BellBroker(settings.redis_url, patience=RING_PATIENCE)
         self._intake = Intake(self._database, self._broker)
         self._routes = Routes(self._database)
         self._listener = Listener(
