@@ -55,6 +55,7 @@ class Worker:
         self._threads = threads
         self._stopping = threading.Event()
         self._left_over: list[str] = []
+        self._abandoned: list[tuple[str, int]] = []
 
     def replace(self, dead: Sequence[str] | None) -> None:
         """Free the runs of workers that died (None: of all there ever were) and announce them."""
@@ -92,14 +93,20 @@ class Worker:
 
     def _advance(self, claimed: Sequence[ClaimedRun]) -> None:
         controls = {run.id: self._hands.take(run.id, run.lease) for run in claimed}
+        open_ = {run.id: run.lease for run in claimed}
         try:
             journals = self._read_journals(claimed)
             done = [
                 self._executor.advance(run, controls[run.id], journals.get(run.id, ())) for run in claimed
             ]
-            self._record([step for step in done if step is not None])
+            steps = [step for step in done if step is not None]
+            self._record(steps)
+            for step in steps:
+                del open_[step.run_id]
         finally:
             self._hands.release(controls)
+            # Ours no more, or the database was away: the heart gives them back, if they are still ours to give.
+            self._abandoned.extend(open_.items())
 
     def _read_journals(self, claimed: Sequence[ClaimedRun]) -> dict[str, list[spans.Journaled]]:
         """Of those runs that somebody had in hand before: a first lease finds an empty journal."""
@@ -141,14 +148,21 @@ class Worker:
         }
 
     def _beat(self) -> None:
-        """Keep the leases of long runs, and hear about those that were lost or cancelled."""
+        """Keep the leases of long runs, hear about those that were lost or cancelled, give back what was left."""
         while not self._stopping.wait(LEASE / 4):
             held = self._hands.held(for_seconds=LEASE / 5)
-            if held:
-                try:
+            try:
+                if held:
                     self._renew(held)
-                except StoreUnavailable as error:
-                    log.warning("database_away", extra={"error": str(error), "runs": len(held)})
+                if self._abandoned:
+                    self._give_back(self._abandoned[:])
+            except StoreUnavailable as error:
+                log.warning("database_away", extra={"error": str(error), "runs": len(held)})
+
+    def _give_back(self, abandoned: Sequence[tuple[str, int]]) -> None:
+        with self._database.connection() as connection:
+            self._ring(leases.give_back(connection, abandoned))
+        del self._abandoned[: len(abandoned)]
 
     def _renew(self, held: Sequence[tuple[str, int]]) -> None:
         with self._database.connection() as connection:

@@ -24,7 +24,6 @@ from cli.parts import Part, Stage
 from cli.supervisor import Supervisor
 from store.settings import ServiceSettings
 
-
 PR_GET_DUMPABLE = 3  # <sys/prctl.h>
 
 
