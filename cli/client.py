@@ -15,6 +15,7 @@ from schemas.pattern import JSON
 
 PATIENCE = 60.0  # seconds that the server has for an answer
 PAGE = 200
+MISUSE = "urn:weft:problem:invalid-request"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -25,9 +26,11 @@ class UnreachableError(CommandError):
 class RefusedError(CommandError):
     """The server's answer is no. The message is its problem document, one line for each problem."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+
+class MisusedError(RefusedError):
+    """What was asked for does not exist: a filter, a value of one."""
+
+    exit_code = 2
 
 
 class Server:
@@ -92,7 +95,7 @@ class Server:
         problem = self._parsed(answer)
         lines = [f"  {one.get('path', '')}: {one.get('message', '')}" for one in problem.get("problems", ())]
         said = "\n".join([f"{problem.get('title')}:", *lines]) if lines else str(problem.get("detail"))
-        return RefusedError(said, answer.status_code)
+        return (MisusedError if problem.get("type") == MISUSE else RefusedError)(said)
 
     def _somebody_else(self, answer: httpx.Response) -> CommandError:
         said = f"{answer.status_code} {answer.reason_phrase}".strip()

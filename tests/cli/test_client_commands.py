@@ -161,7 +161,8 @@ def test_runs_are_filtered_and_as_many_as_asked_for(site: Site, weft: Weft) -> N
     assert found("--until", "1h") == []
     assert found("--since", "2020-01-01", "--roots", "--trigger", "webhook", "--limit", "1") == [failed]
     assert "--since" in wrong_usage(weft("runs", "--since", "yesterday"))
-    assert "completed" in str(refusal(weft("runs", "--status", "done")))
+    unknown = refusal(weft("runs", "--status", "done"))
+    assert (unknown.exit_code, "completed" in str(unknown)) == (2, True)
 
 
 def test_the_log_tells_node_by_node_what_happened(site: Site, weft: Weft) -> None:

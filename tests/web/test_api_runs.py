@@ -11,6 +11,8 @@ from api_site import Site
 
 from store.runs import RunStatus
 from store.spans import Span, SpanStatus
+from web.api import starting
+from web.api.contents import Content
 
 
 @pytest.fixture
@@ -59,6 +61,22 @@ def test_an_input_that_does_not_fit_is_422_with_every_reason_and_starts_nothing(
     assert site.execute("SELECT id FROM runs") == []
     assert site.rung == []
     assert start(site, "orders", {"input": {"order": 7}}).status_code == 202
+
+
+def test_an_input_is_checked_against_the_version_that_the_run_is_bound_to(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.deploy("orders", {"input": {"type": "integer"}, "nodes": []})
+    check = starting.check_input
+
+    def check_while_something_else_goes_live(content: Content, value: Any) -> None:
+        check(content, value)
+        site.deploy("orders", {"input": {"type": "string"}, "nodes": []}, number=2)
+
+    monkeypatch.setattr(starting, "check_input", check_while_something_else_goes_live)
+    assert start(site, "orders", {"input": 7}).status_code == 422
+    assert site.execute("SELECT id FROM runs") == []
+    assert site.rung == []
 
 
 def test_a_schema_never_makes_the_server_fetch_an_address(site: Site) -> None:
