@@ -10,7 +10,7 @@ from runner.nodes.base import Assets, NodeError
 from runner.program import Program, compile_pattern
 from schemas.deployment import DeploymentSpec, deployment_from_spec
 from schemas.pattern import JSON, RetryPolicy, pattern_from_spec
-from store import execution
+from store import execution, versions
 from store.database import Database
 from store.execution import Surroundings
 
@@ -62,7 +62,7 @@ class Contexts:
 
     def _load_asset(self, asset_id: str) -> bytes:
         with self._database.connection() as connection:
-            return execution.asset(connection, asset_id)
+            return versions.load_asset(connection, asset_id)
 
 
 class FrozenAssets:

@@ -39,13 +39,6 @@ def surroundings(connection: Connection, deployment_id: int, revision: int, vers
     return Surroundings(**dict(zip(names, row, strict=True)))
 
 
-def asset(connection: Connection, asset_id: str) -> bytes:
-    row = connection.execute("SELECT content FROM assets WHERE id = %s", [asset_id]).fetchone()
-    if row is None:
-        raise LookupError(f"asset {asset_id}")
-    return bytes(row[0])
-
-
 def closed_callee(connection: Connection, organisation: str, pattern: str, environment: str) -> str | None:
     """Why `pattern` may not be called in `environment`: the paused or archived deployment, or None."""
     sql = """
