@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import multiprocessing
+import socket
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from functools import partial
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import uvloop
+
+from bench.table import percentile
 
 
 @dataclass
@@ -20,7 +29,12 @@ class Load:
     statuses: dict[int, int] = field(default_factory=dict)
 
     def percentile(self, share: float) -> float:
-        return sorted(self.latencies)[min(len(self.latencies) - 1, int(len(self.latencies) * share))]
+        return percentile(self.latencies, share)
+
+    @property
+    def rate(self) -> float:
+        """Answers per second."""
+        return len(self.latencies) / self.seconds
 
 
 class _Client(asyncio.Protocol):
@@ -65,11 +79,26 @@ def _length(head: bytes) -> int:
     return int(head[at + 15 : head.find(b"\r\n", at) if head.find(b"\r\n", at) > 0 else len(head)])
 
 
-def post(url: str, body: bytes, *, clients: int, seconds: float) -> Load:
-    """`clients` connections, each with one request under way, for `seconds`."""
+def _request(url: str, body: bytes, method: str) -> bytes:
     parts = urlsplit(url)
-    head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    head = f"{method} {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def _itself(client: _Client) -> _Client:
+    return client
+
+
+def post(url: str, body: bytes, *, clients: int, seconds: float, method: str = "POST") -> Load:
+    """`clients` connections, each with one request under way, for `seconds`."""
+    request, host, port = _request(url, body, method), *_place(url)
 
     async def run() -> Load:
         load = Load()
@@ -77,11 +106,39 @@ def post(url: str, body: bytes, *, clients: int, seconds: float) -> Load:
         began = time.perf_counter()
         ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(clients)]
         for end in ends:
-            await loop.create_connection(
-                lambda end=end: _Client(request, load, began + seconds, end), parts.hostname, parts.port
-            )
+            client = _Client(request, load, began + seconds, end)
+            await loop.create_connection(partial(_itself, client), host, port)
         await asyncio.gather(*ends)
         load.seconds = time.perf_counter() - began
         return load
 
     return uvloop.run(run())
+
+
+@contextmanager
+def beside(url: str, body: bytes, *, clients: int, seconds: float) -> Iterator[Future[Load]]:
+    """The same in a process of its own, under way while the block runs."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool.submit(post, url, body, clients=clients, seconds=seconds)
+
+
+class Caller:
+    """One connection, one request at a time. The server closes it after five seconds without one."""
+
+    def __init__(self, url: str) -> None:
+        self._socket = socket.create_connection(_place(url))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def call(self, url: str, body: bytes, method: str = "POST") -> tuple[int, Any]:
+        """The answer's status and what its JSON says."""
+        self._socket.sendall(_request(url, body, method))
+        head, found, content = b"", b"", b""
+        while not found or len(content) < _length(head):
+            received = self._socket.recv(65536)
+            if not received:
+                raise ConnectionError("the server closed the connection")
+            head, found, content = (head + found + content + received).partition(b"\r\n\r\n")
+        return int(head[9:12]), json.loads(content)
+
+    def close(self) -> None:
+        self._socket.close()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.installation import deployment
 from cli.embedded.child import stop
 from cli.embedded.postgres import open_postgres
 from reconciler.reconciler import Reconciler
@@ -29,7 +30,9 @@ spec:
   on: {{webhook: {{methods: [POST]}}, call: {{}}}}
   variables: {{threshold: 100}}
   nodes:
-    - {{id: order, uses: set, with: {{total: "${{{{ trigger.body.total }}}}", who: "${{{{ trigger.body.customer }}}}"}}}}
+    - id: order
+      uses: set
+      with: {{total: "${{{{ trigger.body.total }}}}", who: "${{{{ trigger.body.customer }}}}"}}
     - id: decide
       uses: branch
       if: ${{{{ trigger.body.total > vars.threshold }}}}
@@ -39,10 +42,6 @@ spec:
         - {{id: small, uses: log, with: {{message: "small"}}}}
 {call}    - {{id: last, uses: log, with: {{message: "{text}"}}}}
 """
-
-
-def deployment(name: str) -> str:
-    return f"apiVersion: weft/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec: {{pattern: {name}}}\n"
 
 
 def name(number: int) -> str:
@@ -87,7 +86,11 @@ def reconciling() -> Iterator[tuple[Reconciler, Database, Path]]:
         postgres.wait_ready(process)
         migrate(postgres.url)
         database = Database(postgres.url, connections=4)
-        yield Reconciler(database, folder / "git", installation_key=b"b" * 32, public_url="http://bench"), database, folder
+        yield (
+            Reconciler(database, folder / "git", installation_key=b"b" * 32, public_url="http://bench"),
+            database,
+            folder,
+        )
         database.close()
     finally:
         stop(process, postgres.stop_signal)

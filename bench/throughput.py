@@ -1,69 +1,68 @@
-"""Webhook → completed: sustained, until the last run has ended. `python -m bench.throughput [seconds]`
+"""Webhook → completed: sustained, until the last run has ended. `python -m bench.throughput`
 
-Floors of the same run: an HTTP answer without a run (404 of an unknown webhook, with the same clients), and a
-durable commit of one row, one by one, on the same PostgreSQL.
+Floors of the same run: an HTTP answer without a run (405 to the wrong method, with the same clients), and a
+durable commit of one row, one after the other, on the same PostgreSQL.
 """
 
 from __future__ import annotations
 
-import sys
+import statistics
 import time
 
-from bench.installation import LIGHT, Installation, deployment, installation
+from bench.floors import commits
+from bench.installation import LIGHT, Installation, installation, settle
 from bench.load import Load, post
-from bench.table import show
+from bench.table import milliseconds, show
+from store.database import scalar
 
 BODY = b'{"total": 720, "customer": "c-17"}'
+SECONDS = 10.0
 
 
-def sustained(weft: Installation, clients: int, seconds: float) -> tuple[Load, float, int]:
-    """The load, runs per second until the last one completed, and how many were not `completed`."""
+def sustained(weft: Installation, hook: str, clients: int) -> tuple[Load, float]:
+    """The load, and runs per second until the last one completed."""
     with weft.database() as connection:
-        before = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+        before = scalar(connection, "SELECT count(*) FROM runs")
         began = time.perf_counter()
-        load = post(weft.webhook("light"), BODY, clients=clients, seconds=seconds)
-        while connection.execute("SELECT 1 FROM runs WHERE ended_at IS NULL LIMIT 1").fetchone():
-            time.sleep(0.002)
+        load = post(hook, BODY, clients=clients, seconds=SECONDS)
+        settle(connection)
         took = time.perf_counter() - began
-        after, completed, spans = connection.execute(
-            """SELECT count(*), count(*) FILTER (WHERE status = 'completed'), (SELECT count(*) FROM spans)
-               FROM runs"""
-        ).fetchone()
-    assert after - before == load.statuses.get(202, 0), (before, after, load.statuses)
-    assert spans == 3 * after, (spans, after)
-    return load, (after - before) / took, after - completed
+        after = scalar(connection, "SELECT count(*) FROM runs WHERE status = 'completed'")
+        spans = scalar(connection, "SELECT count(*) FROM spans")
+    accepted = load.statuses.get(202, 0)
+    assert accepted == len(load.latencies), load.statuses
+    assert after - before == accepted, f"{accepted} acknowledged, {after - before} completed"
+    assert spans == 3 * after, f"{spans} spans of {after} runs"
+    return load, accepted / took
 
 
-def commits_per_second(weft: Installation, seconds: float = 2.0) -> float:
-    with weft.database() as connection:
-        connection.execute("CREATE TABLE floor (id int)")
-        began, count = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            connection.execute("INSERT INTO floor VALUES (1)")
-            count += 1
-        connection.execute("DROP TABLE floor")
-    return count / seconds
+def rows(weft: Installation, hook: str, clients: int, goal: int) -> list[tuple[str, str, str, str]]:
+    load, rate = sustained(weft, hook, clients)
+    alone = post(hook, b"", clients=clients, seconds=2.0, method="GET")
+    p50, p95 = milliseconds(load.percentile(0.5)), milliseconds(load.percentile(0.95))
+    return [
+        (
+            f"webhook → completed, {clients} clients",
+            f"≥ {goal:,}/s",
+            f"{rate:,.0f}/s",
+            f"HTTP without a run {alone.rate:,.0f}/s",
+        ),
+        (f"acknowledged, {clients} clients, p95", "≤ 20 ms", p95, f"p50 {p50}; {load.rate:,.0f}/s"),
+    ]
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     with installation() as weft:
-        weft.push({"patterns/light.yaml": LIGHT, "deployments/light.yaml": deployment("light")})
-        post(weft.webhook("light"), BODY, clients=16, seconds=1.0)
-        time.sleep(1)
-        rows = []
-        for clients, goal in ((64, 5000), (16, 3000)):
-            load, rate, bad = sustained(weft, clients, seconds)
-            unknown = post(f"{weft.url}/hooks/unknown", BODY, clients=clients, seconds=2.0)
-            floor = f"HTTP alone {len(unknown.latencies) / unknown.seconds:,.0f}/s"
-            p50, p95 = load.percentile(0.5) * 1000, load.percentile(0.95) * 1000
-            rows.append((f"webhook → completed, {clients} clients", f"≥ {goal:,}/s", f"{rate:,.0f}/s", floor))
-            rows.append(
-                (f"acknowledged, {clients} clients, p95", "≤ 20 ms", f"{p95:.1f} ms", f"p50 {p50:.1f} ms")
-            )
-            rows.append((f"not completed, of {len(load.latencies):,}", "0", str(bad), str(load.statuses)))
-        rows.append(("one durable commit after the other", "", f"{commits_per_second(weft):,.0f}/s", "floor"))
-    show("Throughput: three light nodes, the run and every span durable", rows)
+        hook = weft.deploy("light", LIGHT)
+        post(hook, BODY, clients=16, seconds=1.0)
+        with weft.database() as connection:
+            settle(connection)
+            measured = rows(weft, hook, 64, 5000) + rows(weft, hook, 16, 3000)
+            floor = statistics.median(commits(connection, 1000))
+    measured.append(
+        ("one durable commit after the other", "", f"{1 / floor:,.0f}/s", "floor without batches")
+    )
+    show("Throughput: three light nodes, the run and every span durable, all completed once", measured)
 
 
 if __name__ == "__main__":
