@@ -1,0 +1,19 @@
+"""`python -m bench`: all tables, one after the other; about five minutes."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from bench import footprint, latency, promotion, push, rebuild, recovery, scripts, throughput
+
+
+def main() -> None:
+    cores = len(os.sched_getaffinity(0))
+    print(f"{platform.platform()}, {cores} cores, Python {platform.python_version()}")
+    for table in (throughput, latency, scripts, recovery, push, promotion, rebuild, footprint):
+        table.main()
+
+
+if __name__ == "__main__":
+    main()
