@@ -1,5 +1,6 @@
 """Starting, cancelling and repeating runs, over real HTTP."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,10 +80,14 @@ def test_an_input_is_checked_against_the_version_that_the_run_is_bound_to(
     assert site.rung == []
 
 
-def test_a_schema_never_makes_the_server_fetch_an_address(site: Site) -> None:
-    site.deploy("orders", {"input": {"$ref": f"{site.url}/healthz"}, "nodes": []})
-    answer = start(site, "orders", {"input": 1})
-    assert answer.status_code in (422, 500)
+def test_a_schema_that_came_past_the_gate_never_makes_the_server_fetch_an_address(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.3)
+        address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/schema"
+        site.deploy("orders", {"input": {"$ref": address}, "nodes": []})
+        assert start(site, "orders", {"input": 1}).json()["type"] == "urn:weft:problem:internal-error"
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
 
 
 @pytest.mark.parametrize(
