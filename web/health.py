@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from store.database import Database, connect
+from store.schedules import clock
 from web.problems import Kind, Refusal
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class _Look:
 def _database(url: str) -> str | None:
     # A connection of its own: that all of the pool's are at work is no sign of a fault.
     with connect(url) as connection:
-        connection.execute("SELECT 1")
+        clock(connection)
     return None
 
 
