@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from cli.embedded.child import Service
 from cli.parts import Life, Part, fork
 from cli.restarts import Deaths
+from cli.roll import Roll
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +72,13 @@ def service_place(service: Service) -> Place:
     )
 
 
-def part_place(part: Part, private: Callable[[], Iterable[int]]) -> Place:
+def part_place(part: Part, private: Callable[[], Iterable[int]], roll: Roll | None) -> Place:
     """`private()` are the descriptors that the supervisor has at that moment and its children must not."""
 
     def start(deaths: Deaths) -> Running:
         worker_id = uuid.uuid4().hex if part.is_worker else None
+        if roll is not None and worker_id is not None:
+            roll.add(worker_id)
         pid = fork(Life(part=part, worker_id=worker_id, replaces=deaths.owed), private())
         return Running(
             pid=pid, descriptor=os.pidfd_open(pid), reap=lambda: _exit_code(pid), worker_id=worker_id

@@ -17,6 +17,8 @@ from typing import Any
 from cli.embedded.child import Service, close_to_others
 from cli.parts import HANDLED, Part, Stage
 from cli.places import Place, Running, part_place, service_place, watch
+from cli.restarts import Deaths
+from cli.roll import Roll
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +30,15 @@ class Supervisor:
     """Runs services while it is entered, and parts within `run`.
 
     `descriptors` are what parts must not keep (the data folder's lock; the listener, which only web gets).
+    `roll` is for who has the data folder to itself.
     Use it in the main thread, before any thread or connection exists.
     """
 
-    def __init__(self, *, services: Sequence[Service] = (), descriptors: Iterable[int] = ()) -> None:
+    def __init__(
+        self, *, services: Sequence[Service] = (), descriptors: Iterable[int] = (), roll: Roll | None = None
+    ) -> None:
         self._services = services
+        self._roll = roll
         self._descriptors = tuple(descriptors)
         self._selector = selectors.DefaultSelector()
         self._woken, self._waker = socket.socketpair()
@@ -68,7 +74,7 @@ class Supervisor:
         gc.freeze()  # so that the children's collectors do not copy the pages that all share
         stages = [
             [
-                part_place(part, self._private)
+                part_place(part, self._private, self._roll)
                 for part in parts
                 if part.stage is stage
                 for _ in range(part.count)
@@ -77,11 +83,17 @@ class Supervisor:
         ]
         self._stages[:0] = stages
         places = [place for stage in stages for place in stage]
+        self._take_over(stages[Stage.WORK])
         for place in places:
             self._start(place)
         while not self._asked and not all(place.settled for place in places):
             self._wait(self._next_due())
             self._start_due()
+
+    def _take_over(self, workers: Sequence[Place]) -> None:
+        """The first worker frees the runs of those that a crash of everything left behind."""
+        if self._roll is not None and workers:
+            workers[0].deaths = Deaths(owed=self._roll.left_behind())
 
     def _start_services(self) -> None:
         for service in self._services:
@@ -128,6 +140,8 @@ class Supervisor:
         self._selector.unregister(running.descriptor)
         place.running = None
         code = running.bury()
+        if self._roll is not None and running.worker_id is not None:
+            self._roll.strike(running.worker_id)
         if self._asked or place.once:
             log.info("process_ended", extra={"part": place.name, "pid": running.pid, "end": end_of(code)})
             return

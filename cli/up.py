@@ -23,6 +23,7 @@ from cli.listener import is_loopback, listen
 from cli.logs import set_up_logs
 from cli.parts import Part
 from cli.processes import STAGES, load_main
+from cli.roll import Roll
 from cli.settings import Settings, default_public_url
 from cli.supervisor import Supervisor
 from cli.values import without_password
@@ -42,7 +43,8 @@ def run_everything(settings: Settings) -> None:
     settings = with_port(settings, listener)
     warn_if_open(settings)
     services, servers = embedded_services(settings)
-    with Supervisor(services=services, descriptors=(lock, listener.fileno())) as supervisor:
+    roll = Roll(settings.data / "workers")
+    with Supervisor(services=services, descriptors=(lock, listener.fileno()), roll=roll) as supervisor:
         filled = fill_in(settings, servers, key=open_key(settings), token=open_token(settings))
         counts = {"web": 1, "worker": settings.workers, "controller": 1}
         parts = [*make_parts(counts, filled, listener), announcer(filled, settings)]

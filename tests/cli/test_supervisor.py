@@ -204,6 +204,21 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_one_starts(start: Cal
     assert again.stop() == 0
 
 
+def test_after_a_crash_of_everything_the_next_worker_frees_the_runs_of_those_before(
+    start: Callable[..., Service],
+) -> None:
+    service = start("worker").ready()
+    [first] = service.events(event="start")
+    service.process.kill()
+    service.process.wait()
+    again = start("worker").ready()
+    [second] = again.events(event="start")
+    assert second["replaces"] == [first["worker_id"]]
+    assert again.stop() == 0
+    [third] = start("worker").ready().events(event="start")
+    assert third["replaces"] == []
+
+
 def test_killed_servers_come_back_at_the_same_address(start: Callable[..., Service]) -> None:
     service = start("services", "web").ready()
     database_url, redis_url = postgres.running_url(service.data), valkey.running_url(service.data)

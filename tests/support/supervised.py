@@ -21,6 +21,7 @@ from cli.embedded.valkey import open_valkey
 from cli.installation import hold
 from cli.logs import set_up_logs
 from cli.parts import Part, Stage
+from cli.roll import Roll
 from cli.supervisor import Supervisor
 from store.settings import ServiceSettings
 
@@ -74,7 +75,7 @@ def main(events: Path, data: Path, *kinds: str) -> None:
         for kind in kinds
         if kind != "services"
     ]
-    with Supervisor(services=services, descriptors=(lock,)) as supervisor:
+    with Supervisor(services=services, descriptors=(lock,), roll=Roll(data / "workers")) as supervisor:
         supervisor.wait_ready()
         note(events, event="ready", kind="supervisor")
         supervisor.run(parts)
