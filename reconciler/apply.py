@@ -53,7 +53,7 @@ def apply(connection: Connection, landing: Landing, applying: Applying) -> int:
     return record_repository(connection, state, applied=not applying.problems)
 
 
-def remembered(known: Known, landing: Landing, generation: int) -> Known:
+def remembered(known: Known, landing: Landing, generation: int, *, clean: bool) -> Known:
     """What the process knows after a landing was written."""
     live = dict(known.live)
     for step in landing.plan.steps:
@@ -68,6 +68,7 @@ def remembered(known: Known, landing: Landing, generation: int) -> Known:
         snapshot=landing.view.snapshot,
         ledger=landing.view.ledger,
         live=live,
+        clean=clean,
         memory=known.memory,
         others=known.others,
     )

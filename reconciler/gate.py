@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from reconciler.landing import Landing
+from reconciler.affected import still_sound
+from reconciler.landing import Known, Landing
 from reconciler.plan import Wanted
-from reconciler.reader import Reader
 from reconciler.repository import (
     ABSENT,
     BRANCHES,
@@ -20,7 +20,7 @@ from reconciler.repository import (
 from reconciler.session import Session
 from reconciler.snapshot import problems
 from reconciler.steps import Action, Binding, Step
-from reconciler.trees import changes
+from reconciler.trees import Change, changes
 from reconciler.view import View
 from schemas.problems import Problem
 
@@ -73,11 +73,13 @@ def _off_the_line(live: str, new: str, repository: Repository, branch: str) -> s
     return None
 
 
-def landing_problems(landing: Landing, base_tree: str | None) -> list[Problem]:
+def landing_problems(landing: Landing, known: Known) -> list[Problem]:
     """What speaks against the default branch's new head, sorted."""
-    view = landing.view
-    found = set(problems(view.snapshot, view.reader))
-    found |= set(_dangerous_paths(view.reader, base_tree, view.snapshot.tree))
+    view, before = landing.view, known.snapshot
+    differing = list(changes(view.reader.entries, before.tree, view.snapshot.tree))
+    found = set(_dangerous_paths(differing))
+    if not (known.clean and still_sound(before, view.snapshot, differing, view.reader)):
+        found |= set(problems(view.snapshot, view.reader))
     for step in landing.plan.steps:
         wanted = landing.desired.wanted.get(step.name)
         if step.action == Action.REFUSED:
@@ -129,8 +131,8 @@ def _source_place(wanted: Wanted, view: View) -> tuple[int, int]:
     return (reference.line, reference.column) if reference else (document.line, document.column)
 
 
-def _dangerous_paths(reader: Reader, old: str | None, new: str | None) -> Iterator[Problem]:
-    for change in changes(reader.entries, old, new):
+def _dangerous_paths(differing: Sequence[Change]) -> Iterator[Problem]:
+    for change in differing:
         if change.now is not None and _DANGEROUS.search(change.path):
             yield Problem(
                 path=change.path,

@@ -21,13 +21,17 @@ StoredContent = Callable[[str], Mapping[str, JSON]]
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What a process remembers of a repository: true while its row has this `generation`."""
+    """What a process remembers of a repository: true while its row has this `generation`.
+
+    `clean`: the head's files have no problems.
+    """
 
     generation: int
     head: str | None
     snapshot: Snapshot
     ledger: Ledger
     live: Mapping[str, Live]
+    clean: bool
     memory: Memory
     others: Recent[str, Snapshot]
 
@@ -39,6 +43,7 @@ class Known:
             snapshot=EMPTY,
             ledger=Ledger(),
             live={},
+            clean=True,
             memory=Memory(),
             others=Recent(16),
         )

@@ -160,12 +160,12 @@ class Reconciler:
         refs = _moved(session.refs, push.updates)
         landing = land(known, view_of(known, session.repository, refs, session.default_ref), session.stored)
         if refs.get(session.default_ref) != session.refs.get(session.default_ref):
-            wrong = landing_problems(landing, known.snapshot.tree)
+            wrong = landing_problems(landing, known)
             if wrong:
                 return refusal(
                     push.updates, {session.default_ref: problem_lines(wrong)[0].rstrip(":")}, wrong
                 )
-        reviews = self._reviews(session, remembered(known, landing, 0), refs, push)
+        reviews = self._reviews(session, remembered(known, landing, 0, clean=known.clean), refs, push)
         if push.quarantine is not None:
             migrate(push.quarantine, session.repository.path / "objects")
         try:
@@ -181,7 +181,7 @@ class Reconciler:
         settled = replace(landing, view=replace(landing.view, reader=reader))
         moved = replace(session, repository=repository, refs=landing.view.refs)
         try:
-            self._write(moved, known, settled, (push.pusher, ()))
+            self._write(moved, known, settled, (push.pusher, _left_problems(known, settled)))
         except psycopg.Error as error:
             self._recollection.forget(session.organisation)
             return [
@@ -201,9 +201,10 @@ class Reconciler:
             digest=digest(session.refs),
             problems=cause[1],
         )
+        clean = not applying.problems
         with session.connection.transaction():
             generation = apply(session.connection, landing, applying)
-        self._recollection.keep(session.organisation, remembered(known, landing, generation))
+        self._recollection.keep(session.organisation, remembered(known, landing, generation, clean=clean))
 
     def _reviews(self, session: Session, known: Known, refs: Mapping[str, str], push: _Push) -> list[str]:
         """What the push's other branches would do if they were the default one."""
@@ -224,6 +225,13 @@ class Reconciler:
         listening = (step.name for step in created if _listens(step.version_to, content))
         base = f"{self._public_url}/hooks"
         return {name: f"{base}/{hook_token(self._key, session.organisation, name)}" for name in listening}
+
+
+def _left_problems(known: Known, landing: Landing) -> tuple[Problem, ...]:
+    """Of a head that got in behind the gate: a push that leaves it where it is leaves its problems, too."""
+    if known.clean or landing.plan.head != known.head:
+        return ()
+    return problems(landing.view.snapshot, landing.view.reader)
 
 
 def _listens(version: VersionRef | None, content: Callable[[VersionRef], Mapping[str, JSON]]) -> bool:

@@ -70,6 +70,11 @@ class Snapshot:
         """(name, places) of every document of one kind, by name."""
         return sorted((name, places) for (each, name), places in self.places.items() if each is kind)
 
+    def keys_in(self, path: str) -> set[Key]:
+        """Kind and name of everything that a file holds, sound or not."""
+        file = self.files.get(path)
+        return {key for key, _ in _places(path, file)} if file else set()
+
     def problem_at(self, place: Place) -> Problem:
         """Why the document there cannot be used: the first problem at or below its place."""
         found = self.files[place.path].problems

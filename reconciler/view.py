@@ -47,10 +47,11 @@ class View:
         wanted: dict[str, Wanted] = {}
         blocked: dict[str, Problem] = {}
         for name, places in self.snapshot.of_kind(Kind.DEPLOYMENT):
-            problem = self.snapshot.fault(places)
             if self._is_settled(name, places):
                 settled.add(name)
-            elif problem is None and places[0].document is not None:
+                continue
+            problem = self.snapshot.fault(places)
+            if problem is None and places[0].document is not None:
                 wanted[name] = self._wanted(places[0].document)
             elif problem is not None:
                 blocked[name] = problem
@@ -65,25 +66,25 @@ class View:
     def _is_settled(self, name: str, places: tuple[Place, ...]) -> bool:
         """The very document that is live, on the version that its source still names."""
         live = self.live.get(name)
-        if live is None or self.applied is None or not live.is_serving:
-            return False
-        if self.applied.places.get((Kind.DEPLOYMENT, name)) is not places:
+        if (
+            live is None
+            or self.applied is None
+            or self.applied.places.get((Kind.DEPLOYMENT, name)) is not places
+        ):
             return False
         document, version = places[0].document, live.binding.version
-        if document is None or version is None or not isinstance(document.typed, DeploymentSpec):
+        if document is None or version is None or not live.is_serving:
             return False
-        source = self._source(document.typed)
-        return version.number == self.ledger.number(version.id) and self._names(source, live, version)
-
-    def _names(self, source: Source, live: Live, version: VersionRef) -> bool:
-        pattern = live.binding.pattern
-        if source.kind == SourceKind.VERSION:
-            return self.ledger.id(pattern, int(source.value)) == version.id
-        if source.kind == SourceKind.BRANCH and source.value == self._default_branch:
-            held = self.snapshot.frozen.versions.get(pattern)
-            return held is not None and held.id == version.id
-        commit = self._commit(source)
-        return commit is not None and commit.id == live.tried
+        source = document.typed.source if isinstance(document.typed, DeploymentSpec) else None
+        if source is None or (source.kind == SourceKind.BRANCH and source.value == self._default_branch):
+            held = self.snapshot.frozen.versions.get(live.binding.pattern)
+            same = held is not None and held.id == version.id
+        elif source.kind == SourceKind.VERSION:
+            same = self.ledger.id(live.binding.pattern, int(source.value)) == version.id
+        else:
+            commit = self._commit(source)
+            same = commit is not None and commit.id == live.tried
+        return same and version.number == self.ledger.number(version.id)
 
     def _source(self, typed: DeploymentSpec) -> Source:
         return typed.source or Source(kind=SourceKind.BRANCH, value=self._default_branch)
@@ -103,9 +104,9 @@ class View:
 
     def _unreadable(self) -> tuple[Problem, ...]:
         """Of deployment files that do not even tell the names of what they hold."""
-        files = (file for path, file in self.snapshot.files.items() if path.startswith(DEPLOYMENTS))
-        nameless = (file for file in files if file.problems and not file.documents and not file.broken)
-        return tuple(sorted(file.problems[0] for file in nameless))
+        flawed = ((path, file) for path, file in self.snapshot.files.items() if file.problems)
+        files = (file for path, file in flawed if path.startswith(DEPLOYMENTS))
+        return tuple(sorted(file.problems[0] for file in files if not file.documents and not file.broken))
 
     def _wanted(self, document: Document) -> Wanted:
         typed = document.typed

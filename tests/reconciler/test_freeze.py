@@ -8,10 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from git_work import ENVIRONMENT, pattern
+from git_work import ENVIRONMENT, deployment, pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.affected import still_sound
 from reconciler.freeze import (
     CALL_CIRCLE,
     CALLEE_NOT_FROZEN,
@@ -26,7 +27,8 @@ from reconciler.history import FirstHeld, walk
 from reconciler.numbers import Ledger
 from reconciler.reader import Memory, Reader
 from reconciler.repository import Repository
-from reconciler.snapshot import EMPTY, Snapshot, advance
+from reconciler.snapshot import EMPTY, Snapshot, advance, problems
+from reconciler.trees import changes
 from schemas.documents import parse_file
 
 leaves = (
@@ -189,3 +191,40 @@ def test_numbers_are_the_same_push_by_push_and_from_a_whole_history(
     alone = advance(EMPTY, line[-1].tree, Reader(Repository(bare), Memory()), at_once)
     assert alone.frozen == head.frozen
     assert len({first.version.id for first in whole}) == len(whole)
+
+
+placed = st.sampled_from(
+    [*(f"{folder}/{n}.yaml" for folder in ("patterns", "deployments") for n in "ab"), "s.py"]
+)
+written = st.sampled_from(
+    [
+        None,
+        "kind: [",
+        *(pattern(name) for name in "ab"),
+        pattern("a", calls="b"),
+        pattern("b", calls="a"),
+        pattern("c", calls="c"),
+        pattern("b", script="s.py"),
+        pattern("b").replace(", call: {}", ""),
+        *(deployment(name) for name in "ab"),
+        deployment("a", "b"),
+        pattern("b") + "---\n" + pattern("d", calls="a"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.dictionaries(placed, written, min_size=1, max_size=2), min_size=2, max_size=10))
+def test_checking_what_a_change_affects_finds_whatever_checking_everything_finds(
+    bare: Path, history: list[dict[str, str | None]]
+) -> None:
+    line, _ = Repository(bare).first_parents(imported(bare, history), None)
+    reader, ledger, sound = Reader(Repository(bare), Memory()), Ledger(), EMPTY
+    for commit in line:
+        snapshot, _ = walk([commit], sound, ledger, reader)
+        clean = not problems(snapshot, reader)
+        differing = list(changes(reader.entries, sound.tree, snapshot.tree))
+        if still_sound(sound, snapshot, differing, reader):
+            assert clean
+        if clean:
+            sound = snapshot

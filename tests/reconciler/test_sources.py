@@ -8,6 +8,7 @@ from git_work import Work, deployment, pattern
 from reconciler.repository import Repository
 from store.database import Database
 from store.deployments import Deployment, get_deployment
+from store.repositories import repository_state
 from store.versions import list_versions, load_version
 
 Read = Callable[[str], Deployment]
@@ -135,7 +136,7 @@ def test_a_branch_is_followed_and_a_bad_commit_there_replaces_nothing(
 
 
 def test_a_deployment_file_that_cannot_be_read_undeploys_nothing(
-    work: Work, live: Read, history: list[str]
+    work: Work, live: Read, database: Database, history: list[str]
 ) -> None:
     follow(work, "{branch: main}")
     work.push()
@@ -148,6 +149,13 @@ def test_a_deployment_file_that_cannot_be_read_undeploys_nothing(
     hello = live()
     assert (hello.state, number(hello), hello.stalled) == ("active", 3, True)
     assert "deployments/hello.yaml:2:1: " in hello.conditions[1].message
+    # A push of something else neither hides nor heals that.
+    work.git("tag", "other")
+    work.push("refs/tags/other")
+    with database.connection() as connection:
+        state = repository_state(connection, "default")
+    assert state is not None
+    assert (state.applied_commit == state.tried_commit, len(state.problems)) == (False, 1)
     follow(work, "{branch: main}")
     work.push()
     assert (number(live()), live().stalled) == (4, False)
