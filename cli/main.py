@@ -17,6 +17,8 @@ from cli.errors import CommandError
 COMMANDS = {
     "up": "cli.service",
     "demo": "cli.demo",
+    "validate": "cli.validate",
+    "plan": "cli.plan",
     "deployments": "cli.deployments",
     "deployment": "cli.deployments",
     "versions": "cli.deployments",

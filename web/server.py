@@ -22,6 +22,7 @@ from web.git.app import GitApp
 from web.health import Health
 from web.hooks import Hooks
 from web.intake import Intake
+from web.problems import EXCEPTION_HANDLERS
 from web.routes import Routes
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Web:
         self.app: Application = make_app(
             hooks=Hooks(self._routes, self._intake, settings.public_url),
             git=self._git,
-            pages=Starlette(routes=[*api.routes, *health.routes]),
+            pages=Starlette(routes=[*api.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS),
         )
         self._reconciler = reconciler
 
