@@ -42,6 +42,13 @@ def about(run: JSON) -> Iterator[str]:
         yield f"attempt {run['attempt']}"
 
 
+def taken_lines(run: JSON, width: int) -> Iterator[Text]:
+    """What the run was given: the body of a webhook call, or its input."""
+    given = run["input"] if run["input"] is not None else run["triggerData"].get("body")
+    if given is not None:
+        yield Text("  ← " + short(given, width - 4), style="dim")
+
+
 def node_lines(node: JSON, width: int) -> Iterator[Text]:
     """One node: what it is and how it went, what it logged, what it gave or why it failed."""
     depth = "  " * node["path"].count("/")
@@ -84,6 +91,8 @@ def print_log(console: Console, run: JSON) -> None:
     console.print(header(run), soft_wrap=True)
     for line in about(run):
         console.print(Text(f"  {line}"), soft_wrap=True)
+    for taken in taken_lines(run, width):
+        console.print(taken, soft_wrap=True)
     for node in run["nodes"]:
         _print_node(console, node, width)
     _print_end(console, run, width)

@@ -13,14 +13,9 @@ class Project:
     """What a `Project` document says. `network_allow` holds CIDRs and "host:port" that nodes may reach."""
 
     name: str
-    default_branch: str = "main"
     network_allow: tuple[str, ...] = ()
 
 
 def project_from_spec(name: str, spec: Mapping[str, JSON]) -> Project:
     """The typed project of a `spec` that passed the checks."""
-    return Project(
-        name=name,
-        default_branch=spec.get("defaultBranch", "main"),
-        network_allow=tuple(spec.get("network", {}).get("allow", ())),
-    )
+    return Project(name=name, network_allow=tuple(spec.get("network", {}).get("allow", ())))

@@ -11,8 +11,10 @@ from schemas.deployment import DeploymentSpec, SourceKind
 from schemas.documents import Document, Identity, Kind, ParsedFile
 from schemas.pattern import Pattern
 from schemas.problems import Problem
-from schemas.project import Project
 from schemas.references import Reference
+
+DEFAULT_BRANCH = "main"
+"""The branch that deployments are defined on, and follow unless they say otherwise."""
 
 
 class AssetState(StrEnum):
@@ -45,11 +47,6 @@ class _Repository:
     patterns: dict[str, Document] = field(default_factory=dict)
     deployments: dict[str, Document] = field(default_factory=dict)
     broken: dict[str, tuple[str, Identity]] = field(default_factory=dict)  # patterns: file and place, by name
-    projects: list[Project] = field(default_factory=list)
-
-    @property
-    def default_branch(self) -> str:
-        return self.projects[0].default_branch if self.projects else "main"
 
 
 def _gathered(files: Mapping[str, ParsedFile]) -> _Repository:
@@ -60,8 +57,6 @@ def _gathered(files: Mapping[str, ParsedFile]) -> _Repository:
                 repository.patterns.setdefault(document.name, document)
             elif document.kind is Kind.DEPLOYMENT:
                 repository.deployments.setdefault(document.name, document)
-            elif isinstance(document.typed, Project):
-                repository.projects.append(document.typed)
         for identity in files[path].broken:
             if identity.kind is Kind.PATTERN:
                 repository.broken.setdefault(identity.name, (path, identity))
@@ -153,16 +148,16 @@ def _deployments(repository: _Repository) -> Iterator[Problem]:
     """A deployment that follows another branch, a tag, a version or a commit is resolved elsewhere."""
     for document in repository.deployments.values():
         spec = document.typed
-        if not isinstance(spec, DeploymentSpec) or not _follows_default(spec, repository.default_branch):
+        if not isinstance(spec, DeploymentSpec) or not _follows_default(spec):
             continue
         for reference in document.references:
             if reference.name not in repository.patterns:
                 yield _unknown_pattern(repository, document.path, reference)
 
 
-def _follows_default(spec: DeploymentSpec, default_branch: str) -> bool:
+def _follows_default(spec: DeploymentSpec) -> bool:
     source = spec.source
-    return source is None or (source.kind is SourceKind.BRANCH and source.value == default_branch)
+    return source is None or (source.kind is SourceKind.BRANCH and source.value == DEFAULT_BRANCH)
 
 
 _ASSET_PROBLEMS = {

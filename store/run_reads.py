@@ -69,6 +69,9 @@ class RunSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetail(RunSummary):
+    """`trigger_data` is what started it (of a webhook: method, headers, body…); all three are JSON text."""
+
+    trigger_data: str
     input: str | None
     output: str | None
 
@@ -212,14 +215,14 @@ def _first_id(at: datetime, shift: timedelta) -> str:
 def get_run(connection: Connection, organisation: str, run: str) -> RunDetail | None:
     """One run of the organisation, whole."""
     row = connection.execute(
-        f"""SELECT {_SUMMARY}, r.input::text, r.output::text FROM runs r {_AROUND}
+        f"""SELECT {_SUMMARY}, r.trigger::text, r.input::text, r.output::text FROM runs r {_AROUND}
             WHERE r.id = %s AND d.organisation = %s""".encode(),  # noqa: S608 - constants
         [run, organisation],
         prepare=False,
     ).fetchone()
     if row is None:
         return None
-    fields = dict(zip((*_SUMMARY_FIELDS, "input", "output"), row, strict=True))
+    fields = dict(zip((*_SUMMARY_FIELDS, "trigger_data", "input", "output"), row, strict=True))
     return RunDetail(**fields | {"status": RunStatus(fields["status"])})
 
 

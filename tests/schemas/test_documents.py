@@ -128,11 +128,11 @@ def test_a_deployment_becomes_typed() -> None:
 def test_a_project_becomes_typed() -> None:
     text = (
         "apiVersion: weft/v1\nkind: Project\nmetadata: {name: shop}\n"
-        'spec: {defaultBranch: trunk, network: {allow: [10.0.0.0/8, "127.0.0.1:9000", "[::1]:80", "fd00::/8"]}}\n'
+        'spec: {network: {allow: [10.0.0.0/8, "127.0.0.1:9000", "[::1]:80", "fd00::/8"]}}\n'
     )
     (document,) = parse(text, "weft.yaml").documents
     allowed = ("10.0.0.0/8", "127.0.0.1:9000", "[::1]:80", "fd00::/8")
-    assert document.typed == Project(name="shop", default_branch="trunk", network_allow=allowed)
+    assert document.typed == Project(name="shop", network_allow=allowed)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,8 @@ def _summary_json(run: RunSummary) -> dict[str, JSON]:
 def _detail_json(run: RunDetail, *, secret: bool) -> dict[str, JSON]:
     hides = {"secret": True} if secret else {}
     output = None if secret else stored(run.output)
-    return {**_summary_json(run), "input": stored(run.input), "output": output, **hides}
+    taken = {"triggerData": stored(run.trigger_data), "input": stored(run.input)}
+    return {**_summary_json(run), **taken, "output": output, **hides}
 
 
 def _node_json(span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSON]:
