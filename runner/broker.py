@@ -12,6 +12,7 @@ holds what we rely on. Nothing here may not be lost: messages carry ids of runs,
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import uuid
 from collections import deque
@@ -120,15 +121,28 @@ class BellConsumer(_RedisConsumer):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._acknowledged: deque[str] = deque()
+        self._freed = threading.Event()
 
     def ack(self, message: Any) -> None:
         self._acknowledged.append(message.options["redis_message_id"])
         self.queued_message_ids.discard(message.message_id)
+        self._freed.set()
+
+    def nack(self, message: Any) -> None:
+        try:
+            super().nack(message)
+        finally:
+            self._freed.set()
 
     def __next__(self) -> Any:
         try:
             if not self.message_cache:
-                self.message_cache = self._fetch()
+                self._freed.clear()
+                if self._room() <= 0:
+                    # No bell says when there is room again, and what is in the queue by then may have none left.
+                    self._freed.wait(self.timeout / 1000)
+                    return None
+                self.message_cache = self._fetch(self._room())
             if not self.message_cache:
                 self.broker.client.blpop([self.broker.bell], timeout=self.timeout / 1000)
                 return None
@@ -141,19 +155,21 @@ class BellConsumer(_RedisConsumer):
     def close(self) -> None:
         # What is not acknowledged is delivered again, and finds nothing to claim.
         with contextlib.suppress(redis.RedisError):
-            self._fetch(limit=0)
+            self._fetch(0)
             self.requeue([Message.decode(data) for data in self.message_cache])
 
-    def _fetch(self, limit: int | None = None) -> list[bytes]:
-        """Acknowledge what is done, and take up to `limit` messages (by default, as many as there is room for)."""
-        room = self.prefetch - self.outstanding_message_count if limit is None else limit
+    def _room(self) -> int:
+        return int(self.prefetch - self.outstanding_message_count)
+
+    def _fetch(self, most: int) -> list[bytes]:
+        """Acknowledge what is done, and take up to `most` messages."""
         calls = []
         while self._acknowledged:
             calls.append(self.broker.call("ack", self._acknowledged.popleft()))
-        if room > 0:
-            calls.append(self.broker.call("fetch", room))
+        if most > 0:
+            calls.append(self.broker.call("fetch", most))
         replies = self.broker.run(calls) if calls else []
-        return [data for data in replies[-1] if data is not None] if room > 0 else []
+        return [data for data in replies[-1] if data is not None] if most > 0 else []
 
 
 def make_actor(broker: BellBroker, execute: Callable[[list[str]], None]) -> None:

@@ -106,3 +106,20 @@ def test_a_broker_that_is_away_is_an_error_of_redis() -> None:
     with pytest.raises(redis.RedisError):
         away.ring([["a"]])
     away.client.close()
+
+
+def test_a_backlog_is_drained_as_fast_as_it_is_worked_off(broker: BellBroker) -> None:
+    """Also when there are far more messages than bells, and more than a consumer may hold at once."""
+    count = 10 * MAX_BELLS
+    broker.ring([[str(i)] for i in range(count)])
+    broker.client.delete(broker.bell)
+    got: queue.Queue[list[str]] = queue.Queue()
+    make_actor(broker, got.put)
+    worker = dramatiq.worker.Worker(broker, worker_threads=2, worker_timeout=1000)
+    worker.queue_prefetch = 2
+    worker.start()
+    deadline = time.monotonic() + 5
+    while got.qsize() < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    worker.stop()
+    assert got.qsize() == count
