@@ -50,18 +50,33 @@ def wanted(reads: Iterable[AccessPath]) -> Wanted:
 def pruned(value: JSON, tree: Wanted) -> JSON:
     """The value with nothing but what the tree names. What is missing stays missing, for CEL to say so."""
     kind = type(value)
-    if kind is str or kind is int or kind is float or kind is bool or value is None:
+    if kind is str:
+        return _whole(value)
+    if kind is int or kind is float or kind is bool or value is None:
         return value
     if tree and isinstance(value, Mapping):
         return {key: pruned(value[key], inner) for key, inner in tree.items() if key in value}
-    return _shallow_enough(value, DEEPEST)
+    return _readable(value, DEEPEST)
 
 
-def _shallow_enough(value: JSON, left: int) -> JSON:
+def _readable(value: JSON, left: int) -> JSON:
     if left == 0:
         raise ExpressionFailed(f"a value is nested more than {DEEPEST} deep", "Read it in a `script` node.")
+    if isinstance(value, Mapping):
+        for key in value:
+            _whole(key)
     for one in value.values() if isinstance(value, Mapping) else value:
         kind = type(one)
-        if kind is dict or kind is list:
-            _shallow_enough(one, left - 1)
+        if kind is str:
+            _whole(one)
+        elif kind is dict or kind is list:
+            _readable(one, left - 1)
     return value
+
+
+def _whole(text: str) -> str:
+    """The binding hands texts on as C strings: whatever came behind a NUL would be lost without a word."""
+    if "\0" in text:
+        hint = "Pass it on whole (`${{ trigger.body.text }}`), or clean it in a `script` node."
+        raise ExpressionFailed("a text holds U+0000, which expressions cannot read", hint)
+    return text

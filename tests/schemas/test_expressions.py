@@ -293,7 +293,7 @@ values = st.recursive(
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
+    | st.text().filter(lambda text: "\0" not in text),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=10,
 )
@@ -312,3 +312,11 @@ def outcome(source: str, scope: Any) -> Any:
         return compile_expression(source).evaluate(scope)
     except ExpressionFailed as error:
         return error.message
+
+
+@pytest.mark.parametrize("body", ["a\0b", ["a\0b"], {"k": {"a\0b": 1}}])
+def test_a_nul_is_refused_rather_than_cut_off_and_passed_on_whole_where_no_cel_is_needed(body: Any) -> None:
+    scope = {"trigger": {"body": body}}
+    assert compile_expression("trigger.body").evaluate(scope) == body
+    with pytest.raises(ExpressionFailed, match=r"U\+0000"):
+        compile_expression("[trigger.body]").evaluate(scope)
