@@ -101,6 +101,11 @@ class Reconciler:
                 return Reconciled(changed=False)
             return self._catch_up(session, self._recollection.recall(session, state))
 
+    def remember(self, organisation: str) -> None:
+        """Read the head now, so that the first push after a start need not wait for that."""
+        with self._sessions.open(organisation) as session:
+            self._caught_up(session)
+
     def rebuild(self, organisation: str) -> Reconciled:
         """Versions and deployments anew from Git alone; runs and revisions stay."""
         with self._sessions.open(organisation) as session:

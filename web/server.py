@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import threading
 from collections.abc import Sequence
 
 import uvicorn
@@ -79,6 +81,7 @@ class Web:
                 log.warning("reconcile_failed", extra={"organisation": organisation, "error": str(error)})
         self._routes.refresh()
         self._listener.start()
+        threading.Thread(target=self._remember, name="remember", daemon=True).start()
 
     def close(self) -> None:
         self._listener.stop()
@@ -86,6 +89,11 @@ class Web:
         self._intake.close()
         self._broker.close()
         self._database.close()
+
+    def _remember(self) -> None:
+        for organisation in self._reconciler.organisations():
+            with contextlib.suppress(GitError, StoreError):
+                self._reconciler.remember(organisation)
 
     def _ring(self, runs: Sequence[str]) -> None:
         self._intake.ring([], runs)
