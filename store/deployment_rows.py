@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,18 +39,24 @@ class DeploymentRow:
     revision: RevisionRow | None = None
 
 
+def deployment_id(organisation: str, name: str) -> int:
+    """A function of the name, so that runs find their deployment again when its row was lost and rebuilt."""
+    digest = hashlib.sha256(f"{organisation}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1  # what a bigint holds
+
+
 def write_deployments(connection: Connection, organisation: str, rows: Sequence[DeploymentRow]) -> None:
     """Bring these to what they say: two or three statements, however many there are."""
     if not rows:
         return
     written = connection.execute(
-        """INSERT INTO deployments AS d (organisation, name, pattern, environment, state, version_id, revision,
+        """INSERT INTO deployments AS d (id, organisation, name, pattern, environment, state, version_id, revision,
                hook_token, conditions, tried_commit)
-           SELECT %s, name, pattern, environment, state, version_id, revision, hook_token, conditions::json,
+           SELECT id, %s, name, pattern, environment, state, version_id, revision, hook_token, conditions::json,
                tried_commit
-           FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[], %s::text[],
-               %s::text[], %s::text[]) AS t (name, pattern, environment, state, version_id, revision, hook_token,
-               conditions, tried_commit)
+           FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::integer[],
+               %s::text[], %s::text[], %s::text[]) AS t (id, name, pattern, environment, state, version_id,
+               revision, hook_token, conditions, tried_commit)
            ON CONFLICT (organisation, name) DO UPDATE SET pattern = excluded.pattern,
                environment = excluded.environment, state = excluded.state, version_id = excluded.version_id,
                revision = d.revision + excluded.revision, hook_token = excluded.hook_token,
@@ -57,6 +64,7 @@ def write_deployments(connection: Connection, organisation: str, rows: Sequence[
            RETURNING name, id, revision""",
         [
             organisation,
+            [deployment_id(organisation, row.name) for row in rows],
             [row.name for row in rows],
             [row.pattern for row in rows],
             [row.environment for row in rows],

@@ -89,7 +89,8 @@ def mixed(world: World) -> dict[str, str]:
     files |= {"patterns/called.yaml": pattern("called", world.nodes(2, before=0.01), on={"call": {}})}
     files |= world.live("calls", f"{call % 1}\n{world.node('between')}\n{call % 2}")
     files |= world.live(
-        "delays", f"{world.node('before')}\n- {{id: d, uses: delay, with: {{for: 300ms}}}}\n{world.node('after')}"
+        "delays",
+        f"{world.node('before')}\n- {{id: d, uses: delay, with: {{for: 300ms}}}}\n{world.node('after')}",
     )
     files |= world.live("retries", f"- {json.dumps(flaky)}\n{world.node('then')}")
     return files
