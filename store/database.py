@@ -76,10 +76,12 @@ class Database:
 
 @contextmanager
 def unavailable() -> Iterator[None]:
-    """Translates what says that the database is away. PoolTimeout is an OperationalError, too."""
+    """Translates what says that the database is away (PoolTimeout is an OperationalError, too) or that it cannot
+    do its work: a file that does not grow, a standby that takes no writes.
+    """
     try:
         yield
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, psycopg.InternalError) as error:
         reason = str(error).strip() or type(error).__name__
         raise StoreUnavailable(f"The database does not answer: {reason}") from error
 

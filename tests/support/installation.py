@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -57,12 +58,17 @@ class Installation:
         self.flags = flags
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Returns once it is ready."""
+    def start(self, *, largest_file: int = resource.RLIM_INFINITY) -> None:
+        """Returns once it is ready. `largest_file`: bytes beyond which no file of it can grow."""
         command = [*WEFT, "up", "--data", str(self.data), "--port", "0", *self.flags]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=environment(), stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+                command,
+                env=environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=lambda: _limit_files(largest_file),
             )
         eventually(self._ready, seconds=60, otherwise=self.log)
 
@@ -106,6 +112,10 @@ class Installation:
             found += children
             rest += children
         return found
+
+    def named(self, name: str) -> list[int]:
+        """All processes below the supervisor of that name, such as PostgreSQL's many."""
+        return [pid for pid in self.family() if _name(pid) == name]
 
     def pids(self, name: str) -> list[int]:
         """The supervisor's own children by name: `weft-web`, `weft-worker`, `postgres`, `valkey-server`."""
@@ -231,6 +241,11 @@ def eventually(
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s. {otherwise()}"
         time.sleep(pause)
+
+
+def _limit_files(size: int) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
 
 
 def _children(pid: int) -> list[int]:

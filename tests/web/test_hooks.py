@@ -501,8 +501,7 @@ def test_with_the_database_killed_a_call_is_refused_and_leaves_nothing(weft: Ins
 
 def test_a_database_that_hangs_lets_nobody_wait_for_ever(weft: Installation) -> None:
     url = weft.hook("light")
-    servers = [*weft.pids("postgres")]
-    servers += [pid for pid in weft.family() if pid not in servers and _is_postgres(pid)]
+    servers = weft.named("postgres")
     for pid in servers:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -524,14 +523,6 @@ def test_a_database_that_hangs_lets_nobody_wait_for_ever(weft: Installation) -> 
             os.kill(pid, signal.SIGCONT)
     eventually(lambda: call(weft, url, "1").status == 202)
     assert set(weft.await_ends().values()) <= {"completed", "failed"}
-
-
-def _is_postgres(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/comm") as file:
-            return file.read().strip() == "postgres"
-    except OSError:
-        return False
 
 
 def test_without_the_broker_calls_are_accepted_and_run_when_it_is_back(weft: Installation) -> None:
