@@ -10,10 +10,11 @@ from runner.engine import Entry
 from runner.nodes.base import NodeContext, NodeError, NodeHandler
 from runner.program import Step
 from runner.retries import after_failure, node_policy
-from runner.state import Result, RunState, dump, timestamp
+from runner.state import Result, RunState, dump
 from schemas.expressions import ExpressionFailed, Template
 from schemas.pattern import JSON
 from schemas.quantities import seconds
+from schemas.times import timestamp
 from store import execution
 from store.database import Database
 from store.ids import new_id
@@ -28,7 +29,7 @@ MAX_OUTPUT = 16 * 1024 * 1024
 
 
 class Attempts:
-    """Performs nodes. `handlers` has the kinds that only take and give; the others are the run's own control."""
+    """Performs nodes. `handlers` has the kinds that take, do and give; the others are the run's own control."""
 
     def __init__(self, database: Database, handlers: Mapping[str, NodeHandler]) -> None:
         self._database = database
@@ -55,6 +56,8 @@ class Attempts:
             case "branch":
                 taken = "then" if attempt.condition(attempt.step.inputs, "if") else "else"
                 return Entry(SpanStatus.RUNNING, taken=taken)
+            case "set":
+                return _completed(attempt, attempt.evaluate(attempt.step.inputs))
             case "delay":
                 return _delay(attempt)
             case "call":

@@ -6,10 +6,11 @@ from runner.attempts import describe
 from runner.engine import Close, End, Entry, Stopped
 from runner.nodes.base import NodeError
 from runner.retries import after_failure
-from runner.state import Result, RunState, dump, timestamp
+from runner.state import Result, RunState, dump
 from schemas.expressions import ExpressionFailed
 from schemas.json_schemas import violations
 from schemas.pattern import JSON
+from schemas.times import timestamp
 from store.journal import Step
 from store.leases import ClaimedRun
 from store.runs import RunStatus

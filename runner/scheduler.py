@@ -12,10 +12,11 @@ import orjson
 import redis
 
 from runner.broker import BellBroker
-from runner.state import dump, timestamp
+from runner.state import dump
 from schemas.deployment import deployment_from_spec
 from schemas.pattern import Schedule, pattern_from_spec
 from schemas.schedules import next_fire
+from schemas.times import timestamp
 from store import schedules
 from store.database import DEPLOYMENTS_CHANGED, Connection, Database, StoreUnavailable
 from store.hot import HotConnection

@@ -8,9 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -19,6 +17,7 @@ from runner.contexts import RunContext
 from runner.engine import Entry, output_of
 from runner.program import Step
 from schemas.pattern import JSON
+from schemas.times import timestamp
 from store.journal import ChildRun
 from store.journal import Step as Write
 from store.leases import ClaimedRun
@@ -188,14 +187,3 @@ def _text(value: JSON) -> str | None:
 
 def dump(value: JSON) -> str:
     return orjson.dumps(value).decode()
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
-    whole = int(seconds)
-    return f"{_second(whole)}.{int((seconds - whole) * 1000):03d}Z"
-
-
-@lru_cache(maxsize=16)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -11,12 +11,12 @@ import asyncio
 import base64
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 
+from schemas.times import timestamp
 from store.database import StoreUnavailable
 from store.deployments import Route
 from store.ids import new_id
@@ -30,7 +30,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/hooks/"
 MAX_FIELDS = 1000
-CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
+CREDENTIALS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
 BODY_TIMEOUT = 30.0
 """Seconds in which a request's body has to arrive."""
 
@@ -140,16 +140,18 @@ async def _read(receive: Receive, headers: dict[str, Any], limit: int) -> bytes:
 
 
 async def _read_all(receive: Receive, limit: int) -> bytes:
-    body = b""
+    chunks, size = [], 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
             raise Refusal(400, "Cut off", "The connection ended before the body did.")
-        body += bytes(message.get("body", b""))
-        if len(body) > limit:
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
             raise _too_large(limit)
+        chunks.append(chunk)
         if not message.get("more_body"):
-            return body
+            return b"".join(chunks)
 
 
 def _too_large(limit: int) -> Refusal:
@@ -167,7 +169,7 @@ def _trigger(scope: Scope, path: str, headers: dict[str, Any], body: bytes) -> s
         "query": _fields(scope["query_string"]),
         "headers": headers,
         "body": value,
-        "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+        "time": timestamp(time.time()),
     }
     if encoding:
         trigger["encoding"] = encoding
@@ -221,8 +223,11 @@ def _fields(query: bytes) -> dict[str, str | list[str]]:
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
-    pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
-    return _gathered((name, value) for name, value in pairs if name not in CREDENTIALS)
+    kept = [(name, value) for name, value in raw if name not in CREDENTIALS]
+    headers: dict[str, Any] = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
+    if len(headers) == len(kept):
+        return headers
+    return _gathered((name.decode("latin-1"), value.decode("latin-1")) for name, value in kept)
 
 
 def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:

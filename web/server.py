@@ -112,6 +112,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=64 * 1024,
     )

@@ -16,7 +16,6 @@ class Kinds:
         self._hosts = ScriptHosts()
         self._http = HttpNode()
         self.handlers: dict[str, NodeHandler] = {
-            "set": light.set_,
             "log": light.log,
             "fail": light.fail,
             "stop": light.stop,

@@ -6,10 +6,6 @@ from runner.nodes.base import NodeContext, NodeError
 from schemas.pattern import JSON
 
 
-def set_(context: NodeContext, inputs: JSON) -> JSON:
-    return inputs
-
-
 def log(context: NodeContext, inputs: JSON) -> JSON:
     context.log(inputs.get("level", "info"), inputs["message"], **(inputs.get("fields") or {}))
     return None

@@ -8,9 +8,10 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from runner.state import dump, timestamp
+from runner.state import dump
 from schemas.mistakes import did_you_mean
 from schemas.pattern import JSON
+from schemas.times import timestamp
 from store import run_reads, runs, schedules, wakeups
 from store.database import Connection, Database
 from store.deployments import UNDEPLOYED, Deployment, get_deployment
