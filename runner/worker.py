@@ -32,7 +32,7 @@ GRACE = 5.0
 """Seconds that nodes at work have to finish when the worker is asked to stop."""
 
 PATIENCE = 30.0
-"""Seconds for which a result is kept and written again while the database is away."""
+"""Seconds for which a result is kept, and a message in hand, while the database is away."""
 
 # Three seconds by default, read when Dramatiq is imported: too long for a broker that restarts in 40 ms.
 dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = 0.3
@@ -46,7 +46,8 @@ class Worker:
         self._name = name
         self._hands = Hands()
         self._broker = BellBroker(redis_url, name=name)
-        self._claims = HotConnection(database)
+        # A claim whose answer was lost finds nothing when it is repeated; the lease frees what it had taken.
+        self._claims = HotConnection(database, patience=PATIENCE)
         self._writes = HotConnection(database, patience=PATIENCE)
         self._claim = GroupCommit(self._claim_all)
         self._write = GroupCommit(self._write_all)

@@ -17,7 +17,7 @@ NODES = ("n1", "n2", "n3")
 
 @pytest.fixture
 def url(weft: Installation, world: World) -> str:
-    weft.push(world.live("three", world.nodes(3, before=0.02)))
+    weft.push(world.live("three", world.nodes(3, before=0.04)))
     return weft.hook("three")
 
 
