@@ -117,7 +117,7 @@ def test_the_node_kinds_are_those_of_the_schema_and_of_the_workers() -> None:
         own = set(node_kinds()) - set(kinds.handlers)
     finally:
         kinds.close()
-    assert own == {"branch", "call", "delay"}, "the engine itself performs these"
+    assert own == {"branch", "call", "delay", "set"}, "the runner performs these itself"
 
 
 def test_what_a_node_takes_is_what_the_schema_lets_it_take() -> None:
