@@ -36,6 +36,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 SIGNALS = (signal.SIGINT, *ENDING)
 START_PATIENCE = 60.0  # seconds; the first start makes a database
 STOP_PATIENCE = 30.0
+REMOVE_PATIENCE = 5.0
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +107,15 @@ def temporary_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """A program that was cut off while it made the database may write a moment longer."""
+    deadline = time.monotonic() + REMOVE_PATIENCE
+    while folder.exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.02)
 
 
 def demo_settings(data: str, port: str | None) -> Settings:
