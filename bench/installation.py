@@ -184,7 +184,8 @@ def settle(connection: Connection) -> None:
 
 @contextmanager
 def installation(*flags: str) -> Iterator[Installation]:
-    """Running when entered, gone when left."""
+    """Running when entered, gone when left, also when we are asked to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     # PostgreSQL's own system user has to reach the folder when this runs as root.
     folder = Path(tempfile.mkdtemp(prefix="weft-bench-"))
     folder.chmod(0o711)
