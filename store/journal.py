@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from store import spans
+from store.arrays import plain, texts
 from store.database import TIMER_SET, Connection
 from store.leases import LEASE
 from store.runs import ENDED, RING_AGAIN, RunStatus
@@ -61,14 +62,32 @@ class Outcome(NamedTuple):
     ring: tuple[str, ...]
 
 
+_RECORDED = b"""recorded AS (
+    INSERT INTO spans (run_id, run_attempt, path, status, attempt, started_at, ended_at, output, error, log,
+                       wake_at, child_run_id)
+    SELECT p.run_id, p.run_attempt, p.path, p.status, p.attempt, to_timestamp(p.started),
+           to_timestamp(p.ended), p.output::json, p.error::json, p.log::json, to_timestamp(p.wake), p.child
+    FROM unnest(%s::uuid[], %s::smallint[], %b::text[], %s::text[], %s::smallint[], %s::float8[],
+                %s::float8[], %b::text[], %b::text[], %b::text[], %s::float8[], %s::uuid[])
+        AS p(run_id, run_attempt, path, status, attempt, started, ended, output, error, log, wake, child)
+    JOIN held ON held.id = p.run_id
+    ON CONFLICT (run_id, run_attempt, path) DO UPDATE SET
+        status = excluded.status, attempt = excluded.attempt, started_at = excluded.started_at,
+        ended_at = excluded.ended_at, output = excluded.output, error = excluded.error, log = excluded.log,
+        wake_at = excluded.wake_at, child_run_id = excluded.child_run_id
+)
+SELECT id::text, status FROM held
+"""
+
 # `= ANY` finds the runs by key whatever the planner believes of the table; the join with what is to be
 # written is then one of two short lists.
-_RECORD = b"""
+_RECORD = (
+    b"""
 WITH step AS (
     SELECT *
-    FROM unnest(%b::uuid[], %b::int[], %b::text[], %b::smallint[], %b::text[], %b::text[], %b::float8[])
+    FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::smallint[], %b::text[], %b::text[], %s::float8[])
         AS s(id, lease, status, attempt, output, error, due)
-), moved AS (
+), held AS (
     UPDATE runs r SET
         status = CASE WHEN s.status = 'waiting' AND (r.woken OR r.cancelled) THEN 'pending' ELSE s.status END,
         lease = CASE WHEN s.status = 'running' THEN r.lease ELSE r.lease + 1 END,
@@ -78,24 +97,22 @@ WITH step AS (
         wake_at = CASE WHEN s.status = 'waiting' AND NOT (r.woken OR r.cancelled)
                        THEN coalesce(to_timestamp(s.due), 'infinity') END,
         ended_at = CASE WHEN s.status NOT IN ('running', 'waiting', 'pending') THEN clock_timestamp() END
-    FROM step s WHERE r.id = ANY(%b::uuid[]) AND r.id = s.id AND r.lease = s.lease
+    FROM step s WHERE r.id = ANY(%s::uuid[]) AND r.id = s.id AND r.lease = s.lease
     RETURNING r.id, r.status
-), recorded AS (
-    INSERT INTO spans (run_id, run_attempt, path, status, attempt, started_at, ended_at, output, error, log,
-                       wake_at, child_run_id)
-    SELECT p.run_id, p.run_attempt, p.path, p.status, p.attempt, to_timestamp(p.started),
-           to_timestamp(p.ended), p.output::json, p.error::json, p.log::json, to_timestamp(p.wake), p.child
-    FROM unnest(%b::uuid[], %b::smallint[], %b::text[], %b::text[], %b::smallint[], %b::float8[],
-                %b::float8[], %b::text[], %b::text[], %b::text[], %b::float8[], %b::uuid[])
-        AS p(run_id, run_attempt, path, status, attempt, started, ended, output, error, log, wake, child)
-    JOIN moved ON moved.id = p.run_id
-    ON CONFLICT (run_id, run_attempt, path) DO UPDATE SET
-        status = excluded.status, attempt = excluded.attempt, started_at = excluded.started_at,
-        ended_at = excluded.ended_at, output = excluded.output, error = excluded.error, log = excluded.log,
-        wake_at = excluded.wake_at, child_run_id = excluded.child_run_id
+), """
+    + _RECORDED
 )
-SELECT id::text, status FROM moved
-"""
+
+# Entries of runs that go on: the row stays as it is, and its lock holds off whoever would free it meanwhile.
+_RECORD_SPANS = (
+    b"""
+WITH held AS (
+    SELECT r.id, r.status FROM runs r JOIN unnest(%s::uuid[], %s::int[]) AS s(id, lease)
+        ON r.id = s.id AND r.lease = s.lease
+    WHERE r.id = ANY(%s::uuid[]) FOR SHARE OF r
+), """
+    + _RECORDED
+)
 
 _START_CHILDREN = b"""
 INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
@@ -160,17 +177,18 @@ def _outcome(step: Step, moved: dict[str, str], awake: set[str], orphaned: dict[
 
 def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, str]:
     """Run id → the status it has now, for the steps whose lease held."""
-    moves = [
-        [step.run_id for step in steps],
-        [step.lease for step in steps],
-        [step.status.value for step in steps],
-        [step.attempt for step in steps],
-        [step.output for step in steps],
-        [step.error for step in steps],
-        [step.due for step in steps],
-    ]
+    ids, held = plain([step.run_id for step in steps]), plain([step.lease for step in steps])
     rows = spans.columns([(step.run_id, step.span_attempt, span) for step in steps for span in step.spans])
-    result = connection.execute(_RECORD, [*moves, LEASE, RING_AGAIN, moves[0], *rows])
+    if all(step.status is RunStatus.RUNNING for step in steps):
+        return dict(connection.execute(_RECORD_SPANS, [ids, held, ids, *rows]).fetchall())
+    moves = [
+        plain([step.status for step in steps]),
+        plain([step.attempt for step in steps]),
+        texts([step.output for step in steps]),
+        texts([step.error for step in steps]),
+        plain([step.due for step in steps]),
+    ]
+    result = connection.execute(_RECORD, [ids, held, *moves, LEASE, RING_AGAIN, ids, *rows])
     return dict(result.fetchall())
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from psycopg.types.json import Json
 
 from schemas.pattern import JSON
+from store.arrays import plain
 from store.database import Connection
 from store.runs import RING_AGAIN
 from store.wakeups import wake
@@ -43,7 +44,7 @@ class ClaimedRun(NamedTuple):
 _CLAIM = b"""
 UPDATE runs SET status = 'running', lease = lease + 1, worker = %b, woken = false,
        due_at = now() + %s * interval '1 second', started_at = coalesce(started_at, now())
-WHERE id = ANY(%b::uuid[]) AND status = 'pending'
+WHERE id = ANY(%s::uuid[]) AND status = 'pending'
 RETURNING id::text, lease, deployment_id, revision, version_id, pattern, trigger_kind, trigger, input,
           attempt, cancelled, parent_id::text, root_id::text, depth,
           extract(epoch FROM started_at)::float8, extract(epoch FROM now())::float8
@@ -52,7 +53,7 @@ RETURNING id::text, lease, deployment_id, revision, version_id, pattern, trigger
 
 def claim(connection: Connection, worker: str, ids: Sequence[str]) -> list[ClaimedRun]:
     """Take those of `ids` that are ready; the order is that of `ids`."""
-    rows = connection.execute(_CLAIM, [worker, LEASE, list(ids)], binary=True)
+    rows = connection.execute(_CLAIM, [worker, LEASE, plain(ids)], binary=True)
     claimed = {row[0]: ClaimedRun(*row) for row in rows}
     return [claimed[i] for i in ids if i in claimed]
 

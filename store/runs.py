@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from store.arrays import plain, texts
 from store.database import Connection
 
 RING_AGAIN = 5.0
@@ -54,7 +55,7 @@ INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trig
                   actor, replay_of, due_at, created_at)
 SELECT n.id, d.id, d.revision, d.version_id, d.pattern, 'pending', n.kind, n.trigger::json, n.input::json,
        n.actor, n.replay_of, now() + %s * interval '1 second', now()
-FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::text[], %b::uuid[])
+FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %b::text[], %b::text[], %b::text[], %s::uuid[])
        AS n(id, deployment_id, kind, trigger, input, actor, replay_of)
 JOIN deployments d ON d.id = n.deployment_id AND d.state = 'active'
 RETURNING id::text
@@ -67,12 +68,12 @@ def accept(connection: Connection, runs: Sequence[NewRun]) -> set[str]:
     Gives the ids that were accepted; the others' deployments are not active.
     """
     columns = [
-        [r.id for r in runs],
-        [r.deployment_id for r in runs],
-        [r.kind for r in runs],
-        [r.trigger for r in runs],
-        [r.input for r in runs],
-        [r.actor for r in runs],
-        [r.replay_of for r in runs],
+        plain([r.id for r in runs]),
+        plain([r.deployment_id for r in runs]),
+        plain([r.kind for r in runs]),
+        texts([r.trigger for r in runs]),
+        texts([r.input for r in runs]),
+        texts([r.actor for r in runs]),
+        plain([r.replay_of for r in runs]),
     ]
     return {row[0] for row in connection.execute(_ACCEPT, [RING_AGAIN, *columns])}

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from schemas.pattern import JSON
+from store.arrays import plain, texts
 from store.database import Connection
 
 
@@ -57,12 +58,18 @@ class Journaled:
     child_error: JSON
 
 
-def columns(rows: Sequence[tuple[str, int, Span]]) -> list[list[Any]]:
+def columns(rows: Sequence[tuple[str, int, Span]]) -> list[Any]:
     """(run id, run attempt, span) rows as one array per column, in the order of the journal's statement."""
     if not rows:
-        return [[] for _ in range(12)]
+        return ["{}"] * 12
     ids, attempts, spans = zip(*rows, strict=True)
-    return [list(ids), list(attempts), *(list(column) for column in zip(*spans, strict=True))]
+    path, status, attempt, started, ended, output, error, log, wake, child = zip(*spans, strict=True)
+    known = (
+        [plain(column) for column in (ids, attempts)],
+        [plain(c) for c in (status, attempt, started, ended)],
+    )
+    told = [texts(column) for column in (output, error, log)]
+    return [*known[0], texts(path), *known[1], *told, plain(wake), plain(child)]
 
 
 _READ = b"""

@@ -80,7 +80,7 @@ class Intake:
     def _commit_next(self, loop: asyncio.AbstractEventLoop) -> None:
         batch, self._waiting = self._waiting, []
         self._busy = True
-        future = loop.run_in_executor(self._thread, self._commit, batch)
+        future = loop.run_in_executor(self._thread, self._commit, loop, batch)
         watch = loop.call_later(PATIENCE, self._give_up, batch)
         future.add_done_callback(lambda done: self._settle(loop, batch, done))
         future.add_done_callback(lambda _: watch.cancel())
@@ -96,7 +96,7 @@ class Intake:
             _fail(waiting, Overloaded())
 
     def _settle(
-        self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], done: asyncio.Future[set[str]]
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], done: asyncio.Future[None]
     ) -> None:
         self._stuck = False
         if self._waiting:
@@ -104,19 +104,18 @@ class Intake:
         else:
             self._busy = False
         error = done.exception()
-        for waiting in batch:
-            if error is not None:
+        if error is not None:
+            for waiting in batch:
                 _fail(waiting, error)
-            elif not waiting.accepted.done():
-                waiting.accepted.set_result(waiting.run.id in done.result())
 
-    def _commit(self, batch: Sequence[_Waiting]) -> set[str]:
+    def _commit(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting]) -> None:
+        """In the thread. The callers have their answer once the runs are durable; the bell rings meanwhile."""
         accepted = self._connection.run(lambda c: runs.accept(c, [waiting.run for waiting in batch]))
+        loop.call_soon_threadsafe(_answer, batch, accepted)
         self.ring(
             [waiting.run.id for waiting in batch if waiting.light and waiting.run.id in accepted],
             [waiting.run.id for waiting in batch if not waiting.light and waiting.run.id in accepted],
         )
-        return accepted
 
     def ring(self, light: Sequence[str], heavy: Sequence[str]) -> None:
         """Announce runs that are durable. A broker that is away is no reason to fail: the sweeper rings again."""
@@ -128,6 +127,12 @@ class Intake:
         except redis.RedisError as error:
             self._silent_until = time.monotonic() + SILENCE
             log.warning("broker_away", extra={"error": str(error), "runs": len(light) + len(heavy)})
+
+
+def _answer(batch: Sequence[_Waiting], accepted: set[str]) -> None:
+    for waiting in batch:
+        if not waiting.accepted.done():
+            waiting.accepted.set_result(waiting.run.id in accepted)
 
 
 def _fail(waiting: _Waiting, error: BaseException) -> None:

@@ -189,6 +189,7 @@ HOT = {
     "accept": runs._ACCEPT,
     "claim": leases._CLAIM,
     "record": journal._RECORD,
+    "record-spans": journal._RECORD_SPANS,
     "renew": leases._RENEW,
 }
 

@@ -12,13 +12,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
 from reconciler.gate import refused_refs
 from reconciler.quarantine import migrate
 from reconciler.repository import RefConflictError, RefUpdate, Repository
+from reconciler.session import Session
+from store.database import Connection
 from web.auth import Identity, Role
 from web.git.app import GitApp
 from web.git.limits import GitLimits
@@ -63,9 +65,14 @@ class PlainReceiver:
     ) -> Mapping[str, str]:
         path = self._root / f"{organisation}.git"
         repository = Repository(path, quarantine=quarantine)
-        refused = self.forbidden or refused_refs(
-            updates, repository.refs(), repository.default_ref(), repository
+        session = Session(
+            organisation=organisation,
+            connection=cast(Connection, None),  # the rules about refs ask Git alone
+            repository=repository,
+            refs=repository.refs(),
+            default_ref=repository.default_ref(),
         )
+        refused = self.forbidden or refused_refs(updates, session, session.refs.get(session.default_ref))
         if refused:
             return {update.ref: refused.get(update.ref, "another ref was refused") for update in updates}
         if quarantine is not None:
