@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 
 from reconciler.controller import ReconcileLoop
-
 from reconciler.reconciler import Reconciler
 from runner.scheduler import Scheduler
 from runner.sweeper import Sweeper

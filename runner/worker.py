@@ -47,8 +47,8 @@ class Worker:
         self._hands = Hands()
         self._broker = BellBroker(redis_url, name=name)
         # A claim whose answer was lost finds nothing when it is repeated; the lease frees what it had taken.
-        # It need not be durable either: what a crash of the database forgets of it, somebody claims again.
-        self._claims = HotConnection(database, patience=PATIENCE, durable=False)
+        # It has to be durable: a database that forgot it in a crash would have the first node done twice.
+        self._claims = HotConnection(database, patience=PATIENCE)
         self._writes = HotConnection(database, patience=PATIENCE)
         self._claim = GroupCommit(self._claim_all)
         self._write = GroupCommit(self._write_all)

@@ -59,20 +59,15 @@ class Database:
         with unavailable(), self._pool.connection() as connection, connection.transaction():
             yield connection
 
-    def connect(self, *, durable: bool = True) -> Connection:
+    def connect(self) -> Connection:
         """A connection of the caller's own for the statements of the hot path, which find rows by key only.
 
         A plan made while a table is empty would scan it, be kept, and go on scanning when it is full.
-
-        Without `durable`, a commit does not wait for the disk: it is lost with a crash of the database alone,
-        together with nothing that a later durable commit stands on.
         """
         connection = connect(self.url)
         for method in ("enable_seqscan", "enable_mergejoin", "jit"):
             connection.execute(f"SET {method} = off".encode())
         connection.execute("SET plan_cache_mode = force_generic_plan")
-        if not durable:
-            connection.execute("SET synchronous_commit = off")
         return connection
 
     def close(self) -> None:

@@ -20,13 +20,12 @@ PAUSE = 0.1
 class HotConnection:
     """Not for several threads at once: GroupCommit or a single thread calls it."""
 
-    def __init__(self, database: Database, *, patience: float = 0.0, durable: bool = True) -> None:
+    def __init__(self, database: Database, *, patience: float = 0.0) -> None:
         """`patience`: seconds for which a statement is tried again when the database is away. Only for
         statements that may be repeated.
         """
         self._database = database
         self._patience = patience
-        self._durable = durable
         self._connection: Connection | None = None
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
@@ -44,7 +43,7 @@ class HotConnection:
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = self._database.connect(durable=self._durable)
+            self._connection = self._database.connect()
         return self._connection
 
     def close(self) -> None:
