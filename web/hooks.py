@@ -31,9 +31,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PREFIX = "/hooks/"
 MAX_FIELDS = 1000
 CREDENTIALS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
-BODY_TIMEOUT = 30.0
-"""Seconds in which a request's body has to arrive."""
-
 MAX_LEVELS = 200
 """How deep a JSON body may be nested: nodes must be able to put it into something and write that."""
 
@@ -132,14 +129,6 @@ async def _read(receive: Receive, headers: dict[str, Any], limit: int) -> bytes:
     declared = headers.get("content-length", "0")
     if str(declared).isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            return await _read_all(receive, limit)
-    except TimeoutError:
-        raise Refusal(408, "Too slow", f"The body did not arrive within {BODY_TIMEOUT:g} s.") from None
-
-
-async def _read_all(receive: Receive, limit: int) -> bytes:
     chunks, size = [], 0
     while True:
         message = await receive()

@@ -20,6 +20,7 @@ from store.settings import ServiceSettings
 from web.api import Api
 from web.app import Application, make_app
 from web.auth import Authenticator
+from web.connections import Connection
 from web.git.app import GitApp
 from web.health import Health
 from web.hooks import Hooks
@@ -107,7 +108,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
     config = uvicorn.Config(
         web.app,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         lifespan="off",
         access_log=False,
         log_config=None,

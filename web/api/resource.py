@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,6 @@ from web.auth import Authenticator, Identity, Role
 from web.problems import Kind, Refusal, not_found
 
 MAX_BODY = 1024 * 1024  # bytes
-BODY_TIMEOUT = 30.0  # seconds
 
 WHERE_TOKENS_ARE = (
     "Send a token: `Authorization: Bearer TOKEN`. The first one is WEFT_ADMIN_TOKEN, or the content of the file"
@@ -129,14 +127,6 @@ async def _read(request: Request) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > MAX_BODY:
         raise _too_large()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            return await _read_all(request)
-    except TimeoutError:
-        raise Refusal(Kind.SLOW, f"The body has to arrive within {BODY_TIMEOUT:g} s.") from None
-
-
-async def _read_all(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
