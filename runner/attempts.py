@@ -105,7 +105,7 @@ class _Attempt:
         self.known = known
         self.number = 1 if known is None else known.attempt + (1 if _failed_before(known) else 0)
         self.started = run.clock()
-        self.scope = {**run.scope, "now": timestamp(self.started)}
+        self.scope = {**run.scope, "now": self.started}
         self.log: list[JSON] = []
         self.inputs: JSON = None
         self.output: str | None = None
@@ -135,7 +135,7 @@ class _Attempt:
             attempt=self.number,
             idempotency_key=f"{run.claimed.id}/{step.path}",
             remaining=lambda: limit - run.clock(),
-            cancelled=run.control.pulled,
+            cancelled=run.control,
             log=self._write_log,
             assets=run.context.assets,
             version_id=run.claimed.version_id,

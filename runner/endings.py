@@ -10,7 +10,6 @@ from runner.state import Result, RunState, dump
 from schemas.expressions import ExpressionFailed
 from schemas.json_schemas import violations
 from schemas.pattern import JSON
-from schemas.times import timestamp
 from store.journal import Step
 from store.leases import ClaimedRun
 from store.runs import RunStatus
@@ -38,7 +37,7 @@ def _output(run: RunState, end: End) -> JSON:
     template = run.context.program.output
     if template is None or (isinstance(end, Stopped) and end.output is not None):
         return end.output
-    return template.evaluate({**run.scope, "now": timestamp(run.clock())})
+    return template.evaluate({**run.scope, "now": run.clock()})
 
 
 def _failed(run: RunState, error: JSON, chance: float) -> Step:

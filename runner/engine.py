@@ -73,16 +73,20 @@ class Next:
             self.wake = other.wake if self.wake is None else min(other.wake, self.wake)
 
 
-def next_steps(program: Program, journal: Journal, now: float) -> Next:
-    """Decide. `now` is in the seconds that the journal's timers are in."""
-    found, end = _Walk(journal, now).block(program.root)
+def next_steps(program: Program, journal: Journal, now: float, reached: dict[str, int] | None = None) -> Next:
+    """Decide. `now` is in the seconds that the journal's timers are in.
+
+    `reached` is what the calls for one run tell each other: how far each list is settled, which it stays.
+    """
+    found, end = _Walk(journal, now, {} if reached is None else reached).block(program.root)
     return found if end is None or found.working else Next(end=end)
 
 
 class _Walk:
-    def __init__(self, journal: Journal, now: float) -> None:
+    def __init__(self, journal: Journal, now: float, reached: dict[str, int]) -> None:
         self._journal = journal
         self._now = now
+        self._reached = reached
 
     def block(self, block: Block) -> tuple[Next, End | None]:
         """What the block needs, and its end if it has come to one (a failure or a `stop` ends it early).
@@ -95,7 +99,9 @@ class _Walk:
     def _list(self, block: Block) -> tuple[Next, End | None]:
         """Most blocks: nothing behind the first node that is not settled matters yet."""
         found, entry = Next(), None
-        for step in block.steps:
+        for at in range(self._reached.get(block.path, 0), len(block.steps)):
+            self._reached[block.path] = at
+            step = block.steps[at]
             entry = self._journal.get(step.path)
             if entry is None:
                 found.ready.append(step)

@@ -12,7 +12,6 @@ from runner.attempts import Attempts
 from runner.contexts import Contexts
 from runner.engine import Entry, Next, next_steps
 from runner.nodes.base import NodeHandler
-from runner.program import LIGHT
 from runner.program import Step as Place
 from runner.state import Control, RunState, Stop
 from store.database import Database, StoreUnavailable
@@ -22,9 +21,6 @@ from store.runs import RunStatus
 from store.spans import Journaled, SpanStatus
 
 log = logging.getLogger(__name__)
-
-WITHOUT_EFFECT = LIGHT | {"delay", "call"}
-"""Kinds that may be performed before the journal is durable: what they start is written with it."""
 
 Write = Callable[[Sequence[Step]], Sequence[Outcome]]
 
@@ -66,9 +62,10 @@ class Executor:
         while True:
             if run.control.reason is not None or run.claimed.cancelled:
                 return _interrupted(run)
-            if run.clock() >= run.deadline:
+            now = run.clock()
+            if now >= run.deadline:
                 return endings.timed_out(run)
-            found = next_steps(run.context.program, run.journal, run.clock())
+            found = next_steps(run.context.program, run.journal, now, run.reached)
             if found.end is not None:
                 return endings.conclude(run, found.end, random.random())
             if not (found.closes or found.ready or found.working):
@@ -87,11 +84,11 @@ class Executor:
             run.apply(step, done.result())
 
     def _perform(self, run: RunState, steps: Sequence[Place], *, alone: bool) -> None:
-        if any(step.node.uses not in WITHOUT_EFFECT for step in steps):
+        if any(step.effect for step in steps):
             self._flush(run)
         for step in steps:
             known = run.journal.get(step.path)
-            if alone or step.node.uses in WITHOUT_EFFECT:
+            if alone or not step.effect:
                 run.apply(step, self._attempts.perform(run, step, known))
             else:
                 self._perform_beside(run, step, known)
@@ -111,7 +108,7 @@ class Executor:
 
 def _must_leave(run: RunState, ready: Sequence[Place]) -> bool:
     """A worker that is asked to stop gives its runs back before their next effect."""
-    return run.control.leaving and any(step.node.uses not in WITHOUT_EFFECT for step in ready)
+    return run.control.leaving and any(step.effect for step in ready)
 
 
 def _interrupted(run: RunState) -> Step:

@@ -11,12 +11,16 @@ from schemas.pattern import Node, Pattern
 LIGHT = frozenset({"set", "log", "branch", "fail", "stop"})
 """Kinds without effect outside the run: many such runs share a thread and a commit."""
 
+WITHOUT_EFFECT = LIGHT | {"delay", "call"}
+"""Kinds that may be performed before the journal is durable: what they start is written with it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """One node in its place. `path` joins the ids from the outermost container with `/`.
 
-    `after` are the positions, in the same block, of the nodes that have to be settled before it.
+    `after` are the positions, in the same block, of the nodes that have to be settled before it. One with an
+    `effect` may be performed only when the journal is durable.
     """
 
     node: Node
@@ -25,12 +29,17 @@ class Step:
     inputs: Template
     when: Template | None
     blocks: Mapping[str, Block]
+    effect: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """A list of nodes; its output is that of the last one. `in_order`: each node waits for the one before."""
+    """A list of nodes; its output is that of the last one. `in_order`: each node waits for the one before.
 
+    `path` is that of its container with the block's name, and empty for the pattern's own list.
+    """
+
+    path: str
     steps: tuple[Step, ...]
     in_order: bool
 
@@ -45,7 +54,7 @@ class Program:
 
 
 def compile_pattern(pattern: Pattern) -> Program:
-    root = _block(pattern.nodes, "")
+    root = _block(pattern.nodes, "", "")
     by_path = {step.path: step for step in _all(root)}
     return Program(
         pattern=pattern,
@@ -56,11 +65,11 @@ def compile_pattern(pattern: Pattern) -> Program:
     )
 
 
-def _block(nodes: tuple[Node, ...], prefix: str) -> Block:
+def _block(nodes: tuple[Node, ...], prefix: str, path: str) -> Block:
     positions = {node.id: position for position, node in enumerate(nodes)}
     steps = tuple(_step(node, at, positions, prefix) for at, node in enumerate(nodes))
     in_order = all(step.after == ((at - 1,) if at else ()) for at, step in enumerate(steps))
-    return Block(steps=steps, in_order=in_order)
+    return Block(path=path, steps=steps, in_order=in_order)
 
 
 def _step(node: Node, at: int, positions: Mapping[str, int], prefix: str) -> Step:
@@ -72,7 +81,8 @@ def _step(node: Node, at: int, positions: Mapping[str, int], prefix: str) -> Ste
         after=before if node.needs is None else tuple(positions[need] for need in node.needs),
         inputs=compile_template(node.with_),
         when=None if node.when is None else compile_template(node.when),
-        blocks={name: _block(nested, f"{path}/") for name, nested in node.blocks.items()},
+        blocks={name: _block(nested, f"{path}/", f"{path}/{name}") for name, nested in node.blocks.items()},
+        effect=node.uses not in WITHOUT_EFFECT,
     )
 
 

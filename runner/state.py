@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -41,23 +40,14 @@ class Control:
         self.since = since
         self.leaving = False  # at the next node boundary, please
         self.reason: Stop | None = None
-        self._pulled: threading.Event | None = None
 
-    @property
-    def pulled(self) -> threading.Event:
-        """Set once somebody pulled. Made when first asked for: most runs are over before anybody would."""
-        if self._pulled is None:
-            self._pulled = threading.Event()
-            # Whoever pulled a moment before did not see it.
-            if self.reason is not None:
-                self._pulled.set()
-        return self._pulled
+    def is_set(self) -> bool:
+        """Whether somebody pulled: what nodes at work ask every now and then."""
+        return self.reason is not None
 
     def pull(self, reason: Stop) -> None:
         if self.reason is None:
             self.reason = reason
-            if self._pulled is not None:
-                self._pulled.set()
 
 
 @dataclass(slots=True)
@@ -81,8 +71,10 @@ class RunState:
         self.control = control
         self.beside: queue.SimpleQueue[tuple[Step, Entry | None, Future[Result]]] = queue.SimpleQueue()
         self.journal: dict[str, Entry] = {}
+        self.reached: dict[str, int] = {}
         self.unsaved: dict[str, Span] = {}
         self.children: list[ChildRun] = []
+        self.deadline = claimed.started_at + context.timeout
         self._offset = claimed.now - time.time()
         self._started: dict[str, float] = {}
         self._outputs: dict[str, JSON] = {}
@@ -93,10 +85,6 @@ class RunState:
     def clock(self) -> float:
         """Now, in seconds since the epoch by the database's clock."""
         return time.time() + self._offset
-
-    @property
-    def deadline(self) -> float:
-        return self.claimed.started_at + self.context.timeout
 
     def apply(self, step: Step, result: Result) -> None:
         """Take a result into the journal; it is durable after the next write."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ NAMES: Final[Mapping[str, str]] = {
     "deployment": "the deployment that the run belongs to",
     "version": "the frozen version that runs",
 }
-"""The names in scope. A scope may also hold `now`: the time that `now()` gives, as RFC 3339 text."""
+"""The names in scope. A scope may also hold `now`: the time that `now()` gives, in seconds since the epoch."""
 
 LONGEST: Final = 10_000  # characters of one expression
 
@@ -225,7 +225,7 @@ _clock = threading.local()  # CEL calls its functions in the thread that evaluat
 def _now() -> datetime:
     if _clock.now is None:
         raise ValueError("now() is not known here")
-    return datetime.fromisoformat(_clock.now)
+    return datetime.fromtimestamp(_clock.now, UTC)
 
 
 @lru_cache(maxsize=1)

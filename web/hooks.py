@@ -202,6 +202,8 @@ def _check_levels(value: Any) -> None:
 
 
 def _fields(query: bytes) -> dict[str, str | list[str]]:
+    if not query:
+        return {}
     try:
         pairs = parse_qsl(query.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeDecodeError):

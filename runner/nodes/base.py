@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,6 +41,14 @@ class Assets(Protocol):
         ...
 
 
+class Cancelled(Protocol):
+    """An emergency cord, seen from a node at work. (threading.Event is one.)"""
+
+    def is_set(self) -> bool:
+        """Whether the work has to be given up."""
+        ...
+
+
 @dataclass(kw_only=True, slots=True)  # not frozen: that alone would cost a light node a fifth of its time
 class NodeContext:
     """What surrounds one attempt of one node.
@@ -57,7 +64,7 @@ class NodeContext:
     attempt: int
     idempotency_key: str
     remaining: Callable[[], float]
-    cancelled: threading.Event
+    cancelled: Cancelled
     log: Callable[..., None]  # log(level, message, **fields): a line of this node's span
     assets: Assets
     version_id: str

@@ -7,7 +7,6 @@ import os
 import select
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -16,6 +15,8 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 import httpcore
+
+from runner.nodes.base import Cancelled
 
 TLS_TIMEOUT = 10.0  # seconds
 _SLICE = 0.05  # seconds; how late a cancellation may be noticed
@@ -47,10 +48,10 @@ class Watch:
     what: str  # what there is none of when time is over
     seconds: float
     deadline: float  # monotonic seconds
-    cancelled: threading.Event
+    cancelled: Cancelled
 
     @classmethod
-    def start(cls, what: str, seconds: float, cancelled: threading.Event) -> Self:
+    def start(cls, what: str, seconds: float, cancelled: Cancelled) -> Self:
         return cls(what=what, seconds=seconds, deadline=time.monotonic() + seconds, cancelled=cancelled)
 
     @classmethod

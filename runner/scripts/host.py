@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Self
 
 import orjson
 
-from runner.nodes.base import NodeError
+from runner.nodes.base import Cancelled, NodeError
 from runner.scripts.frames import CHUNK, Frames, frame
 from runner.scripts.host_main import MAX_RESULT
 from runner.scripts.output import MAX_LINES
@@ -49,10 +48,10 @@ class Patience:
     call: ScriptCall
     timeout: float
     deadline: float
-    cancelled: threading.Event
+    cancelled: Cancelled
 
     @classmethod
-    def start(cls, call: ScriptCall, timeout: float, cancelled: threading.Event) -> Self:
+    def start(cls, call: ScriptCall, timeout: float, cancelled: Cancelled) -> Self:
         return cls(call=call, timeout=timeout, deadline=time.monotonic() + timeout, cancelled=cancelled)
 
     def slice(self) -> float:

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Self
 
-from runner.nodes.base import NodeError
+from runner.nodes.base import Cancelled, NodeError
 from runner.scripts.host import Host, Log, Patience, ScriptCall
 from runner.scripts.zygote import Zygote, ZygoteLostError
 from schemas.pattern import JSON
@@ -36,7 +36,7 @@ class ScriptHosts:
         self._zygote: Zygote | None = None
         self._starting = threading.Lock()
 
-    def call(self, call: ScriptCall, *, timeout: float, cancelled: threading.Event, log: Log) -> JSON:
+    def call(self, call: ScriptCall, *, timeout: float, cancelled: Cancelled, log: Log) -> JSON:
         """What the function returned, as JSON. `log(level, line)` gets what it prints while it runs.
 
         Raises NodeError: `script_error` (an exception, sys.exit, a result that is not JSON),

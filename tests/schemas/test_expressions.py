@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ SCOPE: dict[str, Any] = {
     "nodes": {"a": {"x": 1}, "c": [1]},
     "vars": {"threshold": 3.5},
     "input": None,
-    "now": "2026-11-01T10:00:00.123456Z",
+    "now": datetime(2026, 11, 1, 10, 0, 0, 123456, UTC).timestamp(),
     "run": {"id": "r"},
     "deployment": {"name": "d"},
     "version": {"number": 1},
