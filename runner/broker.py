@@ -25,6 +25,8 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 
+from runner.wire import Wires
+
 QUEUE = "runs"
 ACTOR = "execute"
 EPOCH = "weft:epoch"
@@ -44,6 +46,7 @@ class BellBroker(RedisBroker):
     def __init__(self, url: str, *, name: str | None = None, patience: float = PATIENCE) -> None:
         # The heartbeat is short, but nothing depends on it: the store's sweeper rings for what is left over.
         pool = redis.ConnectionPool.from_url(url, socket_timeout=patience, socket_connect_timeout=patience)
+        self._wires = Wires(pool)
         super().__init__(
             client=redis.Redis(connection_pool=pool),
             middleware=[],
@@ -106,13 +109,21 @@ class BellBroker(RedisBroker):
             return self._run(script.sha, calls, bells)
 
     def _run(self, sha: str, calls: Sequence[list[Any]], bells: int) -> list[Any]:
-        with self.client.pipeline(transaction=False) as pipeline:
-            for arguments in calls:
-                pipeline.evalsha(sha, 1, self.namespace, *arguments)
-            if bells:
-                pipeline.rpush(self.bell, *([1] * min(bells, MAX_BELLS)))
-                pipeline.ltrim(self.bell, -MAX_BELLS, -1)
-            return list(pipeline.execute())
+        commands: list[Sequence[Any]] = [("EVALSHA", sha, 1, self.namespace, *call) for call in calls]
+        if bells:
+            commands.append(("RPUSH", self.bell, *([1] * min(bells, MAX_BELLS))))
+            commands.append(("LTRIM", self.bell, -MAX_BELLS, -1))
+        return self._wires.send(*commands)
+
+    def wait(self, seconds: float) -> None:
+        """For the bell. Raises redis.RedisError."""
+        self._wires.send(("BLPOP", self.bell, seconds))
+
+    def close(self) -> None:
+        """Whoever used the broker must be done with it."""
+        self._wires.close()
+        self.client.close()
+        super().close()
 
 
 class BellConsumer(_RedisConsumer):
@@ -122,6 +133,7 @@ class BellConsumer(_RedisConsumer):
         super().__init__(*arguments)
         self._acknowledged: deque[str] = deque()
         self._freed = threading.Event()
+        self._empty = False  # the queue, when it was last looked at: the bell says when it is not
 
     def ack(self, message: Any) -> None:
         self._acknowledged.append(message.options["redis_message_id"])
@@ -142,9 +154,10 @@ class BellConsumer(_RedisConsumer):
                     # No bell says when there is room again, and what is in the queue by then may have none left.
                     self._freed.wait(self.timeout / 1000)
                     return None
+                if self._empty:
+                    self.broker.wait(self.timeout / 1000)
                 self.message_cache = self._fetch(self._room())
             if not self.message_cache:
-                self.broker.client.blpop([self.broker.bell], timeout=self.timeout / 1000)
                 return None
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise ConnectionClosed(error) from None
@@ -169,7 +182,9 @@ class BellConsumer(_RedisConsumer):
         if most > 0:
             calls.append(self.broker.call("fetch", most))
         replies = self.broker.run(calls) if calls else []
-        return [data for data in replies[-1] if data is not None] if most > 0 else []
+        messages = [data for data in replies[-1] if data is not None] if most > 0 else []
+        self._empty = len(messages) < most
+        return messages
 
 
 def make_actor(broker: BellBroker, execute: Callable[[list[str]], None]) -> None:
