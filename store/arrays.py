@@ -1,17 +1,19 @@
-"""Columns as PostgreSQL's arrays. psycopg finds out the type of a list and dumps it element by element, which costs
-more than the statement; what needs no quoting is joined instead.
-"""
+"""Columns as PostgreSQL's arrays, in its text form."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
-def plain(values: Sequence[object]) -> str:
-    """An array of numbers, ids or words of ours (never of text from outside, which would have to be quoted)."""
+def plain(values: Iterable[object]) -> str:
+    """An array of numbers, ids or words of ours: never of text from outside, which has to be quoted."""
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
-def texts(values: Sequence[str | None]) -> list[str | None] | str:
-    """An array of any text, for psycopg to dump; or what is cheaper where there is none at all."""
-    return list(values) if any(value is not None for value in values) else plain(values)
+def texts(values: Iterable[str | None]) -> str:
+    """An array of any text."""
+    return "{" + ",".join(["NULL" if value is None else _quoted(value) for value in values]) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -40,7 +40,7 @@ class Database:
             url,
             min_size=1,
             max_size=connections,
-            kwargs={"autocommit": True, "prepare_threshold": 2},
+            kwargs={"autocommit": True, "prepare_threshold": 2, "client_encoding": "utf8"},
             check=ConnectionPool.check_connection,
             configure=_configure,
             timeout=10.0,
@@ -87,7 +87,7 @@ def unavailable() -> Iterator[None]:
 
 
 def connect(url: str) -> Connection:
-    connection = psycopg.connect(url, autocommit=True, prepare_threshold=2)
+    connection = psycopg.connect(url, autocommit=True, prepare_threshold=2, client_encoding="utf8")
     _configure(connection)
     return connection
 

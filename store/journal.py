@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from store.database import TIMER_SET, Connection
 from store.leases import LEASE
 from store.runs import ENDED, RING_AGAIN, RunStatus
 from store.spans import Span
+from store.statements import Row, Statement
 from store.wakeups import cancel, wake
 
 
@@ -62,13 +63,14 @@ class Outcome(NamedTuple):
     ring: tuple[str, ...]
 
 
-_RECORDED = b"""recorded AS (
+# The first twelve parameters, of both statements: what `spans.columns` gives.
+_RECORDED = """recorded AS (
     INSERT INTO spans (run_id, run_attempt, path, status, attempt, started_at, ended_at, output, error, log,
                        wake_at, child_run_id)
     SELECT p.run_id, p.run_attempt, p.path, p.status, p.attempt, to_timestamp(p.started),
            to_timestamp(p.ended), p.output::json, p.error::json, p.log::json, to_timestamp(p.wake), p.child
-    FROM unnest(%s::uuid[], %s::smallint[], %b::text[], %s::text[], %s::smallint[], %s::float8[],
-                %s::float8[], %b::text[], %b::text[], %b::text[], %s::float8[], %s::uuid[])
+    FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::smallint[], $6::float8[],
+                $7::float8[], $8::text[], $9::text[], $10::text[], $11::float8[], $12::uuid[])
         AS p(run_id, run_attempt, path, status, attempt, started, ended, output, error, log, wake, child)
     JOIN held ON held.id = p.run_id
     ON CONFLICT (run_id, run_attempt, path) DO UPDATE SET
@@ -76,16 +78,17 @@ _RECORDED = b"""recorded AS (
         ended_at = excluded.ended_at, output = excluded.output, error = excluded.error, log = excluded.log,
         wake_at = excluded.wake_at, child_run_id = excluded.child_run_id
 )
-SELECT id::text, status FROM held
+SELECT id, status FROM held
 """
 
 # `= ANY` finds the runs by key whatever the planner believes of the table; the join with what is to be
 # written is then one of two short lists.
-_RECORD = (
-    b"""
+RECORD = Statement(
+    "record",
+    """
 WITH step AS (
     SELECT *
-    FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::smallint[], %b::text[], %b::text[], %s::float8[])
+    FROM unnest($13::uuid[], $14::int[], $15::text[], $16::smallint[], $17::text[], $18::text[], $19::float8[])
         AS s(id, lease, status, attempt, output, error, due)
 ), held AS (
     UPDATE runs r SET
@@ -93,25 +96,27 @@ WITH step AS (
         lease = CASE WHEN s.status = 'running' THEN r.lease ELSE r.lease + 1 END,
         worker = CASE WHEN s.status = 'running' THEN r.worker END,
         attempt = s.attempt, output = s.output::json, error = s.error::json,
-        due_at = now() + CASE s.status WHEN 'running' THEN %s::float8 ELSE %s END * interval '1 second',
+        due_at = now()
+                 + CASE s.status WHEN 'running' THEN $20::float8 ELSE $21::float8 END * interval '1 second',
         wake_at = CASE WHEN s.status = 'waiting' AND NOT (r.woken OR r.cancelled)
                        THEN coalesce(to_timestamp(s.due), 'infinity') END,
         ended_at = CASE WHEN s.status NOT IN ('running', 'waiting', 'pending') THEN clock_timestamp() END
-    FROM step s WHERE r.id = ANY(%s::uuid[]) AND r.id = s.id AND r.lease = s.lease
+    FROM step s WHERE r.id = ANY($13::uuid[]) AND r.id = s.id AND r.lease = s.lease
     RETURNING r.id, r.status
-), """
-    + _RECORDED
+), """,
+    _RECORDED,
 )
 
 # Entries of runs that go on: the row stays as it is, and its lock holds off whoever would free it meanwhile.
-_RECORD_SPANS = (
-    b"""
+RECORD_SPANS = Statement(
+    "record_spans",
+    """
 WITH held AS (
-    SELECT r.id, r.status FROM runs r JOIN unnest(%s::uuid[], %s::int[]) AS s(id, lease)
+    SELECT r.id, r.status FROM runs r JOIN unnest($13::uuid[], $14::int[]) AS s(id, lease)
         ON r.id = s.id AND r.lease = s.lease
-    WHERE r.id = ANY(%s::uuid[]) FOR SHARE OF r
-), """
-    + _RECORDED
+    WHERE r.id = ANY($13::uuid[]) FOR SHARE OF r
+), """,
+    _RECORDED,
 )
 
 _START_CHILDREN = b"""
@@ -180,7 +185,7 @@ def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, str]:
     ids, held = plain([step.run_id for step in steps]), plain([step.lease for step in steps])
     rows = spans.columns([(step.run_id, step.span_attempt, span) for step in steps for span in step.spans])
     if all(step.status is RunStatus.RUNNING for step in steps):
-        return dict(connection.execute(_RECORD_SPANS, [ids, held, ids, *rows]).fetchall())
+        return _statuses(RECORD_SPANS.rows(connection, [*rows, ids, held]))
     moves = [
         plain([step.status for step in steps]),
         plain([step.attempt for step in steps]),
@@ -188,8 +193,11 @@ def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, str]:
         texts([step.error for step in steps]),
         plain([step.due for step in steps]),
     ]
-    result = connection.execute(_RECORD, [ids, held, *moves, LEASE, RING_AGAIN, ids, *rows])
-    return dict(result.fetchall())
+    return _statuses(RECORD.rows(connection, [*rows, ids, held, *moves, str(LEASE), str(RING_AGAIN)]))
+
+
+def _statuses(rows: Iterable[Row]) -> dict[str, str]:
+    return {run.decode(): status.decode() for run, status in rows if run and status}
 
 
 def _start_children(connection: Connection, steps: Sequence[Step]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import orjson
 from psycopg.types.json import Json
 
 from schemas.pattern import JSON
 from store.arrays import plain
 from store.database import Connection
 from store.runs import RING_AGAIN
+from store.statements import Row, Statement
 from store.wakeups import wake
 
 LEASE = 10.0
@@ -41,21 +43,36 @@ class ClaimedRun(NamedTuple):
     now: float
 
 
-_CLAIM = b"""
-UPDATE runs SET status = 'running', lease = lease + 1, worker = %b, woken = false,
-       due_at = now() + %s * interval '1 second', started_at = coalesce(started_at, now())
-WHERE id = ANY(%s::uuid[]) AND status = 'pending'
-RETURNING id::text, lease, deployment_id, revision, version_id, pattern, trigger_kind, trigger, input,
-          attempt, cancelled, parent_id::text, root_id::text, depth,
-          extract(epoch FROM started_at)::float8, extract(epoch FROM now())::float8
-"""
+CLAIM = Statement(
+    "claim",
+    """
+UPDATE runs SET status = 'running', lease = lease + 1, worker = $1::text, woken = false,
+       due_at = now() + $2::float8 * interval '1 second', started_at = coalesce(started_at, now())
+WHERE id = ANY($3::uuid[]) AND status = 'pending'
+RETURNING id, lease, deployment_id, revision, version_id, pattern, trigger_kind, trigger, input,
+          attempt, cancelled, parent_id, root_id, depth,
+          extract(epoch FROM started_at), extract(epoch FROM now())
+""",
+)
 
 
 def claim(connection: Connection, worker: str, ids: Sequence[str]) -> list[ClaimedRun]:
     """Take those of `ids` that are ready; the order is that of `ids`."""
-    rows = connection.execute(_CLAIM, [worker, LEASE, plain(ids)], binary=True)
-    claimed = {row[0]: ClaimedRun(*row) for row in rows}
+    rows = CLAIM.rows(connection, [worker, str(LEASE), plain(ids)])
+    claimed = {run.id: run for run in map(_claimed, rows)}
     return [claimed[i] for i in ids if i in claimed]
+
+
+def _claimed(row: Row) -> ClaimedRun:
+    values: Any = [None if value is None else read(value) for value, read in zip(row, _READERS, strict=True)]
+    return ClaimedRun(*values)
+
+
+# Of the columns that CLAIM returns.
+_READERS: Sequence[Callable[[bytes], Any]] = (
+    bytes.decode, int, int, int, bytes.decode, bytes.decode, bytes.decode, orjson.loads, orjson.loads,
+    int, b"t".__eq__, bytes.decode, bytes.decode, int, float, float,
+)  # fmt: skip
 
 
 _RENEW = b"""

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from store.arrays import plain, texts
 from store.database import Connection
+from store.statements import Statement
 
 RING_AGAIN = 5.0
 """Seconds after which a pending run that nobody claimed is announced once more."""
@@ -50,16 +51,19 @@ class NewRun:
     replay_of: str | None = None
 
 
-_ACCEPT = b"""
+ACCEPT = Statement(
+    "accept",
+    """
 INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
                   actor, replay_of, due_at, created_at)
 SELECT n.id, d.id, d.revision, d.version_id, d.pattern, 'pending', n.kind, n.trigger::json, n.input::json,
-       n.actor, n.replay_of, now() + %s * interval '1 second', now()
-FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %b::text[], %b::text[], %b::text[], %s::uuid[])
+       n.actor, n.replay_of, now() + $1::float8 * interval '1 second', now()
+FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[])
        AS n(id, deployment_id, kind, trigger, input, actor, replay_of)
 JOIN deployments d ON d.id = n.deployment_id AND d.state = 'active'
-RETURNING id::text
-"""
+RETURNING id
+""",
+)
 
 
 def accept(connection: Connection, runs: Sequence[NewRun]) -> set[str]:
@@ -76,4 +80,4 @@ def accept(connection: Connection, runs: Sequence[NewRun]) -> set[str]:
         texts([r.actor for r in runs]),
         plain([r.replay_of for r in runs]),
     ]
-    return {row[0] for row in connection.execute(_ACCEPT, [RING_AGAIN, *columns])}
+    return {run.decode() for (run,) in ACCEPT.rows(connection, [str(RING_AGAIN), *columns]) if run}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from schemas.pattern import JSON
 from store.arrays import plain, texts
@@ -58,7 +58,7 @@ class Journaled:
     child_error: JSON
 
 
-def columns(rows: Sequence[tuple[str, int, Span]]) -> list[Any]:
+def columns(rows: Sequence[tuple[str, int, Span]]) -> list[str]:
     """(run id, run attempt, span) rows as one array per column, in the order of the journal's statement."""
     if not rows:
         return ["{}"] * 12

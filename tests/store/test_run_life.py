@@ -186,11 +186,11 @@ def test_all_pending_runs_are_found_when_the_broker_forgot(connection: Connectio
 
 
 HOT = {
-    "accept": runs._ACCEPT,
-    "claim": leases._CLAIM,
-    "record": journal._RECORD,
-    "record-spans": journal._RECORD_SPANS,
-    "renew": leases._RENEW,
+    "accept": runs.ACCEPT.sql,
+    "claim": leases.CLAIM.sql,
+    "record": journal.RECORD.sql,
+    "record-spans": journal.RECORD_SPANS.sql,
+    "renew": leases._RENEW.decode(),
 }
 
 
@@ -199,9 +199,9 @@ def test_hot_statements_find_rows_by_key_even_when_planned_on_an_empty_table(
     connection: Connection, name: str
 ) -> None:
     numbers = itertools.count(1)
-    sql = re.sub(r"%[sb]", lambda _: f"${next(numbers)}", HOT[name].decode())
+    sql = re.sub(r"%[sb]", lambda _: f"${next(numbers)}", HOT[name])
     connection.execute(f"PREPARE hot AS {sql}".encode())
-    nulls = ", ".join(["NULL"] * (next(numbers) - 1))
+    nulls = ", ".join(["NULL"] * max(int(number) for number in re.findall(r"\$(\d+)", sql)))
     plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN EXECUTE hot ({nulls})".encode()))
     scans = [line for line in plan.splitlines() if "Scan" in line and " on runs" in line]
     assert scans or name == "accept", plan
