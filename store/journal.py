@@ -63,16 +63,12 @@ class Outcome(NamedTuple):
     ring: tuple[str, ...]
 
 
-# The first twelve parameters, of both statements: what `spans.columns` gives.
-_RECORDED = """recorded AS (
+_INSERT = """recorded AS (
     INSERT INTO spans (run_id, run_attempt, path, status, attempt, started_at, ended_at, output, error, log,
                        wake_at, child_run_id)
-    SELECT p.run_id, p.run_attempt, p.path, p.status, p.attempt, to_timestamp(p.started),
-           to_timestamp(p.ended), p.output::json, p.error::json, p.log::json, to_timestamp(p.wake), p.child
-    FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::smallint[], $6::float8[],
-                $7::float8[], $8::text[], $9::text[], $10::text[], $11::float8[], $12::uuid[])
-        AS p(run_id, run_attempt, path, status, attempt, started, ended, output, error, log, wake, child)
-    JOIN held ON held.id = p.run_id
+"""
+
+_OR_UPDATE = """
     ON CONFLICT (run_id, run_attempt, path) DO UPDATE SET
         status = excluded.status, attempt = excluded.attempt, started_at = excluded.started_at,
         ended_at = excluded.ended_at, output = excluded.output, error = excluded.error, log = excluded.log,
@@ -80,6 +76,20 @@ _RECORDED = """recorded AS (
 )
 SELECT id, status FROM held
 """
+
+# The first twelve parameters, of both statements with arrays: what `spans.columns` gives.
+_RECORDED = (
+    _INSERT,
+    """
+    SELECT p.run_id, p.run_attempt, p.path, p.status, p.attempt, to_timestamp(p.started),
+           to_timestamp(p.ended), p.output::json, p.error::json, p.log::json, to_timestamp(p.wake), p.child
+    FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::smallint[], $6::float8[],
+                $7::float8[], $8::text[], $9::text[], $10::text[], $11::float8[], $12::uuid[])
+        AS p(run_id, run_attempt, path, status, attempt, started, ended, output, error, log, wake, child)
+    JOIN held ON held.id = p.run_id
+    """,
+    _OR_UPDATE,
+)
 
 # `= ANY` finds the runs by key whatever the planner believes of the table; the join with what is to be
 # written is then one of two short lists.
@@ -104,7 +114,7 @@ WITH step AS (
     FROM step s WHERE r.id = ANY($13::uuid[]) AND r.id = s.id AND r.lease = s.lease
     RETURNING r.id, r.status
 ), """,
-    _RECORDED,
+    *_RECORDED,
 )
 
 # Entries of runs that go on: the row stays as it is, and its lock holds off whoever would free it meanwhile.
@@ -116,7 +126,24 @@ WITH held AS (
         ON r.id = s.id AND r.lease = s.lease
     WHERE r.id = ANY($13::uuid[]) FOR SHARE OF r
 ), """,
-    _RECORDED,
+    *_RECORDED,
+)
+
+# The same for a single entry, the usual case where each node is made durable before the next: the arrays would take
+# a quarter of the time.
+RECORD_SPAN = Statement(
+    "record_span",
+    """
+WITH held AS (
+    SELECT id, status FROM runs WHERE id = $1::uuid AND lease = $13::int FOR SHARE
+), """,
+    _INSERT,
+    """
+    SELECT id, $2::smallint, $3::text, $4::text, $5::smallint, to_timestamp($6::float8), to_timestamp($7::float8),
+           $8::json, $9::json, $10::json, to_timestamp($11::float8), $12::uuid
+    FROM held
+    """,
+    _OR_UPDATE,
 )
 
 _START_CHILDREN = b"""
@@ -182,6 +209,11 @@ def _outcome(step: Step, moved: dict[str, str], awake: set[str], orphaned: dict[
 
 def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, str]:
     """Run id → the status it has now, for the steps whose lease held."""
+    if len(steps) == 1 and steps[0].status is RunStatus.RUNNING and len(steps[0].spans) == 1:
+        [step] = steps
+        values = (step.run_id, step.span_attempt, *step.spans[0], step.lease)
+        given = [None if value is None else str(value) for value in values]
+        return _statuses(RECORD_SPAN.rows(connection, given))
     ids, held = plain([step.run_id for step in steps]), plain([step.lease for step in steps])
     rows = spans.columns([(step.run_id, step.span_attempt, span) for step in steps for span in step.spans])
     if all(step.status is RunStatus.RUNNING for step in steps):

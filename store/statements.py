@@ -7,6 +7,7 @@ what the process spends. Here parameters and columns are text, and libpq waits w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 from weakref import WeakSet
 
 import psycopg
@@ -26,13 +27,14 @@ class Statement:
         self._name = f"weft_{name}".encode()
         self._prepared: WeakSet[Connection] = WeakSet()
 
-    def rows(self, connection: Connection, parameters: Sequence[str]) -> Iterator[Row]:
+    def rows(self, connection: Connection, parameters: Sequence[str | None]) -> Iterator[Row]:
         """Raises psycopg.Error. Within a transaction of the connection's, or as one of its own."""
         pgconn = connection.pgconn
         if connection not in self._prepared:
             self._check(pgconn, pgconn.prepare(self._name, self.sql.encode()))
             self._prepared.add(connection)
-        result = self._check(pgconn, pgconn.exec_prepared(self._name, [_encoded(one) for one in parameters]))
+        values: Any = [None if value is None else _encoded(value) for value in parameters]
+        result = self._check(pgconn, pgconn.exec_prepared(self._name, values))
         columns = range(result.nfields)
         return (tuple([result.get_value(row, at) for at in columns]) for row in range(result.ntuples))
 

@@ -190,6 +190,7 @@ HOT = {
     "claim": leases.CLAIM.sql,
     "record": journal.RECORD.sql,
     "record-spans": journal.RECORD_SPANS.sql,
+    "record-span": journal.RECORD_SPAN.sql,
     "renew": leases._RENEW.decode(),
 }
 
