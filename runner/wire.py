@@ -1,5 +1,5 @@
-"""A connection to the broker as the hot path uses it: redis-py's own connection and parser, without the client around
-them, whose pool, retries and metrics cost three times the round trip.
+"""A connection to the broker as the hot path uses it: redis-py's own connection and parser, without the client
+around them, whose pool, retries and metrics cost three times the round trip.
 """
 
 from __future__ import annotations

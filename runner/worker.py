@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 import uuid
@@ -33,6 +34,11 @@ GRACE = 5.0
 
 PATIENCE = 30.0
 """Seconds for which a result is kept, and a message in hand, while the database is away."""
+
+NICE = 5
+"""Added to the process' niceness, and inherited by its script hosts: under load, triggers are acknowledged before
+the work that they start is done.
+"""
 
 # Three seconds by default, read when Dramatiq is imported: too long for a broker that restarts in 40 ms.
 dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = 0.3
@@ -204,6 +210,7 @@ class Worker:
 
 def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]) -> None:
     """Work until SIGTERM; the signature is that of every part."""
+    os.nice(NICE)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     database = Database(settings.database_url)
