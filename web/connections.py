@@ -5,41 +5,42 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar, cast
 
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from web.problems import Kind, Refusal
+
 SLOWEST = 1024
-"""Bytes per second that buy a request more time than `patience`."""
+"""Bytes that buy a request one more second."""
 
 GATHERED = 64 * 1024
 """Bytes that wait for the end of a turn of the event loop; more go out at once."""
 
-_TOO_SLOW = orjson.dumps(
-    {
-        "type": "about:blank",
-        "title": "Too slow",
-        "status": 408,
-        "detail": "The request did not arrive in time, or its connection kept still. Send it again.",
-    }
-)
+_TOO_SLOW = Refusal(Kind.SLOW, "Send the request again; this connection is closed.").response().body
 
 
 class Connection(HttpToolsProtocol):
     """Ends a request that has not arrived after `patience` seconds, and one more for each `SLOWEST` bytes of it.
 
-    The rule is that of Apache's mod_reqtimeout. It holds for every route: an application sees a client that
-    went away, its reads never need a time limit of their own. One timer serves all requests of a connection.
+    That is the rule of Apache's mod_reqtimeout, but a request never has more than `patience` in hand: who stops
+    is let go soon, however much came before. It holds for every route: an application sees a client that went
+    away, its reads never need a time limit of their own. One timer serves all requests of a connection.
     """
 
     patience: ClassVar[float] = 30.0
 
-    _began: float | None
+    _deadline: float | None
+    """Of the request that is on its way or, on a new connection, awaited."""
+
     _received = 0
+    """Bytes of it since it began, or since the last look."""
+
+    _gathering: _Gathering
     _watch: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, _Gathering(transport, self.loop)))
-        self._began = self.loop.time()
+        self._gathering = _Gathering(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._gathering))
+        self._deadline = self.loop.time() + self.patience
         self._watch = self.loop.call_later(self.patience, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,39 +48,72 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._received += len(data)
         super().data_received(data)
+        self._received += len(data)
+
+    def eof_received(self) -> None:
+        # The transport closes now, and drops what it has not got yet.
+        self._gathering.flush()
+        super().eof_received()
 
     def on_message_begin(self) -> None:
-        self._began = self.loop.time()
+        self._deadline = self.loop.time() + self.patience
         self._received = 0
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        self._began = None
+        self._deadline = None
         super().on_message_complete()
 
     def _look(self) -> None:
-        if self._began is None or self.flow.read_paused:
-            # Nothing is on its way, or it is we who do not read.
-            left = self.patience
-        else:
-            left = self._began + self.patience + self._received / SLOWEST - self.loop.time()
+        now = self.loop.time()
+        if self._deadline is not None and not self._waits_for_us():
+            self._deadline = min(self._deadline + self._received / SLOWEST, now + self.patience)
+        elif self._deadline is not None or self._is_forgotten():
+            # It is the client's turn again at any moment from here to the next look.
+            self._deadline = now + 2 * self.patience
+        self._received = 0
+        left = self.patience if self._deadline is None else min(self._deadline - now, self.patience)
         if left > 0:
             self._watch = self.loop.call_later(left, self._look)
         else:
             self._cut()
 
-    def _cut(self) -> None:
-        answering = (
-            self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+    def _waits_for_us(self) -> bool:
+        """Whether we do not read, have not called for the body, or owe the answer to an earlier request."""
+        if self.flow.read_paused or self.pipeline:
+            return True
+        if self._has_head():
+            return self.cycle.waiting_for_100_continue
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _is_forgotten(self) -> bool:
+        """Whether bytes that began no request, or the end of one that was answered before, have taken uvicorn's
+        keep-alive timer away.
+        """
+        return (
+            self.timeout_keep_alive_task is None and self.cycle is not None and self.cycle.response_complete
         )
-        if self._received and not answering and not self.transport.is_closing():
-            head = (
-                f"HTTP/1.1 408 \r\ncontent-type: application/problem+json\r\ncontent-length: {len(_TOO_SLOW)}"
-            )
-            self.transport.write(f"{head}\r\nconnection: close\r\n\r\n".encode() + _TOO_SLOW)
+
+    def _has_head(self) -> bool:
+        """Whether the request that began last has its head: uvicorn makes the scope at the first byte."""
+        return self.cycle is not None and self.cycle.scope is self.scope
+
+    def _cut(self) -> None:
+        unanswered = not self.cycle.response_started if self._has_head() else self.scope is not None
+        if unanswered and not self.transport.is_closing():
+            self.transport.write(self._too_slow())
         self.transport.close()
+
+    def _too_slow(self) -> bytes:
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(_TOO_SLOW)),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+        return b"HTTP/1.1 408 Request Timeout\r\n" + lines + b"\r\n" + _TOO_SLOW
 
 
 class _Gathering:
@@ -95,20 +129,20 @@ class _Gathering:
 
     def write(self, data: bytes) -> None:
         if not self._held:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > GATHERED:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
         held, self._held, self._size = self._held, [], 0
         if held and not self._transport.is_closing():
             self._transport.write(b"".join(held))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

@@ -28,7 +28,7 @@ class Kind(Enum):
     NOT_FOUND = ("not-found", 404, "Not found")
     UNDEPLOYED = ("deployment-undeployed", 404, "Not deployed")
     METHOD = ("method-not-allowed", 405, "Method not allowed")
-    SLOW = ("too-slow", 408, "The body did not arrive in time")
+    SLOW = ("too-slow", 408, "The request did not arrive in time")
     PAUSED = ("deployment-paused", 409, "Paused")
     RUN_ENDED = ("run-ended", 409, "The run has ended")
     RUN_NOT_ENDED = ("run-not-ended", 409, "The run has not ended")

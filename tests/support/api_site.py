@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
+from served import Served
 from starlette.applications import Starlette
 
 from reconciler.reconciler import Reconciler
@@ -58,25 +57,17 @@ class Site:
         )
         health = Health(self.database, redis_url, git)
         app = Starlette(routes=[*api.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS)
-        config = uvicorn.Config(
-            app, port=0, log_level="critical", lifespan="off", ws="none", access_log=False
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
+        self._served = Served(app)
 
     def __enter__(self) -> Site:
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.005)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self._served.start()
+        self.url = f"http://127.0.0.1:{self._served.port}"
         self.http = self.client(ADMIN)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.http.close()
-        self._server.should_exit = True
-        self._thread.join()
+        self._served.stop()
         self.database.close()
 
     def _ring(self, runs: Sequence[str]) -> None:

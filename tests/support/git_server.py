@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import uvicorn
+from served import Served
 
 from reconciler.gate import refused_refs
 from reconciler.quarantine import migrate
 from reconciler.repository import RefConflictError, RefUpdate, Repository
 from reconciler.session import Session
-from store.database import Connection
+from store import database
 from web.auth import Identity, Role
+from web.connections import Connection
 from web.git.app import GitApp
 from web.git.limits import GitLimits
 
@@ -67,7 +68,7 @@ class PlainReceiver:
         repository = Repository(path, quarantine=quarantine)
         session = Session(
             organisation=organisation,
-            connection=cast(Connection, None),  # the rules about refs ask Git alone
+            connection=cast(database.Connection, None),  # the rules about refs ask Git alone
             repository=repository,
             refs=repository.refs(),
             default_ref=repository.default_ref(),
@@ -85,26 +86,21 @@ class PlainReceiver:
 
 
 class Host:
-    """uvicorn on a free port, in a thread of this process; `app` is what it serves at the moment."""
+    """A free port, served in a thread of this process; `app` is what it serves at the moment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, patience: float = Connection.patience) -> None:
         self.template = Repository.ensure(folder / "template.git").path
         self.app: GitApp | None = None
-        config = uvicorn.Config(self, port=0, log_level="error", lifespan="off", loop="uvloop", ws="none")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.005)
-        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+        self._served = Served(self, patience=patience)
+        self._served.start()
+        self.port = self._served.port
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         assert self.app is not None
         await self.app(scope, receive, send)
 
     def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
+        self._served.stop()
 
 
 class GitServer:

@@ -36,6 +36,16 @@ def git_server(make_git_server: Callable[[GitLimits], GitServer]) -> GitServer:
 
 
 @pytest.fixture
+def impatient_git_server(tmp_path: Path) -> Iterator[GitServer]:
+    """A Git server whose connections are cut soon when nothing comes."""
+    host = Host(tmp_path / "host", patience=0.5)
+    server = GitServer(tmp_path / "server", host)
+    yield server
+    host.stop()
+    server.close()
+
+
+@pytest.fixture
 def clone(git_server: GitServer, tmp_path: Path) -> Clone:
     """A work tree without a commit, its origin the server."""
     return Clone.new(tmp_path / "clone", git_server.url())

@@ -376,11 +376,12 @@ def test_an_encoding_that_is_not_understood_is_named(http):
     assert "'br'" in answer.text
 
 
-def test_a_client_that_keeps_still_is_let_go(make_git_server):
-    server = make_git_server(GitLimits(patience=0.2))
+def test_a_client_that_keeps_still_is_let_go(impatient_git_server):
+    server = impatient_git_server
     head = _request_head(PUSH, length=1000)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head + commands(f"{ABSENT} {SOMETHING} refs/heads/main") + b"PACK")
+        _wait_for(lambda: server.quarantines() != [])
         connection.settimeout(10)
         answer = connection.recv(4096)
 

@@ -168,7 +168,6 @@ class GitApp:
             receive,
             encoding=call.headers.get("content-encoding", "").lower(),
             limit=self._limits.request,
-            patience=self._limits.patience,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -15,18 +14,16 @@ Receive = Callable[[], Awaitable[Message]]
 
 GZIP = 16 + zlib.MAX_WBITS
 PIECE = 256 * 1024
-CLOSE = ((b"connection", b"close"),)
 
 
 class Body:
     """Bytes of one request, decoded, in order. `limit` counts what was decoded since the last `allow`."""
 
-    def __init__(self, receive: Receive, *, encoding: str, limit: int, patience: float) -> None:
+    def __init__(self, receive: Receive, *, encoding: str, limit: int) -> None:
         if encoding not in ("", "identity", "gzip", "x-gzip"):
             raise RequestError(415, f"The body is encoded as {encoding!r}; send it as it is, or as gzip.")
         self._receive = receive
         self._inflate = zlib.decompressobj(GZIP) if encoding.endswith("gzip") else None
-        self._patience = patience
         self._left = self._limit = limit
         self._ahead = b""  # read from the connection, not yet handed out
         self._packed = b""  # compressed bytes whose content did not fit in the last piece
@@ -106,10 +103,7 @@ class Body:
 
     async def _from_connection(self) -> bytes:
         while not self._ended:
-            try:
-                message = await asyncio.wait_for(self._receive(), self._patience)
-            except TimeoutError:
-                raise RequestError(408, f"No byte came for {self._patience:g} s.", headers=CLOSE) from None
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGoneError("the connection ended")
             self._ended = not message.get("more_body", False)

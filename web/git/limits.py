@@ -17,9 +17,8 @@ class GitLimits:
     request: int = 16 * MEBIBYTE
     pushes: int = 8
     fetches: int = 16
-    # How long a client may keep still, and how long its pack may take to arrive or to be sent. The sweep of
-    # what crashed pushes left behind starts at an hour.
-    patience: float = 60.0
+    # How long a pack may take to arrive or to be sent. The sweep of what crashed pushes left behind starts at
+    # an hour.
     duration: float = 1800.0
     # A proxy in between may cut a connection on which nothing moves.
     keep_alive: float = 5.0
