@@ -59,12 +59,23 @@ class _Push:
 class Reconciler:
     """The one that makes commits live. Safe for any number of threads and processes on the same data."""
 
-    def __init__(self, database: Database, git: Path, *, installation_key: bytes, public_url: str) -> None:
-        """`git` is the folder of the repositories, `{organisation}.git` each."""
+    def __init__(
+        self,
+        database: Database,
+        git: Path,
+        *,
+        installation_key: bytes,
+        public_url: str,
+        announce: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`git` is the folder of the repositories, `{organisation}.git` each. `announce` is called when something
+        else is live, before the pusher hears of it; other processes are notified by the database.
+        """
         self._sessions = Sessions(database, git)
         self._git = git
         self._key = installation_key
         self._public_url = public_url.rstrip("/")
+        self._announce = announce
         self._recollection = Recollection()
 
     def ensure(self, organisation: str) -> Path:
@@ -209,6 +220,7 @@ class Reconciler:
         clean = not applying.problems
         with session.connection.transaction():
             generation = apply(session.connection, landing, applying)
+        self._announce()
         self._recollection.keep(session.organisation, remembered(known, landing, generation, clean=clean))
 
     def _reviews(self, session: Session, known: Known, refs: Mapping[str, str], push: _Push) -> list[str]:

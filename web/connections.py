@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from web.problems import Kind, Refusal
 
@@ -15,7 +15,13 @@ SLOWEST = 1024
 GATHERED = 64 * 1024
 """Bytes that wait for the end of a turn of the event loop; more go out at once."""
 
-_TOO_SLOW = Refusal(Kind.SLOW, "Send the request again; this connection is closed.").response().body
+LONGEST_HEAD = 64 * 1024
+"""Bytes of a request's line and headers; what comes in one packet may be longer."""
+
+_TOO_SLOW = Refusal(Kind.SLOW, "Send the request again; this connection is closed.")
+_TOO_LONG = Refusal(
+    Kind.HEAD_TOO_LARGE, f"A head may have {LONGEST_HEAD:,} bytes. Put large data in the body."
+)
 
 
 class Connection(HttpToolsProtocol):
@@ -34,6 +40,9 @@ class Connection(HttpToolsProtocol):
     _received = 0
     """Bytes of it since it began, or since the last look."""
 
+    _head = 0
+    """Bytes of it while its head has not ended."""
+
     _gathering: _Gathering
     _watch: asyncio.TimerHandle
 
@@ -50,6 +59,10 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._received += len(data)
+        if self._deadline is not None and not self._has_head():
+            self._head += len(data)
+            if self._head > LONGEST_HEAD:
+                self._end(_TOO_LONG if self.cycle is None or self.cycle.response_complete else None)
 
     def eof_received(self) -> None:
         # The transport closes now, and drops what it has not got yet.
@@ -58,7 +71,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._deadline = self.loop.time() + self.patience
-        self._received = 0
+        self._received = self._head = 0
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
@@ -101,19 +114,19 @@ class Connection(HttpToolsProtocol):
 
     def _cut(self) -> None:
         unanswered = not self.cycle.response_started if self._has_head() else self.scope is not None
-        if unanswered and not self.transport.is_closing():
-            self.transport.write(self._too_slow())
+        self._end(_TOO_SLOW if unanswered else None)
+
+    def _end(self, refusal: Refusal | None) -> None:
+        """Close the connection, with an answer where there may be one."""
+        if refusal is not None and not self.transport.is_closing():
+            self.transport.write(self._answer(refusal))
         self.transport.close()
 
-    def _too_slow(self) -> bytes:
-        headers = [
-            *self.server_state.default_headers,
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", b"%d" % len(_TOO_SLOW)),
-            (b"connection", b"close"),
-        ]
+    def _answer(self, refusal: Refusal) -> bytes:
+        answer = refusal.response()
+        headers = [*self.server_state.default_headers, *answer.raw_headers, (b"connection", b"close")]
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        return b"HTTP/1.1 408 Request Timeout\r\n" + lines + b"\r\n" + _TOO_SLOW
+        return STATUS_LINE[answer.status_code] + lines + b"\r\n" + bytes(answer.body)
 
 
 class _Gathering:

@@ -38,6 +38,7 @@ class Kind(Enum):
     TOO_LARGE = ("too-large", 413, "The body is too large")
     INVALID = ("invalid-request", 422, "The request is not right")
     INVALID_INPUT = ("invalid-input", 422, "The input does not fit the pattern")
+    HEAD_TOO_LARGE = ("head-too-large", 431, "The request's head is too large")
     INTERNAL = ("internal-error", 500, "Weft failed at this")
     UNAVAILABLE = ("unavailable", 503, "Try again in a moment")
     NOT_READY = ("not-ready", 503, "Not ready")

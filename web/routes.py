@@ -33,6 +33,10 @@ class Routes:
             found = webhook_routes(connection, None, self._patterns)
             self._table = {route.token: route for route in found}
 
+    def outdate(self) -> None:
+        """Something is live now that was not when we looked: whoever was just told so may call at once."""
+        self._looked = 0.0
+
     def may_be_old(self) -> bool:
         """Whether a token that is not known, or not active, is worth a look into the database: a notification
         may be on its way. Rarely, so that guessing tokens costs us nothing.

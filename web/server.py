@@ -53,7 +53,11 @@ class Web:
         )
         authenticator = Authenticator(self._database, settings.admin_token)
         reconciler = Reconciler(
-            self._database, git, installation_key=settings.installation_key, public_url=settings.public_url
+            self._database,
+            git,
+            installation_key=settings.installation_key,
+            public_url=settings.public_url,
+            announce=self._routes.outdate,
         )
         self._git = GitApp(git, reconciler, authenticator.by_token)
         api = Api(
@@ -109,13 +113,13 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
         web.app,
         loop="uvloop",
         http=Connection,
+        ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE,
-        h11_max_incomplete_event_size=64 * 1024,
     )
     server = uvicorn.Server(config)
     listener = socket.socket(fileno=settings.listener)
