@@ -15,10 +15,14 @@ from schemas.problems import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class PushOutcome:
-    """`lines` go to the pusher's terminal. `refused`: ref → short reason; empty when all was accepted."""
+    """`lines` go to the pusher's terminal. `refused`: ref → short reason; empty when all was accepted.
+
+    `plan` is what an accepted one has made of what is live.
+    """
 
     lines: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+    plan: Plan | None = None
 
 
 def refusal(

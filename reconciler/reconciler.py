@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psycopg
 
+from reconciler.actions import ActionRefusedError, Why
 from reconciler.answer import PushOutcome, live_lines, refusal, review_lines
 from reconciler.apply import Applying, apply, remembered
+from reconciler.authoring import Request, write
 from reconciler.fires import with_next_fires
 from reconciler.gate import landing_problems, problem_lines, refused_refs
 from reconciler.landing import Known, Landing, hypothetical, land, view_of
@@ -29,7 +31,7 @@ from store.database import Database
 from store.repositories import RepositoryState, repository_state
 from store.versions import forget_freezes
 
-__all__ = ["PushOutcome", "Reconciled", "Reconciler", "RefUpdate", "RepositoryLostError"]
+__all__ = ["Done", "PushOutcome", "Reconciled", "Reconciler", "RefUpdate", "RepositoryLostError"]
 
 LOOK_BACK = 500  # commits searched for the last good version of what the database does not know
 MOST_REVIEWS = 5  # branches of one push that are compared with the default branch
@@ -46,6 +48,16 @@ class Reconciled:
     changed: bool
     plan: Plan | None = None
     problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """An action that is live: the commit that says it, or that the moved tag now holds."""
+
+    commit: str
+    ref: str
+    plan: Plan
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +112,20 @@ class Reconciler:
                 return self._land(session, known, push)
             except TooManyDocumentsError as error:
                 return refusal(updates, {update.ref: error.reason.message for update in updates})
+
+    def act(self, organisation: str, request: Request) -> Done:
+        """Do it as a commit or a moved tag, and make that live. Raises ActionRefusedError: nothing has changed."""
+        started = time.perf_counter()
+        with self._sessions.open(organisation) as session:
+            known = self._caught_up(session)
+            update = write(request, session, known)
+            push = _Push(updates=[update], quarantine=None, pusher=request.author.name, started=started)
+            refused = refused_refs(push.updates, session, known.head)
+            outcome = refusal(push.updates, refused) if refused else self._land(session, known, push)
+            if outcome.plan is None:
+                raise ActionRefusedError(Why.INVALID, "\n".join(outcome.lines))
+            commit = session.repository.commit(update.new).id
+            return Done(commit=commit, ref=update.ref, plan=outcome.plan, lines=outcome.lines)
 
     def reconcile(self, organisation: str) -> Reconciled:
         """Bring the database to what the refs say. Cheap when nothing has changed; safe at any time.
@@ -188,7 +214,8 @@ class Reconciler:
             session.repository.update_refs(push.updates)
         except RefConflictError as error:
             return refusal(push.updates, {update.ref: str(error) for update in push.updates})
-        return PushOutcome(lines=(*self._make_live(session, known, landing, push), *reviews))
+        lines = (*self._make_live(session, known, landing, push), *reviews)
+        return PushOutcome(lines=lines, plan=landing.plan)
 
     def _make_live(self, session: Session, known: Known, landing: Landing, push: _Push) -> list[str]:
         # The objects have moved: a repository of its own looks for them where they are now.

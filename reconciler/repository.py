@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import ConfigLevel, ObjectType, Option
+from pygit2.enums import ConfigLevel, FileMode, ObjectType, Option
 
 ABSENT = "0" * 40
 
@@ -63,6 +63,15 @@ class Commit:
     author: str  # "Name <address>"
     message: str  # the first line
     at: datetime  # the committer's time, UTC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signed:
+    """Who writes a commit or a tag, and what it says."""
+
+    name: str
+    email: str
+    message: str
 
 
 Entry = bytes
@@ -170,6 +179,38 @@ class Repository:
     def blob(self, blob: str) -> bytes:
         return bytes(self._git[blob].read_raw())
 
+    def with_file(self, tree: str, path: str, content: bytes | None) -> str:
+        """The tree with this file; None takes it away. Written, but nothing refers to it yet."""
+        blob = None if content is None else self._git.create_blob(content)
+        return str(self._with_entry(self._git[tree].peel(pygit2.Tree), path.split("/"), blob))
+
+    def _with_entry(self, tree: pygit2.Tree | None, path: list[str], blob: pygit2.Oid | None) -> pygit2.Oid:
+        builder = self._git.TreeBuilder(tree) if tree is not None else self._git.TreeBuilder()
+        name, *rest = path
+        before = tree[name] if tree is not None and name in tree else None
+        if rest:
+            below = before if isinstance(before, pygit2.Tree) else None
+            entry, mode = self._with_entry(below, rest, blob), FileMode.TREE
+        elif blob is not None:
+            entry, mode = blob, before.filemode if isinstance(before, pygit2.Blob) else FileMode.BLOB
+        if blob is None and (not rest or len(self._git[entry].peel(pygit2.Tree)) == 0):
+            builder.remove(name)
+        else:
+            builder.insert(name, entry, mode)
+        return builder.write()
+
+    def write_commit(self, tree: str, parent: str, signed: Signed) -> str:
+        """A commit that no ref holds yet."""
+        who = pygit2.Signature(signed.name, signed.email, encoding="utf-8")
+        return str(self._git.create_commit(None, who, who, signed.message, pygit2.Oid(hex=tree), [parent]))
+
+    def write_tag(self, name: str, commit: str, signed: Signed) -> str:
+        """An annotated tag's object that no ref holds yet."""
+        who = pygit2.Signature(signed.name, signed.email, encoding="utf-8")
+        at = f"{who.time} {'-' if who.offset < 0 else '+'}{abs(who.offset) // 60:02}{abs(who.offset) % 60:02}"
+        head = f"object {commit}\ntype commit\ntag {name}\ntagger {signed.name} <{signed.email}> {at}\n"
+        return str(self._git.odb.write(ObjectType.TAG, f"{head}\n{signed.message}".encode()))
+
     def check_connected(self, ids: Sequence[str]) -> None:
         """That all that `ids` reach and no ref does is here. Raises GitError naming what is missing."""
         if ids:
@@ -234,6 +275,8 @@ def _isolate() -> None:
     for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
         pygit2.option(Option.SET_SEARCH_PATH, level, "")
     pygit2.option(Option.SET_OWNER_VALIDATION, False)
+    # What we write ourselves is on disk before anybody hears of it, too.
+    pygit2.option(Option.ENABLE_FSYNC_GITDIR, True)
 
 
 def _commit(found: pygit2.Commit) -> Commit:

@@ -72,6 +72,14 @@ def version_by_number(connection: Connection, organisation: str, pattern: str, n
     return None if row is None else _freeze(*row)
 
 
+def freeze_of(connection: Connection, organisation: str, version_id: str) -> Freeze | None:
+    """Where a version was first held."""
+    row = connection.execute(
+        f"{_FREEZES} WHERE organisation = %s AND version_id = %s", [organisation, version_id]
+    ).fetchone()
+    return None if row is None else _freeze(*row)
+
+
 def list_patterns(connection: Connection, organisation: str) -> dict[str, int]:
     """Pattern → how many numbered versions its history has."""
     rows = connection.execute(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from starlette.routing import Route
 
+from schemas.deployment import State
 from store.database import Database
+from web.api.actions import PROMOTE_BODY, ROLLBACK_BODY, STATE_BODY, Actions, Actor
 from web.api.contents import Contents
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
@@ -12,13 +16,17 @@ from web.api.patterns import LIST_QUERY as PATTERNS_QUERY
 from web.api.patterns import VERSIONS_QUERY, Patterns
 from web.api.plans import PLAN_QUERY, Planner, Plans
 from web.api.query import wait
-from web.api.resource import Endpoint, Resource, acts, reads
+from web.api.resource import Endpoint, Resource, acts, commits, reads
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
 from web.api.starting import Ring, Starting
 from web.auth import Authenticator, Role
 
 PREFIX = "/api/v1"
+
+
+class Live(Planner, Actor, Protocol):
+    """The reconciler, as far as the API needs it."""
 
 
 class Api:
@@ -29,7 +37,7 @@ class Api:
         *,
         database: Database,
         authenticator: Authenticator,
-        reconciler: Planner,
+        reconciler: Live,
         ring: Ring,
         public_url: str,
     ) -> None:
@@ -40,11 +48,13 @@ class Api:
         self._runs = Runs(database, contents)
         self._starting = Starting(database, contents, self._runs, ring)
         self._plans = Plans(reconciler)
+        self._actions = Actions(reconciler, public_url)
 
     @property
     def routes(self) -> list[Route]:
         return [
             *self._deployment_routes(),
+            *self._action_routes(),
             *self._pattern_routes(),
             *self._run_routes(),
             self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
@@ -64,6 +74,18 @@ class Api:
             ),
             self._route("/deployments/{name}/runs", post=start),
         ]
+
+    def _action_routes(self) -> list[Route]:
+        actions = self._actions
+        works = {
+            "promote": commits(actions.promote, body=PROMOTE_BODY),
+            "rollback": commits(actions.roll_back, body=ROLLBACK_BODY),
+            "pause": commits(actions.set_state(State.PAUSED), body=STATE_BODY),
+            "resume": commits(actions.set_state(State.ACTIVE), body=STATE_BODY),
+            "archive": commits(actions.set_state(State.ARCHIVED), body=STATE_BODY),
+            "undeploy": commits(actions.undeploy, body=STATE_BODY),
+        }
+        return [self._route(f"/deployments/{{name}}/{word}", post=work) for word, work in works.items()]
 
     def _pattern_routes(self) -> list[Route]:
         return [

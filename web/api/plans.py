@@ -21,7 +21,7 @@ PLAN_QUERY: Mapping[str, Parser] = {"base": revision, "head": revision}
 
 
 class Planner(Protocol):
-    """The reconciler, as far as the API needs it."""
+    """The reconciler, as far as plans need it."""
 
     def plan(self, organisation: str, base: str | None, head: str | None) -> Plan: ...
 

@@ -63,6 +63,11 @@ def acts(work: Work, *, body: tuple[str, ...] = ()) -> Endpoint:
     return Endpoint(role=Role.OPERATOR, handle=partial(_in_thread, work, 202), body=body)
 
 
+def commits(work: Work, *, body: tuple[str, ...] = ()) -> Endpoint:
+    """What changes what is live, as whoever may push does it: done with the answer."""
+    return Endpoint(role=Role.EDITOR, handle=partial(_in_thread, work, 200), body=body)
+
+
 async def _in_thread(work: Work, status: int, call: Call) -> Response:
     return Answer(await run_in_threadpool(work, call), status)
 

@@ -1,0 +1,219 @@
+"""What people do to a deployment, as the commit or tag that says so: pure.
+
+Each action changes one value of one file, or moves the tag that the deployment follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.numbers import Ledger
+from reconciler.plan import Live
+from reconciler.repository import TAGS
+from reconciler.steps import VersionRef
+from schemas.deployment import DeploymentSpec, Source, SourceKind, State
+from schemas.pattern import JSON
+
+
+class Why(StrEnum):
+    """Why an action was not done."""
+
+    UNKNOWN = "unknown"  # what it names is not there
+    CONFLICT = "conflict"  # it is so already, or not in a state for it
+    INVALID = "invalid"  # it asks for what cannot be
+
+
+class ActionRefusedError(Exception):
+    """Nothing was changed. The message says why, and what to do."""
+
+    def __init__(self, why: Why, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promote:
+    """Exactly one of them. `environment`: take what this pattern's deployment there has."""
+
+    version: int | None = None
+    tag: str | None = None
+    environment: str | None = None
+    branch: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollBack:
+    """To version `to`; None: to what was live before what is live now."""
+
+    to: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetState:
+    """`archived` is for good."""
+
+    state: State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undeploy:
+    """Its document goes; its runs stay."""
+
+
+Action = Promote | RollBack | SetState | Undeploy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A deployment as the default branch has it, and what an action may ask.
+
+    `held_by`: version id → a commit that holds it. `before`: the version that was live before the present one.
+    `beside`: environment → this pattern's deployments there.
+    """
+
+    name: str
+    spec: DeploymentSpec
+    live: Live | None
+    ledger: Ledger
+    default_branch: str
+    held_by: Callable[[str], str | None]
+    before: Callable[[], VersionRef | None]
+    beside: Callable[[str], list[Live]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """`spec.<key>` of the deployment's document becomes `value`."""
+
+    key: str
+    value: JSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveTag:
+    """The tag that the deployment follows, to `commit`."""
+
+    ref: str
+    commit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remove:
+    """The deployment's document."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """What to change, and what the commit or tag says. `verb` is the trailer `Weft-Action`."""
+
+    change: Edit | MoveTag | Remove
+    verb: str
+    subject: str
+    version: VersionRef | None = None
+
+    def message(self, name: str, said: str) -> str:
+        trailers = [f"Weft-Action: {self.verb}", f"Weft-Deployment: {name}"]
+        if self.version is not None:
+            trailers.append(f"Weft-Version: {self.version.number or self.version.id}")
+        body = f"{said.strip()}\n\n" if said.strip() else ""
+        return f"{self.subject}\n\n{body}" + "\n".join(trailers) + "\n"
+
+
+def decide(action: Action, scene: Scene) -> Intent:
+    """Raises ActionRefusedError."""
+    match action:
+        case SetState():
+            return _set_state(action.state, scene)
+        case Undeploy():
+            return Intent(change=Remove(), verb="undeploy", subject=f"Undeploy {scene.name}")
+        case RollBack():
+            return _to_version(scene, _target(action, scene), "rollback", f"Roll {scene.name} back to")
+        case Promote():
+            return _promote(action, scene)
+
+
+_STATES = {
+    State.ACTIVE: ("resume", "Resume"),
+    State.PAUSED: ("pause", "Pause"),
+    State.ARCHIVED: ("archive", "Archive"),
+}
+
+
+def _set_state(state: State, scene: Scene) -> Intent:
+    if scene.spec.state == state:
+        raise ActionRefusedError(Why.CONFLICT, f"{scene.name} is {state} already.")
+    verb, word = _STATES[state]
+    return Intent(change=Edit(key="state", value=str(state)), verb=verb, subject=f"{word} {scene.name}")
+
+
+def _promote(action: Promote, scene: Scene) -> Intent:
+    if action.version is not None:
+        return _to_version(scene, _numbered(scene, action.version), "promote", f"Promote {scene.name} to")
+    if action.environment is not None:
+        version = _beside(scene, action.environment)
+        return _to_version(scene, version, "promote", f"Promote {scene.name} from {action.environment} to")
+    if action.tag is not None:
+        return _follow(scene, Source(kind=SourceKind.TAG, value=action.tag))
+    assert action.branch is not None, "one of them is given"
+    return _follow(scene, Source(kind=SourceKind.BRANCH, value=action.branch))
+
+
+def _follow(scene: Scene, source: Source) -> Intent:
+    if (scene.spec.source or Source(kind=SourceKind.BRANCH, value=scene.default_branch)) == source:
+        raise ActionRefusedError(Why.CONFLICT, f"{scene.name} follows the {source} already.")
+    change = Edit(key="source", value={str(source.kind): source.value})
+    return Intent(change=change, verb="promote", subject=f"Let {scene.name} follow the {source}")
+
+
+def _to_version(scene: Scene, version: VersionRef, verb: str, subject: str) -> Intent:
+    """Where a tag is followed, the tag moves; else the number is written down, and stays until it is changed."""
+    source = scene.spec.source
+    commit = scene.held_by(version.id)
+    if source is not None and source.kind == SourceKind.TAG and commit is not None:
+        change: Edit | MoveTag = MoveTag(ref=TAGS + source.value, commit=commit)
+        pinned = scene.live is not None and scene.live.binding.version == version
+    elif version.number is not None:
+        change = Edit(key="source", value={"version": version.number})
+        pinned = source == Source(kind=SourceKind.VERSION, value=str(version.number))
+    elif commit is not None:
+        change = Edit(key="source", value={"commit": commit})
+        pinned = source == Source(kind=SourceKind.COMMIT, value=commit)
+    else:
+        raise ActionRefusedError(
+            Why.INVALID, f"No commit is known that holds {version} of {scene.spec.pattern}."
+        )
+    if pinned:
+        raise ActionRefusedError(Why.CONFLICT, f"{scene.name} is set to {version} already.")
+    return Intent(change=change, verb=verb, subject=f"{subject} {version}", version=version)
+
+
+def _target(action: RollBack, scene: Scene) -> VersionRef:
+    if action.to is not None:
+        return _numbered(scene, action.to)
+    version = scene.before()
+    if version is None:
+        message = f"Nothing was live of {scene.name} before what is live now: there is nothing to go back to."
+        raise ActionRefusedError(Why.CONFLICT, message)
+    return version
+
+
+def _numbered(scene: Scene, number: int) -> VersionRef:
+    pattern = scene.spec.pattern
+    found = scene.ledger.id(pattern, number)
+    if found is None:
+        known = scene.ledger.newest(pattern)
+        message = f"{pattern} has no version {number}: it has {f'1 to {known}' if known else 'none'}."
+        raise ActionRefusedError(Why.UNKNOWN, message)
+    return VersionRef(id=found, number=number)
+
+
+def _beside(scene: Scene, environment: str) -> VersionRef:
+    """What the same pattern has in another environment, where that is one thing."""
+    there = {live.binding.version for live in scene.beside(environment) if live.binding.version is not None}
+    if len(there) != 1:
+        found = "no deployment" if not there else "several deployments with different versions"
+        message = f"{scene.spec.pattern} has {found} in {environment}: promote a `version` instead."
+        raise ActionRefusedError(Why.UNKNOWN if not there else Why.CONFLICT, message)
+    return there.pop()
