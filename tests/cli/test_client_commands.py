@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import typer
 from api_site import ADMIN, Site
+from git_work import Work, deployment, pattern
 from typer.testing import CliRunner, Result
 
-from cli import deployments, printing, rebuild, runs
+from cli import actions, deployments, printing, rebuild, runs
 from cli.errors import CommandError
 from store.deployments import Condition
 from store.runs import RunStatus
@@ -35,7 +36,7 @@ def weft(site: Site) -> Weft:
 
 def make_app() -> typer.Typer:
     app = typer.Typer()
-    for module in (deployments, runs, rebuild):
+    for module in (actions, deployments, runs, rebuild):
         module.register(app)
     return app
 
@@ -275,6 +276,25 @@ def test_without_settings_the_installation_on_this_machine_is_asked(site: Site, 
     (data / "admin-token").write_text(f"{ADMIN}\n")
     environ = {"WEFT_URL": "", "WEFT_TOKEN": "", "HTTP_PROXY": "http://127.0.0.1:9"}
     assert invoke("runs", "--data", str(data), environ=environ).exit_code == 0
+
+
+def test_actions_say_what_they_made_of_it(site: Site, weft: Weft, tmp_path: Path) -> None:
+    work = Work(tmp_path / "work", site.reconciler)
+    for number in (1, 2):
+        work.commit({"patterns/a.yaml": pattern("a", f"v{number}"), "deployments/a.yaml": deployment("a")})
+        work.push()
+
+    said = weft("rollback", "a", "-m", "v2 loses orders").stdout.splitlines()
+
+    head = work.git("ls-remote", str(work.bare), "refs/heads/main")[:10]
+    assert said[:3] == [f"main is at {head}", "1 change", "a  v2 → v1  change"]
+    assert json.loads(weft("pause", "a", "--json").stdout)["plan"]["summary"] == "1 change"
+    assert "a is paused already" in str(refusal(weft("pause", "a")))
+    assert weft("resume", "a").exit_code == 0
+    assert weft("promote", "a", "--follow", "main").exit_code == 0
+    assert "exactly one of" in wrong_usage(weft("promote", "a"))
+    assert "exactly one of" in wrong_usage(weft("promote", "a", "--version", "1", "--tag", "x"))
+    assert weft("undeploy", "a").stdout.splitlines()[1:] == ["1 undeploy", "a  v2  undeploy"]
 
 
 def test_every_command_shows_an_example() -> None:
