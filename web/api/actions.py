@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -66,7 +67,9 @@ class Actions:
             raise Refusal(Kind.GATE, error.reason.message) from None
         except RepositoryLostError as error:
             raise Refusal(Kind.UNAVAILABLE, str(error)) from None
-        return {"commit": done.commit, "ref": done.ref, "plan": done.plan.as_json()}
+        # What stays as it is may be thousands of deployments.
+        plan = replace(done.plan, steps=done.plan.visible)
+        return {"commit": done.commit, "ref": done.ref, "plan": plan.as_json()}
 
 
 def _promotion(body: JSON) -> Promote:
