@@ -16,7 +16,7 @@ from reconciler.tokens import hook_token
 from schemas.documents import Kind
 from schemas.pattern import JSON
 from schemas.problems import Problem
-from store.database import DEPLOYMENTS_CHANGED, Connection
+from store.database import Connection
 from store.deployment_rows import DeploymentRow, RevisionRow, notify_deployments, write_deployments
 from store.deployments import Condition, Deployment
 from store.repositories import RepositoryState, record_repository
@@ -41,7 +41,7 @@ def apply(connection: Connection, landing: Landing, applying: Applying) -> int:
     _write_versions(connection, landing, applying.organisation)
     rows = [_row(step, applying) for step in landing.plan.steps if step.writes]
     write_deployments(connection, applying.organisation, rows)
-    notify_deployments(connection, applying.organisation, DEPLOYMENTS_CHANGED)
+    notify_deployments(connection, applying.organisation, [row.name for row in rows])
     state = RepositoryState(
         organisation=applying.organisation,
         default_branch=landing.view.default_ref.removeprefix("refs/heads/"),

@@ -18,7 +18,7 @@ Connection = psycopg.Connection[TupleRow]
 MINIMUM_SERVER = 140000
 MIGRATION_LOCK = 0x57656674  # "Weft"
 
-DEPLOYMENTS_CHANGED = "weft_deployments"  # payload: organisation
+DEPLOYMENTS_CHANGED = "weft_deployments"  # payload: see store.notifications.Changed
 RUN_CANCELLED = "weft_cancelled"  # payload: run id
 TIMER_SET = "weft_timers"  # payload: empty
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.pattern import JSON
-from store.database import Connection
+from store.database import DEPLOYMENTS_CHANGED, Connection
 from store.deployments import Condition
+from store.notifications import Changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ def _update_metadata(connection: Connection, same: list[tuple[_Place, Deployment
     )
 
 
-def notify_deployments(connection: Connection, organisation: str, channel: str) -> None:
-    """Tell every process at commit that something else is live now."""
-    connection.execute("SELECT pg_notify(%s, %s)", [channel, organisation])
+def notify_deployments(connection: Connection, organisation: str, names: Sequence[str]) -> None:
+    """Tell every process at commit that something else is live now: these deployments, or project settings."""
+    payload = Changed(organisation, tuple(names)).payload
+    connection.execute("SELECT pg_notify(%s, %s)", [DEPLOYMENTS_CHANGED, payload])

@@ -204,26 +204,39 @@ class Route:
     uses: frozenset[str]  # the kinds of its nodes, nested ones included
 
 
-def webhook_routes(
-    connection: Connection, organisation: str | None, known: dict[str, Pattern] | None = None
-) -> list[Route]:
-    """Every deployed webhook of one organisation, or of all.
+_ROUTES = "SELECT hook_token, id, organisation, name, state, version_id FROM deployments"
+
+
+def webhook_routes(connection: Connection, known: dict[str, Pattern]) -> dict[str, Route]:
+    """Every deployed webhook, by token.
 
     `known` remembers patterns by version id from call to call, so that only new versions are loaded; those that are
     live no more are dropped from it.
     """
+    rows = connection.execute(f"{_ROUTES} WHERE state <> 'undeployed' AND version_id IS NOT NULL").fetchall()
+    for gone in known.keys() - {row[5] for row in rows}:
+        del known[gone]
+    return {token: route for token, route in _routes(connection, rows, known).items() if route is not None}
+
+
+def changed_routes(
+    connection: Connection, organisation: str, names: Sequence[str], known: dict[str, Pattern]
+) -> dict[str, Route | None]:
+    """The webhooks of these deployments by token, None for what is undeployed or has no webhook."""
     rows = connection.execute(
-        """SELECT hook_token, id, organisation, name, state, version_id FROM deployments
-           WHERE state <> 'undeployed' AND version_id IS NOT NULL AND (%s::text IS NULL OR organisation = %s)""",
-        [organisation, organisation],
+        f"{_ROUTES} WHERE organisation = %s AND name = ANY(%s)", [organisation, list(names)]
     ).fetchall()
-    patterns = {} if known is None else known
-    live = {row[5] for row in rows}
-    for gone in patterns.keys() - live if organisation is None else ():
-        del patterns[gone]
-    for id_, content in load_versions(connection, live - patterns.keys()).items():
-        patterns[id_] = pattern_from_spec(content.pattern, content.spec)
-    return [route for row in rows if (route := _route(row, patterns[row[5]]))]
+    return _routes(connection, rows, known)
+
+
+def _routes(
+    connection: Connection, rows: Sequence[tuple[JSON, ...]], known: dict[str, Pattern]
+) -> dict[str, Route | None]:
+    deployed = [row for row in rows if row[4] != UNDEPLOYED and row[5] is not None]
+    for id_, content in load_versions(connection, {row[5] for row in deployed} - known.keys()).items():
+        known[id_] = pattern_from_spec(content.pattern, content.spec)
+    found: dict[str, Route | None] = {row[0]: None for row in rows}
+    return found | {row[0]: _route(row, known[row[5]]) for row in deployed}
 
 
 def _route(row: tuple[JSON, ...], pattern: Pattern) -> Route | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from psycopg import sql
 
@@ -14,6 +15,26 @@ log = logging.getLogger(__name__)
 
 CHECK = 1.0
 """Seconds between two looks at whether to stop."""
+MOST_NAMES = 100
+"""Deployments that one notification names; of more it says that there are."""
+
+
+class Changed(NamedTuple):
+    """That something else is live in an organisation: these deployments; None: any of them."""
+
+    organisation: str
+    names: tuple[str, ...] | None
+
+    @property
+    def payload(self) -> str:
+        """What fits into a notification (8,000 bytes; a name has at most 63)."""
+        names = self.names if self.names is not None and len(self.names) <= MOST_NAMES else ("*",)
+        return " ".join((self.organisation, *names))
+
+    @classmethod
+    def read(cls, payload: str) -> Changed:
+        organisation, *names = payload.split(" ")
+        return cls(organisation, None if names == ["*"] else tuple(names))
 
 
 class Listener(threading.Thread):

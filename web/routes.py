@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 from runner.program import LIGHT
 from schemas.pattern import Pattern
 from store.database import Database
-from store.deployments import Route, webhook_routes
+from store.deployments import Route, changed_routes, webhook_routes
+from store.notifications import Changed
 
 LOOK_AGAIN = 0.2
 """Seconds for which the table is trusted about tokens that are not known here, or not active."""
@@ -30,8 +32,20 @@ class Routes:
     def refresh(self) -> None:
         with self._mutex, self._database.connection() as connection:
             self._looked = time.monotonic()
-            found = webhook_routes(connection, None, self._patterns)
-            self._table = {route.token: route for route in found}
+            self._table = webhook_routes(connection, self._patterns)
+
+    def update(self, changed: Changed) -> None:
+        """What a push has changed, be it among thousands."""
+        if changed.names is None:
+            self.refresh()
+        elif changed.names:
+            self._replace(changed.organisation, changed.names)
+
+    def _replace(self, organisation: str, names: Sequence[str]) -> None:
+        with self._mutex, self._database.connection() as connection:
+            found = changed_routes(connection, organisation, names, self._patterns)
+            table = {token: route for token, route in self._table.items() if token not in found}
+            self._table = table | {token: route for token, route in found.items() if route is not None}
 
     def outdate(self) -> None:
         """Something is live now that was not when we looked: whoever was just told so may call at once."""

@@ -15,7 +15,7 @@ from reconciler.reconciler import Reconciler
 from reconciler.repository import GitError
 from runner.broker import BellBroker
 from store.database import DEPLOYMENTS_CHANGED, Database, StoreError
-from store.notifications import Listener
+from store.notifications import Changed, Listener
 from store.settings import ServiceSettings
 from web.api import Api
 from web.app import Application, make_app
@@ -48,9 +48,7 @@ class Web:
         self._broker = BellBroker(settings.redis_url, patience=RING_PATIENCE)
         self._intake = Intake(self._database, self._broker)
         self._routes = Routes(self._database)
-        self._listener = Listener(
-            self._database, {DEPLOYMENTS_CHANGED: lambda _: self._routes.refresh()}, self._routes.refresh
-        )
+        self._listener = Listener(self._database, {DEPLOYMENTS_CHANGED: self._changed}, self._routes.refresh)
         authenticator = Authenticator(self._database, settings.admin_token)
         reconciler = Reconciler(
             self._database,
@@ -99,6 +97,9 @@ class Web:
         for organisation in self._reconciler.organisations():
             with contextlib.suppress(GitError, StoreError):
                 self._reconciler.remember(organisation)
+
+    def _changed(self, payload: str) -> None:
+        self._routes.update(Changed.read(payload))
 
     def _ring(self, runs: Sequence[str]) -> None:
         self._intake.ring([], runs)

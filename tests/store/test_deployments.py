@@ -10,6 +10,7 @@ from store.deployments import (
     Condition,
     DeploymentFilter,
     all_deployments,
+    changed_routes,
     dependencies,
     get_deployment,
     list_deployments,
@@ -17,6 +18,7 @@ from store.deployments import (
     revisions,
     webhook_routes,
 )
+from store.notifications import Changed
 from store.versions import Freeze, VersionContent, add_freezes, add_versions
 
 SPEC = {
@@ -129,17 +131,41 @@ def test_routes_are_of_what_is_deployed_and_has_a_webhook(stored: Connection) ->
         [row("a"), row("b", state="paused"), row("c", state="undeployed"), row("d", version_id="p2")],
     )
     known: dict[str, Pattern] = {}
-    routes = webhook_routes(stored, "org", known)
-    assert sorted((route.name, route.state) for route in routes) == [("a", "active"), ("b", "paused")]
+    routes = sorted(webhook_routes(stored, known).values(), key=lambda route: route.name)
+    assert [(route.name, route.state) for route in routes] == [("a", "active"), ("b", "paused")]
     assert {(route.methods, route.max_body, route.uses) for route in routes} == {
         (("PUT",), 2 * 1024 * 1024, frozenset({"branch", "log"}))
     }
     assert set(known) == {"p1", "p2"}
-    assert webhook_routes(stored, "org", known) == routes
-    assert webhook_routes(stored, "nobody") == []
     write_deployments(stored, "org", [row("d", version_id="p1")])
-    assert len([route for route in webhook_routes(stored, None, known) if route.organisation == "org"]) == 3
+    assert len(webhook_routes(stored, known)) == 3
     assert "p2" not in known
+
+
+def test_routes_that_changed_are_told_apart_from_those_that_went(stored: Connection) -> None:
+    write_deployments(stored, "org", [row("a"), row("b"), row("c"), row("d", version_id="p2")])
+    known: dict[str, Pattern] = {}
+    before = webhook_routes(stored, known)
+    write_deployments(stored, "org", [row("a", state="paused"), row("b", state="undeployed")])
+
+    found = changed_routes(stored, "org", ["a", "b", "d", "nobody"], known)
+
+    told = {route.name: route.state for route in found.values() if route is not None}
+    assert told == {"a": "paused"}
+    assert {before[token].name for token, route in found.items() if route is None and token in before} == {
+        "b"
+    }
+    assert changed_routes(stored, "another", ["a"], known) == {}
+    after = {token: route for token, route in {**before, **found}.items() if route is not None}
+    assert after == webhook_routes(stored, known)
+
+
+@pytest.mark.parametrize("names", [(), ("a",), ("a", "b-c"), tuple(f"d{n}" * 20 for n in range(1000)), None])
+def test_a_notification_names_a_few_and_says_that_there_are_many(names: tuple[str, ...] | None) -> None:
+    payload = Changed("org", names).payload
+
+    assert len(payload) < 8000
+    assert Changed.read(payload) == Changed("org", names if names is None or len(names) <= 100 else None)
 
 
 def test_dependencies_say_whether_they_are_the_newest(stored: Connection) -> None:
