@@ -1,5 +1,5 @@
-"""`weft promote`, `weft rollback`, `weft pause`, `weft resume`, `weft archive`, `weft undeploy`: each is one
-commit, or one moved tag, and prints it.
+"""`weft deploy`, `weft clone`, `weft promote`, `weft rollback`, `weft pause`, `weft resume`, `weft archive`,
+`weft undeploy`: each is one commit, or one moved tag, and prints it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,48 @@ Message = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    for command in (promote, rollback, pause, resume, archive, undeploy):
+    for command in (deploy, clone, promote, rollback, pause, resume, archive, undeploy):
         app.command()(command)
+
+
+def deploy(
+    pattern: Annotated[str, typer.Argument(help="The pattern's name.")],
+    name: Annotated[
+        str | None, typer.Option(help="The deployment's. Default: the pattern's.", show_default=False)
+    ] = None,
+    environment: Annotated[str | None, typer.Option(help="Such as staging.", show_default=False)] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Stay on this version.", show_default=False)
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Follow this tag.", show_default=False)] = None,
+    message: Message = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Make a pattern live: write the deployment's file.
+
+    Example: weft deploy order-intake --name order-intake-staging --environment staging
+    """
+    if version is not None and tag is not None:
+        raise typer.BadParameter("give one of --version and --tag, or none")
+    source = {"version": version} if version is not None else {"tag": tag} if tag is not None else None
+    wanted = {"pattern": pattern, "name": name, "environment": environment, "source": source}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    _act(("deployments",), given | _said(message), data, as_json=as_json)
+
+
+def clone(
+    pattern: Annotated[str, typer.Argument(help="The pattern's name.")],
+    new: Annotated[str, typer.Argument(help="The copy's name.")],
+    message: Message = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Copy a pattern into a file of its own, to go its own way.
+
+    Example: weft clone order-intake order-intake-2
+    """
+    _act(("patterns", pattern, "clone"), {"name": new} | _said(message), data, as_json=as_json)
 
 
 def promote(
@@ -49,7 +89,7 @@ def promote(
     given = {key: value for key, value in ways.items() if value is not None}
     if len(given) != 1:
         raise typer.BadParameter("give exactly one of --version, --tag, --from and --follow")
-    _act(name, "promote", given | _said(message), data, as_json=as_json)
+    _act(("deployments", name, "promote"), given | _said(message), data, as_json=as_json)
 
 
 def rollback(
@@ -66,7 +106,12 @@ def rollback(
 
     Example: weft rollback order-intake -m 'v4 loses orders'
     """
-    _act(name, "rollback", ({} if to is None else {"to": to}) | _said(message), data, as_json=as_json)
+    _act(
+        ("deployments", name, "rollback"),
+        ({} if to is None else {"to": to}) | _said(message),
+        data,
+        as_json=as_json,
+    )
 
 
 def pause(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
@@ -74,7 +119,7 @@ def pause(name: Name, message: Message = None, data: Data = None, as_json: Json 
 
     Example: weft pause order-intake -m 'the warehouse moves'
     """
-    _act(name, "pause", _said(message), data, as_json=as_json)
+    _act(("deployments", name, "pause"), _said(message), data, as_json=as_json)
 
 
 def resume(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
@@ -82,7 +127,7 @@ def resume(name: Name, message: Message = None, data: Data = None, as_json: Json
 
     Example: weft resume order-intake
     """
-    _act(name, "resume", _said(message), data, as_json=as_json)
+    _act(("deployments", name, "resume"), _said(message), data, as_json=as_json)
 
 
 def archive(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
@@ -90,7 +135,7 @@ def archive(name: Name, message: Message = None, data: Data = None, as_json: Jso
 
     Example: weft archive order-intake -m 'replaced by orders'
     """
-    _act(name, "archive", _said(message), data, as_json=as_json)
+    _act(("deployments", name, "archive"), _said(message), data, as_json=as_json)
 
 
 def undeploy(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
@@ -98,16 +143,16 @@ def undeploy(name: Name, message: Message = None, data: Data = None, as_json: Js
 
     Example: weft undeploy order-intake
     """
-    _act(name, "undeploy", _said(message), data, as_json=as_json)
+    _act(("deployments", name, "undeploy"), _said(message), data, as_json=as_json)
 
 
 def _said(message: str | None) -> dict[str, JSON]:
     return {} if message is None else {"message": message}
 
 
-def _act(name: str, action: str, body: dict[str, JSON], data: str | None, *, as_json: bool) -> None:
+def _act(path: tuple[str, ...], body: dict[str, JSON], data: str | None, *, as_json: bool) -> None:
     with open_server(data) as server:
-        done = server.post("deployments", name, action, body=body)
+        done = server.post(*path, body=body)
     if as_json:
         print_json(done)
         return

@@ -22,6 +22,8 @@ COMMANDS = {
     "deployments": "cli.deployments",
     "deployment": "cli.deployments",
     "versions": "cli.deployments",
+    "deploy": "cli.actions",
+    "clone": "cli.actions",
     "promote": "cli.actions",
     "rollback": "cli.actions",
     "pause": "cli.actions",

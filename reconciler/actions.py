@@ -5,10 +5,11 @@ Each action changes one value of one file, or moves the tag that the deployment 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.edits import written
 from reconciler.numbers import Ledger
 from reconciler.plan import Live
 from reconciler.repository import TAGS
@@ -62,7 +63,23 @@ class Undeploy:
     """Its document goes; its runs stay."""
 
 
-Action = Promote | RollBack | SetState | Undeploy
+@dataclass(frozen=True, kw_only=True)
+class Deploy:
+    """A new deployment of `pattern`. `settings` are further keys of its `spec`."""
+
+    pattern: str
+    settings: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clone:
+    """A new pattern that is a copy of `pattern`, to go its own way."""
+
+    pattern: str
+
+
+OfDeployment = Promote | RollBack | SetState | Undeploy
+Action = OfDeployment | Deploy | Clone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,23 +122,32 @@ class Remove:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Create:
+    """A new file."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Intent:
     """What to change, and what the commit or tag says. `verb` is the trailer `Weft-Action`."""
 
-    change: Edit | MoveTag | Remove
+    change: Edit | MoveTag | Remove | Create
     verb: str
     subject: str
     version: VersionRef | None = None
 
     def message(self, name: str, said: str) -> str:
-        trailers = [f"Weft-Action: {self.verb}", f"Weft-Deployment: {name}"]
+        what = "Weft-Pattern" if self.verb == "clone" else "Weft-Deployment"
+        trailers = [f"Weft-Action: {self.verb}", f"{what}: {name}"]
         if self.version is not None:
             trailers.append(f"Weft-Version: {self.version.number or self.version.id}")
         body = f"{said.strip()}\n\n" if said.strip() else ""
         return f"{self.subject}\n\n{body}" + "\n".join(trailers) + "\n"
 
 
-def decide(action: Action, scene: Scene) -> Intent:
+def decide(action: OfDeployment, scene: Scene) -> Intent:
     """Raises ActionRefusedError."""
     match action:
         case SetState():
@@ -132,6 +158,21 @@ def decide(action: Action, scene: Scene) -> Intent:
             return _to_version(scene, _target(action, scene), "rollback", f"Roll {scene.name} back to")
         case Promote():
             return _promote(action, scene)
+
+
+def deployed(name: str, action: Deploy) -> Intent:
+    """The file that makes the pattern live under this name."""
+    spec = {"pattern": action.pattern, **action.settings}
+    lines = ["apiVersion: weft/v1", "kind: Deployment", "metadata:", f"  name: {written(name)}", "spec:"]
+    lines += [f"  {key}: {written(value)}" for key, value in spec.items()]
+    change = Create(path=f"deployments/{name}.yaml", text="\n".join(lines) + "\n")
+    return Intent(change=change, verb="deploy", subject=f"Deploy {action.pattern} as {name}")
+
+
+def cloned(name: str, action: Clone, text: str) -> Intent:
+    """The file of a copy whose text is made already."""
+    change = Create(path=f"patterns/{name}.yaml", text=text)
+    return Intent(change=change, verb="clone", subject=f"Clone {action.pattern} as {name}")
 
 
 _STATES = {

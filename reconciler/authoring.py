@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from reconciler.actions import (
     Action,
     ActionRefusedError,
+    Clone,
+    Create,
+    Deploy,
     Edit,
     Intent,
     MoveTag,
     Scene,
     Why,
+    cloned,
     decide,
+    deployed,
 )
-from reconciler.edits import EditError, Target, remove_document, set_value
+from reconciler.edits import EditError, Target, remove_document, renamed_copy, set_value
 from reconciler.landing import Known
 from reconciler.plan import ARCHIVED, UNDEPLOYED, Live
 from reconciler.repository import ABSENT, BRANCHES, TAGS, RefUpdate, Signed
@@ -38,7 +43,7 @@ class Author:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What `author` wants done to the deployment `name`. `message` is for the commit's text; it may be empty."""
+    """What `author` wants done to `name`: a deployment, or the new pattern of a clone. `message` may be empty."""
 
     name: str
     action: Action
@@ -48,27 +53,57 @@ class Request:
 
 def write(request: Request, session: Session, known: Known) -> RefUpdate:
     """Raises ActionRefusedError."""
-    document = _document(request.name, session, known)
-    intent = decide(request.action, _scene(document, session, known))
-    signed = Signed(
-        name=request.author.name,
-        email=request.author.email,
-        message=intent.message(request.name, request.message),
-    )
-    if isinstance(intent.change, MoveTag):
-        return _moved_tag(intent.change, signed, session)
-    return _committed(document, intent, signed, session)
+    try:
+        intent, path = _intent(request, session, known)
+        signed = Signed(
+            name=request.author.name,
+            email=request.author.email,
+            message=intent.message(request.name, request.message),
+        )
+        if isinstance(intent.change, MoveTag):
+            return _moved_tag(intent.change, signed, session)
+        return _committed(Target(Kind.DEPLOYMENT, request.name), path, intent, signed, session)
+    except EditError as error:
+        raise ActionRefusedError(Why.CONFLICT, f"The file cannot be changed here: {error}.") from error
 
 
-def _document(name: str, session: Session, known: Known) -> Document:
-    live = known.live.get(name)
+def _intent(request: Request, session: Session, known: Known) -> tuple[Intent, str]:
+    """What to do, and in which file."""
+    match request.action:
+        case Deploy() as action:
+            _check_free(Kind.DEPLOYMENT, request.name, known)
+            _document(Kind.PATTERN, action.pattern, session, known)
+            intent = deployed(request.name, action)
+        case Clone() as action:
+            _check_free(Kind.PATTERN, request.name, known)
+            source = _document(Kind.PATTERN, action.pattern, session, known)
+            text = renamed_copy(
+                _text(source.path, session), Target(Kind.PATTERN, action.pattern), request.name
+            )
+            intent = cloned(request.name, action, text)
+        case action:
+            document = _document(Kind.DEPLOYMENT, request.name, session, known)
+            return decide(action, _scene(document, session, known)), document.path
+    assert isinstance(intent.change, Create)
+    return intent, intent.change.path
+
+
+def _check_free(kind: Kind, name: str, known: Known) -> None:
+    places = known.snapshot.places.get((kind, name), ())
+    if places:
+        what = f"There is a {kind} {name} already, at {places[0].path}:{places[0].line}"
+        raise ActionRefusedError(Why.CONFLICT, f"{what}: choose another name.")
+
+
+def _document(kind: Kind, name: str, session: Session, known: Known) -> Document:
+    live = known.live.get(name) if kind is Kind.DEPLOYMENT else None
     if live is not None and live.binding.state == ARCHIVED:
         by = f"{name} was archived by commit {live.commit[:10]}, for good"
         raise ActionRefusedError(Why.CONFLICT, f"{by}: deploy its pattern under another name.")
-    places = known.snapshot.places.get((Kind.DEPLOYMENT, name), ())
+    places = known.snapshot.places.get((kind, name), ())
     branch = session.default_ref.removeprefix(BRANCHES)
     if not places or known.head is None:
-        raise ActionRefusedError(Why.UNKNOWN, f"{branch} has no deployment {name}.")
+        raise ActionRefusedError(Why.UNKNOWN, f"{branch} has no {str(kind).lower()} {name}.")
     problem = known.snapshot.fault(places)
     if problem is not None or places[0].document is None:
         raise ActionRefusedError(Why.CONFLICT, f"The file of {name} in {branch} has problems: {problem}")
@@ -118,24 +153,31 @@ def _moved_tag(change: MoveTag, signed: Signed, session: Session) -> RefUpdate:
     return RefUpdate(ref=change.ref, old=session.refs.get(change.ref, ABSENT), new=tag)
 
 
-def _committed(document: Document, intent: Intent, signed: Signed, session: Session) -> RefUpdate:
-    head = session.refs[session.default_ref]
+def _text(path: str, session: Session) -> str:
+    """What the default branch's head holds there; nothing where there is no file."""
+    repository = session.repository
+    entry = repository.find_entry(repository.commit(session.refs[session.default_ref]).tree, path)
+    return repository.blob(entry[1]).decode() if entry else ""
+
+
+def _committed(target: Target, path: str, intent: Intent, signed: Signed, session: Session) -> RefUpdate:
+    before, head = _text(path, session), session.refs[session.default_ref]
+    after = _edited(before, path, target, intent)
     tree = session.repository.commit(head).tree
-    entry = session.repository.find_entry(tree, document.path)
-    assert entry is not None, "the snapshot is of this commit"
-    before = session.repository.blob(entry[1]).decode()
-    try:
-        after = _edited(before, document, intent)
-    except EditError as error:
-        raise ActionRefusedError(Why.CONFLICT, f"{document.path} cannot be changed here: {error}.") from error
-    changed = session.repository.with_file(tree, document.path, None if after is None else after.encode())
+    changed = session.repository.with_file(tree, path, None if after is None else after.encode())
     commit = session.repository.write_commit(changed, head, signed)
     return RefUpdate(ref=session.default_ref, old=head, new=commit)
 
 
-def _edited(text: str, document: Document, intent: Intent) -> str | None:
-    target = Target(Kind.DEPLOYMENT, document.name)
-    if isinstance(intent.change, Edit):
-        change = intent.change
-        return set_value(text, target, ("spec", change.key), change.value, behind="pattern")
-    return remove_document(text, target)
+def _edited(text: str, path: str, target: Target, intent: Intent) -> str | None:
+    match intent.change:
+        case Edit() as change:
+            return set_value(text, target, ("spec", change.key), change.value, behind="pattern")
+        case Create() as change:
+            if text:
+                raise ActionRefusedError(
+                    Why.CONFLICT, f"There is a file {path} already: choose another name."
+                )
+            return change.text
+        case _:
+            return remove_document(text, target)

@@ -21,6 +21,7 @@ from schemas.yaml_text import read_yaml
 _PLAIN = re.compile(r"[A-Za-z_/][\w./*-]*")
 _WORDS = frozenset({"true", "false", "null"})
 _BREAK = re.compile(r"\r\n|\r|\n")
+_SEPARATOR = re.compile(r"\A---[ \t]*\r?\n")
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")  # an anchor, a tag
 
 
@@ -55,13 +56,15 @@ def set_value(text: str, target: Target, path: Sequence[str], value: JSON, *, be
 def remove_document(text: str, target: Target) -> str | None:
     """The file without the document; None where it holds no other. Raises EditError."""
     documents = _documents(text)
-    gone = next((document for document in documents if document.is_(target)), None)
-    if gone is None:
-        raise EditError(f"there is no {target.kind} {target.name} in it")
-    if len(documents) == 1:
-        return None
-    starts = [0, *(text.rfind("\n", 0, document.begins) + 1 for document in documents[1:]), len(text)]
-    return text[: starts[gone.number]] + text[starts[gone.number + 1] :]
+    start, end = _extent(text, documents, target)
+    return None if len(documents) == 1 else text[:start] + text[end:]
+
+
+def renamed_copy(text: str, target: Target, name: str) -> str:
+    """The document alone, for a file of its own, under another name. Raises EditError."""
+    start, end = _extent(text, _documents(text), target)
+    alone = _SEPARATOR.sub("", text[start:end], count=1)
+    return set_value(alone, target, ("metadata", "name"), name, behind="title")
 
 
 def written(value: JSON) -> str:
@@ -106,6 +109,15 @@ def _find(text: str, target: Target) -> _Document:
     if found is None:
         raise EditError(f"there is no {target.kind} {target.name} in it")
     return found
+
+
+def _extent(text: str, documents: Sequence[_Document], target: Target) -> tuple[int, int]:
+    """From the document's separator (of the first one from the file's beginning) to the next one's."""
+    number = next((document.number for document in documents if document.is_(target)), None)
+    if number is None:
+        raise EditError(f"there is no {target.kind} {target.name} in it")
+    starts = [0, *(text.rfind("\n", 0, document.begins) + 1 for document in documents[1:]), len(text)]
+    return starts[number], starts[number + 1]
 
 
 def _entry(mapping: Any, key: str) -> tuple[Any, Any] | None:

@@ -170,6 +170,52 @@ def test_undeploying_takes_the_document_and_only_an_empty_file(site: Site, work:
     assert work.git("ls-tree", "-r", "--name-only", "FETCH_HEAD") == "patterns/a.yaml"
 
 
+def test_deploying_writes_a_file_that_says_so(site: Site, work: Work) -> None:
+    wanted = {
+        "pattern": "a",
+        "name": "a-staging",
+        "environment": "staging",
+        "source": {"version": 2},
+        "variables": {"on": "yes", "n": [1, None, 2.5]},
+        "message": "Try it",
+    }
+    answer = site.http.post("/deployments", json=wanted)
+
+    assert answer.status_code == 200, answer.text
+    assert live(site, "a-staging") == ("active", 2)
+    pulled(work)
+    assert (work.folder / "deployments/a-staging.yaml").read_text() == (
+        "apiVersion: weft/v1\nkind: Deployment\nmetadata:\n  name: a-staging\nspec:\n  pattern: a\n"
+        "  environment: staging\n  source: {version: 2}\n  variables: {on: yes, n: [1, null, 2.5]}\n"
+    )
+    assert work.git("log", "-1", "--format=%s") == "Deploy a as a-staging"
+    assert site.http.post("/deployments", json=wanted).status_code == 409
+    assert site.http.post("/deployments", json={"pattern": "nobody"}).status_code == 404
+    assert site.http.post("/deployments", json={"pattern": "../x"}).status_code == 422
+    assert site.http.post("/deployments", json={}).status_code == 422
+    wrong = {"pattern": "a", "name": "b", "timeout": "soon"}
+    refused = site.http.post("/deployments", json=wanted | wrong)
+    assert (refused.status_code, "deployments/b.yaml:" in refused.json()["detail"]) == (422, True)
+
+
+def test_a_clone_is_a_document_of_its_own(site: Site, work: Work) -> None:
+    first, second = pattern("b", "bee"), pattern("c", "sea") + "# the end\n"
+    work.commit({"patterns/two.yaml": f"{first}--- \n# Of c\n{second}"}, "Two in one")
+    work.push()
+
+    answer = site.http.post("/patterns/c/clone", json={"name": "d"})
+
+    assert answer.status_code == 200, answer.text
+    pulled(work)
+    assert (work.folder / "patterns/d.yaml").read_text() == f"# Of c\n{second}".replace("name: c", "name: d")
+    assert work.git("log", "-1", "--format=%s%n%(trailers)").strip() == (
+        "Clone c as d\nWeft-Action: clone\nWeft-Pattern: d"
+    )
+    assert site.http.post("/patterns/c/clone", json={"name": "d"}).status_code == 409
+    assert site.http.post("/patterns/nobody/clone", json={"name": "e"}).status_code == 404
+    assert site.http.post("/patterns/c/clone", json={"name": "E"}).status_code == 422
+
+
 def test_an_archive_is_for_good(site: Site, work: Work) -> None:
     commit = act(site, "archive")["commit"]
 

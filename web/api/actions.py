@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from reconciler.actions import Action, ActionRefusedError, Promote, RollBack, SetState, Undeploy, Why
+from reconciler.actions import (
+    Action,
+    ActionRefusedError,
+    Clone,
+    Deploy,
+    Promote,
+    RollBack,
+    SetState,
+    Undeploy,
+    Why,
+)
 from reconciler.authoring import Author, Request
 from reconciler.reconciler import Done, RepositoryLostError
 from reconciler.snapshot import TooManyDocumentsError
@@ -23,6 +33,9 @@ MOST = 2_147_483_647
 PROMOTE_BODY = ("version", "tag", "fromEnvironment", "follow", "message")
 ROLLBACK_BODY = ("to", "message")
 STATE_BODY = ("message",)
+SETTINGS = ("environment", "source", "state", "variables", "schedules", "retry", "timeout")
+DEPLOY_BODY = ("pattern", "name", *SETTINGS, "message")
+CLONE_BODY = ("name", "message")
 
 _KINDS = {Why.UNKNOWN: Kind.NOT_FOUND, Why.CONFLICT: Kind.CONFLICT, Why.INVALID: Kind.GATE}
 
@@ -51,10 +64,19 @@ class Actions:
     def undeploy(self, call: Call) -> JSON:
         return self._do(call, Undeploy())
 
-    def _do(self, call: Call, action: Action) -> JSON:
+    def deploy(self, call: Call) -> JSON:
+        pattern = _text(call.body, "pattern", _label)
+        name = _text(call.body, "name", _label) if "name" in call.body else pattern
+        settings = {key: call.body[key] for key in SETTINGS if key in call.body}
+        return self._do(call, Deploy(pattern=pattern, settings=settings), name)
+
+    def clone(self, call: Call) -> JSON:
+        return self._do(call, Clone(pattern=call.path["name"]), _text(call.body, "name", _label))
+
+    def _do(self, call: Call, action: Action, name: str | None = None) -> JSON:
         user = call.identity.user
         request = Request(
-            name=call.path["name"],
+            name=name or call.path["name"],
             action=action,
             author=Author(name=user, email=f"{user}@{self._host}"),
             message=_message(call.body),
@@ -86,7 +108,7 @@ def _promotion(body: JSON) -> Promote:
         case "tag":
             return Promote(tag=_text(body, "tag", revision))
         case "fromEnvironment":
-            return Promote(environment=_text(body, "fromEnvironment", _environment))
+            return Promote(environment=_text(body, "fromEnvironment", _label))
         case _:
             return Promote(branch=_text(body, "follow", revision))
 
@@ -99,15 +121,16 @@ def _number(body: JSON, key: str) -> int:
 
 
 def _text(body: JSON, key: str, parse: Callable[[str], str]) -> str:
+    value = body.get(key)
     try:
-        return parse(body[key]) if isinstance(body[key], str) else parse("")
+        return parse(value if isinstance(value, str) else "")
     except ValueError as error:
         raise wrong("values", [{"path": key, "message": str(error)}]) from None
 
 
-def _environment(text: str) -> str:
+def _label(text: str) -> str:
     if not is_label(text):
-        raise ValueError("it takes an environment's name, such as staging")
+        raise ValueError("it takes a name: lower-case letters, digits and hyphens, at most 63")
     return text
 
 

@@ -8,7 +8,15 @@ from starlette.routing import Route
 
 from schemas.deployment import State
 from store.database import Database
-from web.api.actions import PROMOTE_BODY, ROLLBACK_BODY, STATE_BODY, Actions, Actor
+from web.api.actions import (
+    CLONE_BODY,
+    DEPLOY_BODY,
+    PROMOTE_BODY,
+    ROLLBACK_BODY,
+    STATE_BODY,
+    Actions,
+    Actor,
+)
 from web.api.contents import Contents
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
@@ -67,7 +75,11 @@ class Api:
             role=Role.OPERATOR, handle=self._starting.start, query={"wait": wait}, body=("input", "trigger")
         )
         return [
-            self._route("/deployments", get=reads(self._deployments.list, DEPLOYMENTS_QUERY)),
+            self._route(
+                "/deployments",
+                get=reads(self._deployments.list, DEPLOYMENTS_QUERY),
+                post=commits(self._actions.deploy, body=DEPLOY_BODY),
+            ),
             self._route("/deployments/{name}", get=reads(self._deployments.one)),
             self._route(
                 "/deployments/{name}/revisions", get=reads(self._deployments.revisions, REVISIONS_QUERY)
@@ -90,6 +102,7 @@ class Api:
     def _pattern_routes(self) -> list[Route]:
         return [
             self._route("/patterns", get=reads(self._patterns.list, PATTERNS_QUERY)),
+            self._route("/patterns/{name}/clone", post=commits(self._actions.clone, body=CLONE_BODY)),
             self._route("/patterns/{name}/versions", get=reads(self._patterns.versions, VERSIONS_QUERY)),
             self._route("/patterns/{name}/versions/{number}", get=reads(self._patterns.version)),
         ]
