@@ -42,6 +42,18 @@ class UnknownRevisionError(GitError):
     """A branch, tag or commit that this repository does not have."""
 
 
+class NoCommitError(UnknownRevisionError):
+    """It is there, and no commit: `kind` says what it is ("blob", "tree", "tag")."""
+
+    def __init__(self, revision: str, kind: str) -> None:
+        super().__init__(f"{revision} is a {kind}, not a commit.")
+        self.kind = kind
+
+
+class AmbiguousRevisionError(UnknownRevisionError):
+    """The short id of several."""
+
+
 class RefConflictError(GitError):
     """A ref is not where the update says it was, or cannot be written: nothing has moved."""
 
@@ -119,13 +131,45 @@ class Repository:
     def has(self, object_id: str) -> bool:
         return object_id in self._git
 
-    def commit(self, revision: str) -> Commit:
-        """The commit of an id (40 digits or a unique beginning), a tag peeled. Raises UnknownRevisionError."""
+    def commit(self, object_id: str) -> Commit:
+        """The commit of what a ref holds, a tag peeled. Raises UnknownRevisionError, NoCommitError."""
+        found = self._object(object_id)
         try:
-            found = self._git[revision].peel(pygit2.Commit)
-        except (KeyError, ValueError, pygit2.GitError, pygit2.InvalidSpecError) as error:
-            raise UnknownRevisionError(f"There is no commit {revision}.") from error
-        return _commit(found)
+            return _commit(found.peel(pygit2.Commit))
+        except pygit2.GitError as error:
+            raise NoCommitError(object_id, _kind(found)) from error
+
+    def commit_by_id(self, beginning: str) -> Commit:
+        """The one commit whose id begins so; other objects whose ids do are no rivals of it.
+
+        Raises UnknownRevisionError, NoCommitError, AmbiguousRevisionError.
+        """
+        try:
+            found = self._object(beginning)
+        except AmbiguousRevisionError:
+            return self._disambiguated(beginning)
+        if found.type != ObjectType.COMMIT:
+            raise NoCommitError(beginning, found.type_str)
+        return _commit(found.peel(pygit2.Commit))
+
+    def _object(self, beginning: str) -> pygit2.Object:
+        try:
+            return self._git[beginning]
+        except pygit2.AmbiguousError as error:
+            raise AmbiguousRevisionError(f"Several objects begin with {beginning}.") from error
+        except (KeyError, pygit2.GitError) as error:
+            raise UnknownRevisionError(f"There is no commit {beginning}.") from error
+
+    def _disambiguated(self, beginning: str) -> Commit:
+        """Rare enough to ask `git`, which lists all objects of a short id."""
+        option = f"--disambiguate={beginning}"
+        listed = run_git(self.path, "rev-parse", option, environment=self._object_directories()).split()
+        commits = [object_id for object_id in listed if self.is_commit(object_id)]
+        if len(commits) > 1:
+            raise AmbiguousRevisionError(f"{len(commits)} commits begin with {beginning}.")
+        if not commits:
+            raise UnknownRevisionError(f"There is no commit {beginning}.")
+        return self.commit(commits[0])
 
     def find(self, revision: str) -> Commit:
         """The commit of what a person types: a branch, a tag, an id, `main~2`. Raises UnknownRevisionError."""
@@ -277,6 +321,13 @@ def _isolate() -> None:
     pygit2.option(Option.SET_OWNER_VALIDATION, False)
     # What we write ourselves is on disk before anybody hears of it, too.
     pygit2.option(Option.ENABLE_FSYNC_GITDIR, True)
+
+
+def _kind(found: pygit2.Object) -> str:
+    """What an object is; of a tag that which it is on in the end."""
+    while isinstance(found, pygit2.Tag):
+        found = found.get_object()
+    return found.type_str
 
 
 def _commit(found: pygit2.Commit) -> Commit:

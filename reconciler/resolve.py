@@ -33,9 +33,9 @@ class Resolution:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What resolving asks: a source's commit (None: not there), what a commit holds, numbers."""
+    """What resolving asks: a source's commit (or why there is none), what a commit holds, numbers."""
 
-    commit: Callable[[Source], Commit | None]
+    commit: Callable[[Source], Commit | Reason]
     frozen: Callable[[Commit], Frozen]
     numbered: Callable[[str, int], str | None]
 
@@ -43,10 +43,10 @@ class Sources:
 def resolve(pattern: str, source: Source, sources: Sources) -> Resolution:
     if source.kind == SourceKind.VERSION:
         return _numbered(pattern, source, sources)
-    commit = sources.commit(source)
-    if commit is None:
-        return Resolution(reason=_lost(source))
-    return held_by(pattern, commit, sources.frozen(commit))
+    found = sources.commit(source)
+    if isinstance(found, Reason):
+        return Resolution(reason=found)
+    return held_by(pattern, found, sources.frozen(found))
 
 
 def held_by(pattern: str, commit: Commit, frozen: Frozen) -> Resolution:
@@ -84,12 +84,3 @@ def _numbered(pattern: str, source: Source, sources: Sources) -> Resolution:
         message = f"{pattern} has no version {source.value}. `weft versions {pattern}` lists those it has."
         return Resolution(reason=Reason(code="unknown-version", message=message))
     return Resolution(version=version)
-
-
-def _lost(source: Source) -> Reason:
-    code = f"{source.kind}-not-found"
-    if source.kind == SourceKind.COMMIT:
-        message = f"There is no commit {source.value} in this repository. Push it, or name one that is there."
-    else:
-        message = f"There is no {source.kind} {source.value}. Push it (again), or follow another source."
-    return Reason(code=code, message=message)

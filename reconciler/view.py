@@ -10,10 +10,12 @@ from reconciler.history import FirstHeld
 from reconciler.numbers import Ledger
 from reconciler.plan import Desired, Live, Wanted
 from reconciler.reader import Reader, Recent
-from reconciler.repository import BRANCHES, TAGS, Commit, UnknownRevisionError
-from reconciler.resolve import Resolution, Sources, closure, held_by, resolve
+from reconciler.repository import BRANCHES, Commit
+from reconciler.resolve import Reason, Resolution, Sources, closure, held_by, resolve
 from reconciler.snapshot import Place, Snapshot, TooManyDocumentsError, advance, settle
 from reconciler.steps import Binding, VersionRef
+from reconciler.tags import Tags
+from reconciler.targets import Targets
 from schemas.deployment import DeploymentSpec, Source, SourceKind, State
 from schemas.documents import Document, Kind, Metadata
 from schemas.pattern import JSON
@@ -33,6 +35,7 @@ class View:
 
     reader: Reader
     refs: Mapping[str, str]
+    tags: Tags
     default_ref: str
     head: Commit | None
     snapshot: Snapshot
@@ -76,14 +79,14 @@ class View:
         if document is None or version is None or not live.is_serving:
             return False
         source = document.typed.source if isinstance(document.typed, DeploymentSpec) else None
-        if source is None or (source.kind == SourceKind.BRANCH and source.value == self._default_branch):
+        if source is None or self._is_default(source):
             held = self.snapshot.frozen.versions.get(live.binding.pattern)
             same = held is not None and held.id == version.id
         elif source.kind == SourceKind.VERSION:
             same = self.ledger.id(live.binding.pattern, int(source.value)) == version.id
         else:
-            commit = self._commit(source)
-            same = commit is not None and commit.id == live.tried
+            found = self._commit(source)
+            same = isinstance(found, Commit) and found.id == live.tried
         return same and version.number == self.ledger.number(version.id)
 
     def _source(self, typed: DeploymentSpec) -> Source:
@@ -131,7 +134,7 @@ class View:
             resolution=resolution,
             last_good=self.reference(last_good.version) if last_good else None,
             loose=self._loose(resolution, last_good),
-            follows_head=source.kind == SourceKind.BRANCH and source.value == self._default_branch,
+            follows_head=self._is_default(source),
             document=document,
         )
 
@@ -159,7 +162,7 @@ class View:
         """What a deployment's branch held last, where the database does not know it any more."""
         live = self.live.get(name)
         head = self._commit(source) if source.kind == SourceKind.BRANCH else None
-        if not self.look_back or head is None or (live and live.binding.version):
+        if not self.look_back or not isinstance(head, Commit) or (live and live.binding.version):
             return None
         for commit in reversed(self._line(head)[-self.look_back :]):
             held = held_by(pattern, commit, self.frozen(commit))
@@ -169,7 +172,7 @@ class View:
 
     def _when_archived(self, document: Document, pattern: str, source: Source) -> Resolution | None:
         """An archived deployment keeps what its branch held in the commit that archived it."""
-        if source.kind != SourceKind.BRANCH or source.value != self._default_branch or self.head is None:
+        if not self._is_default(source) or self.head is None:
             return None
         archiving = self.head
         for commit in reversed(self._line(self.head)):
@@ -194,11 +197,12 @@ class View:
         return None if version is None else VersionRef(id=version, number=self.ledger.number(version))
 
     def _resolution(self, name: str, pattern: str, source: Source) -> Resolution:
-        commit = None if source.kind == SourceKind.VERSION else self._commit(source)
+        found = None if source.kind == SourceKind.VERSION else self._commit(source)
+        commit = found if isinstance(found, Commit) else None
         version = self._still_live(name, pattern, commit)
         if version is not None:
             return Resolution(commit=commit, version=version)
-        sources = Sources(commit=lambda _: commit, frozen=self.frozen, numbered=self.ledger.id)
+        sources = Sources(commit=self._commit, frozen=self.frozen, numbered=self.ledger.id)
         try:
             return resolve(pattern, source, sources)
         except TooManyDocumentsError as error:
@@ -211,18 +215,14 @@ class View:
         same = live.binding.pattern == pattern and live.binding.version is not None
         return live.binding.version.id if same and live.binding.version else None
 
-    def _commit(self, source: Source) -> Commit | None:
-        if source.kind == SourceKind.COMMIT:
-            revision: str | None = source.value
-        else:
-            ref = (BRANCHES if source.kind == SourceKind.BRANCH else TAGS) + source.value
-            if ref == self.default_ref:
-                return self.head
-            revision = self.refs.get(ref)
-        try:
-            return None if revision is None else self.reader.commit(revision)
-        except UnknownRevisionError:
-            return None
+    def _commit(self, source: Source) -> Commit | Reason:
+        if self.head is not None and self._is_default(source):
+            return self.head
+        targets = Targets(refs=self.refs, tags=self.tags, repository=self.reader.repository)
+        return targets.commit(source)
+
+    def _is_default(self, source: Source) -> bool:
+        return source.kind == SourceKind.BRANCH and source.value == self._default_branch
 
 
 def with_head(view: View, head: Commit, snapshot: Snapshot, ledger: Ledger) -> View:

@@ -13,6 +13,7 @@ from schemas.quantities import seconds
 class SourceKind(StrEnum):
     BRANCH = "branch"  # what the branch's head holds
     TAG = "tag"  # what the commit under the tag holds
+    TAGS = "tags"  # what the commit under the highest version among the tags that match holds
     VERSION = "version"  # the frozen version of that number
     COMMIT = "commit"  # what that commit holds
 
@@ -26,7 +27,7 @@ class State(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Source:
     kind: SourceKind
-    value: str  # a branch, a tag, a number as text, a commit id
+    value: str  # a branch, a tag, a glob of tags, a number as text, a commit id or the beginning of one
 
     def __str__(self) -> str:
         return f"{self.kind} {self.value}"
