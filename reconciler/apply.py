@@ -61,7 +61,8 @@ def remembered(known: Known, landing: Landing, generation: int, *, clean: bool) 
         if step.writes and step.after is not None:
             live[step.name] = _live_after(step, before)
         elif before is not None and step.after is not None and step.after is not before.binding:
-            live[step.name] = replace(before, binding=step.after)
+            # Looked at and found the same: not worth a row, and not worth a second look.
+            live[step.name] = replace(before, binding=step.after, tried=step.tried)
     return Known(
         generation=generation,
         head=landing.plan.head,

@@ -12,7 +12,6 @@ from reconciler.reader import Memory, Reader, Recent
 from reconciler.repository import Commit, Repository
 from reconciler.snapshot import EMPTY, Snapshot
 from reconciler.steps import Plan, VersionRef
-from reconciler.tags import Tags
 from reconciler.view import View, with_head
 from schemas.pattern import JSON
 
@@ -81,7 +80,7 @@ def view_of(known: Known, repository: Repository, refs: Mapping[str, str], defau
     return View(
         reader=Reader(repository, known.memory),
         refs=refs,
-        tags=Tags(refs),
+        tags=known.memory.tags(refs),
         default_ref=default_ref,
         head=None,
         snapshot=known.snapshot,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
 from reconciler.repository import FILE_MODES, SYMLINK_MODE, Commit, Entry, Repository
+from reconciler.tags import Tags
 from schemas.documents import ParsedFile, parse_file
 from schemas.rules import AssetState
 
@@ -42,6 +43,13 @@ class Memory:
         self.parsed: Recent[tuple[str, str], ParsedFile] = Recent(25_000)
         self.digests: Recent[str, str] = Recent(50_000)
         self.trees: Recent[str, frozenset[Entry]] = Recent(256)
+        self.commits: Recent[str, Commit] = Recent(25_000)
+        self._tags = Tags()
+
+    def tags(self, refs: Mapping[str, str]) -> Tags:
+        """Those of `refs`, from those that were asked for last: mostly they are the same."""
+        self._tags = self._tags.moved(refs)
+        return self._tags
 
 
 class Reader:
@@ -51,8 +59,9 @@ class Reader:
         self.repository = repository
         self._memory = memory
 
-    def commit(self, revision: str) -> Commit:
-        return self.repository.commit(revision)
+    def commit(self, object_id: str) -> Commit:
+        """The commit of what a ref holds, a tag peeled. Raises UnknownRevisionError, NoCommitError."""
+        return self._memory.commits.get(object_id, lambda: self.repository.commit(object_id))
 
     def entries(self, tree: str) -> frozenset[Entry]:
         return self._memory.trees.get(tree, lambda: self.repository.entries(tree))

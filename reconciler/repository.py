@@ -139,8 +139,8 @@ class Repository:
         except pygit2.GitError as error:
             raise NoCommitError(object_id, _kind(found)) from error
 
-    def commit_by_id(self, beginning: str) -> Commit:
-        """The one commit whose id begins so; other objects whose ids do are no rivals of it.
+    def commit_id(self, beginning: str) -> str:
+        """The id of the one commit whose id begins so; other objects whose ids do are no rivals of it.
 
         Raises UnknownRevisionError, NoCommitError, AmbiguousRevisionError.
         """
@@ -150,7 +150,7 @@ class Repository:
             return self._disambiguated(beginning)
         if found.type != ObjectType.COMMIT:
             raise NoCommitError(beginning, found.type_str)
-        return _commit(found.peel(pygit2.Commit))
+        return str(found.id)
 
     def _object(self, beginning: str) -> pygit2.Object:
         try:
@@ -160,7 +160,7 @@ class Repository:
         except (KeyError, pygit2.GitError) as error:
             raise UnknownRevisionError(f"There is no commit {beginning}.") from error
 
-    def _disambiguated(self, beginning: str) -> Commit:
+    def _disambiguated(self, beginning: str) -> str:
         """Rare enough to ask `git`, which lists all objects of a short id."""
         option = f"--disambiguate={beginning}"
         listed = run_git(self.path, "rev-parse", option, environment=self._object_directories()).split()
@@ -169,7 +169,7 @@ class Repository:
             raise AmbiguousRevisionError(f"{len(commits)} commits begin with {beginning}.")
         if not commits:
             raise UnknownRevisionError(f"There is no commit {beginning}.")
-        return self.commit(commits[0])
+        return commits[0]
 
     def find(self, revision: str) -> Commit:
         """The commit of what a person types: a branch, a tag, an id, `main~2`. Raises UnknownRevisionError."""

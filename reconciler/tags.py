@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from reconciler.repository import TAGS
 from reconciler.resolve import Reason
@@ -18,15 +18,41 @@ _WILD = re.compile(r"[*?\[]")
 
 
 class Tags:
-    """As `refs` have them. Looked at only when somebody asks, and each folder of tags is sorted once.
+    """The names of all tags, as one state of the refs has them. Whatever was found out about them is remembered.
 
-    A version is what stands behind a tag's last `/`; the rest is its folder.
+    A version is what stands behind a tag's last `/`; what stands before it is its folder.
     """
 
-    def __init__(self, refs: Mapping[str, str]) -> None:
-        self._refs = refs
+    def __init__(self) -> None:
+        """None; `moved` leads to others."""
+        self._names: frozenset[str] = frozenset()
+        self._folders: dict[str, frozenset[str]] = {}
         self._ranked: dict[str, list[tuple[SemVer, str]]] = {}
         self._highest: dict[str, str | None] = {}
+
+    def moved(self, refs: Mapping[str, str]) -> Tags:
+        """Those of other refs. What is known of a folder whose names are the same stays."""
+        start = len(TAGS)
+        names = frozenset([ref[start:] for ref in refs if ref.startswith(TAGS)])
+        differing = names ^ self._names
+        if not differing:
+            return self
+        touched: dict[str, set[str]] = {}
+        for name in differing:
+            touched.setdefault(_folder(name), set()).add(name)
+        after = Tags()
+        after._names = names
+        after._folders = {
+            **self._folders,
+            **{folder: self._of(folder) ^ found for folder, found in touched.items()},
+        }
+        after._ranked = {folder: found for folder, found in self._ranked.items() if folder not in touched}
+        after._highest = {
+            glob: found
+            for glob, found in self._highest.items()
+            if _folder(glob) not in touched and not _WILD.search(_folder(glob))
+        }
+        return after
 
     def highest(self, glob: str) -> str | None:
         """The tag of the highest version that matches; of equal ones the last by name."""
@@ -56,19 +82,13 @@ class Tags:
             )
         return Reason(code=NO_TAG_MATCHES, message=message)
 
-    @cached_property
-    def _folders(self) -> Mapping[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for ref in self._refs:
-            if ref.startswith(TAGS):
-                name = ref[len(TAGS) :]
-                found.setdefault(_folder(name), []).append(name)
-        return found
+    def _of(self, folder: str) -> frozenset[str]:
+        return self._folders.get(folder, frozenset())
 
     def _folders_of(self, glob: str) -> Iterator[str]:
         folder = _folder(glob)
         if not _WILD.search(folder):
-            return iter((folder,) if folder in self._folders else ())
+            return iter((folder,))
         return (found for found in self._folders if _matches(folder, found))
 
     def _best(self, folder: str, glob: str) -> tuple[SemVer, str] | None:
@@ -81,14 +101,14 @@ class Tags:
 
     def _versions(self, folder: str) -> list[tuple[SemVer, str]]:
         if folder not in self._ranked:
-            parsed = ((parse(_last(name)), name) for name in self._folders[folder])
+            parsed = ((parse(_last(name)), name) for name in self._of(folder))
             versions = [(version, name) for version, name in parsed if version is not None]
             self._ranked[folder] = sorted(versions, reverse=True)
         return self._ranked[folder]
 
     def _matching(self, glob: str) -> Iterator[str]:
         for folder in self._folders_of(glob):
-            yield from (name for name in self._folders[folder] if _matches(_last(glob), _last(name)))
+            yield from (name for name in self._of(folder) if _matches(_last(glob), _last(name)))
 
 
 def names_pre_release(glob: str) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciler.reader import Reader
 from reconciler.repository import (
     BRANCHES,
     TAGS,
     AmbiguousRevisionError,
     Commit,
     NoCommitError,
-    Repository,
     UnknownRevisionError,
 )
 from reconciler.resolve import Reason
@@ -32,7 +32,7 @@ class Targets:
 
     refs: Mapping[str, str]
     tags: Tags
-    repository: Repository
+    reader: Reader
 
     def commit(self, source: Source) -> Commit | Reason:
         """Of a source other than a version's number."""
@@ -60,7 +60,7 @@ class Targets:
 
     def _under(self, ref: str, missing: Reason) -> Commit | Reason:
         try:
-            return self.repository.commit(self.refs[ref])
+            return self.reader.commit(self.refs[ref])
         except NoCommitError:
             raise
         except (KeyError, UnknownRevisionError):
@@ -68,7 +68,7 @@ class Targets:
 
     def _identified(self, beginning: str) -> Commit | Reason:
         try:
-            return self.repository.commit_by_id(beginning)
+            return self.reader.commit(self.reader.repository.commit_id(beginning))
         except AmbiguousRevisionError as error:
             message = f"{error} Write more digits of the one that you mean."
             return Reason(code=AMBIGUOUS_COMMIT, message=message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from reconciler.freeze import Frozen, Version
 from reconciler.history import FirstHeld
@@ -218,8 +219,11 @@ class View:
     def _commit(self, source: Source) -> Commit | Reason:
         if self.head is not None and self._is_default(source):
             return self.head
-        targets = Targets(refs=self.refs, tags=self.tags, repository=self.reader.repository)
-        return targets.commit(source)
+        return self._targets.commit(source)
+
+    @cached_property
+    def _targets(self) -> Targets:
+        return Targets(refs=self.refs, tags=self.tags, reader=self.reader)
 
     def _is_default(self, source: Source) -> bool:
         return source.kind == SourceKind.BRANCH and source.value == self._default_branch
