@@ -145,7 +145,7 @@ def _circle(path: str, reference: Reference, trail: list[str]) -> Problem:
 
 
 def _deployments(repository: _Repository) -> Iterator[Problem]:
-    """A deployment that follows another branch, a tag, a version or a commit is resolved elsewhere."""
+    """A deployment that follows anything but the default branch is resolved elsewhere."""
     for document in repository.deployments.values():
         spec = document.typed
         if not isinstance(spec, DeploymentSpec) or not _follows_default(spec):

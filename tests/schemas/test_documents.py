@@ -107,6 +107,39 @@ def test_the_spec_is_kept_as_it_was_parsed() -> None:
     assert json.loads(json.dumps(document.spec)) == document.spec
 
 
+@pytest.mark.parametrize(
+    ("glob", "is_good"),
+    [
+        ("order-intake/v*", True),
+        ("v[0-9]*.[!0]?.0", True),
+        ("*/v*-rc.*", True),
+        ("order-intake/v1.0.0+b7", True),
+        ("v[0-9", False),
+        ("v]", False),
+        ("v[]", False),
+        ("v[^0]", False),
+        ("v[a/b]*", False),
+        ("/v*", False),
+        ("v*/", False),
+        ("a//v*", False),
+        ("a v*", False),
+        ("v\\*", False),
+        ("-v*", False),
+        ("", False),
+    ],
+)
+def test_a_glob_of_tags_has_to_be_one(glob: str, is_good: bool) -> None:
+    text = (
+        "apiVersion: weft/v1\nkind: Deployment\nmetadata: {name: a}\n"
+        f"spec:\n  pattern: p\n  source: {{tags: {json.dumps(glob)}}}\n"
+    )
+    parsed = parse(text, "deployments/a.yaml")
+    assert [problem.code for problem in parsed.problems] == ([] if is_good else ["invalid-value"])
+    if is_good:
+        (document,) = parsed.documents
+        assert document.typed == DeploymentSpec(pattern="p", source=Source(kind=SourceKind.TAGS, value=glob))
+
+
 def test_a_deployment_becomes_typed() -> None:
     text = (
         "apiVersion: weft/v1\nkind: Deployment\nmetadata: {name: a}\n"
