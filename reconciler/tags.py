@@ -47,11 +47,6 @@ class Tags:
             **{folder: self._of(folder) ^ found for folder, found in touched.items()},
         }
         after._ranked = {folder: found for folder, found in self._ranked.items() if folder not in touched}
-        after._highest = {
-            glob: found
-            for glob, found in self._highest.items()
-            if _folder(glob) not in touched and not _WILD.search(_folder(glob))
-        }
         return after
 
     def highest(self, glob: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.reader import Reader
 from reconciler.repository import (
@@ -28,14 +28,20 @@ AMBIGUOUS_COMMIT = "ambiguous-commit"
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """One state of the refs, and the objects behind them."""
+    """One state of the refs, and the objects behind them: each source is looked for once."""
 
     refs: Mapping[str, str]
     tags: Tags
     reader: Reader
+    _found: dict[Source, Commit | Reason] = field(default_factory=dict, init=False)
 
     def commit(self, source: Source) -> Commit | Reason:
         """Of a source other than a version's number."""
+        if source not in self._found:
+            self._found[source] = self._look_for(source)
+        return self._found[source]
+
+    def _look_for(self, source: Source) -> Commit | Reason:
         match source.kind:
             case SourceKind.COMMIT:
                 return self._identified(source.value)
