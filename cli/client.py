@@ -59,6 +59,9 @@ class Server:
     def post(self, *path: str, body: JSON = None) -> JSON:
         return self._ask("POST", path, {}, {} if body is None else body)
 
+    def delete(self, *path: str) -> JSON:
+        return self._ask("DELETE", path, {}, None)
+
     def items(self, *path: str, most: int, **query: Any) -> Iterator[JSON]:
         """Up to `most` items of a list, from as many pages as that takes."""
         cursor: str | None = None

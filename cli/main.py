@@ -35,6 +35,8 @@ COMMANDS = {
     "log": "cli.runs",
     "cancel": "cli.runs",
     "retry": "cli.runs",
+    "pushes": "cli.pushes",
+    "token": "cli.tokens",
     "rebuild": "cli.rebuild",
     "doctor": "cli.doctor",
     "web": "cli.service",

@@ -24,6 +24,7 @@ class Why(StrEnum):
     UNKNOWN = "unknown"  # what it names is not there
     CONFLICT = "conflict"  # it is so already, or not in a state for it
     INVALID = "invalid"  # it asks for what cannot be
+    FORBIDDEN = "forbidden"  # weft.yaml protects what it would move from whoever asks
 
 
 class ActionRefusedError(Exception):

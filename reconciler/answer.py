@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from reconciler.gate import problem_lines
 from reconciler.landing import Landing
 from reconciler.plan_text import table
+from reconciler.protection import Refused
 from reconciler.repository import RefUpdate
 from reconciler.steps import Action, Plan, Step
 from schemas.problems import Problem
@@ -34,6 +35,14 @@ def refusal(
     refused = {update.ref: reasons.get(update.ref, others) for update in updates}
     lines = problem_lines(problems) or [f"{ref}: {reason}" for ref, reason in reasons.items()]
     return PushOutcome(lines=tuple(lines), refused=refused)
+
+
+def forbidden(updates: Sequence[RefUpdate], refused: Refused, faults: Mapping[str, str]) -> PushOutcome:
+    """Of a push that moves what its pusher may not; `faults` are the reasons why other refs cannot move, either."""
+    others = {ref: reason for ref, reason in faults.items() if ref not in refused.reasons}
+    outcome = refusal(updates, {**refused.reasons, **others})
+    lines = (*(f"{ref}: {reason}" for ref, reason in others.items()), *refused.lines)
+    return PushOutcome(lines=lines, refused=outcome.refused)
 
 
 def review_lines(branch: str, default_branch: str, problems: Sequence[Problem], plan: Plan) -> list[str]:

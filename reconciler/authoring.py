@@ -39,6 +39,7 @@ class Author:
 
     name: str
     email: str
+    admin: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

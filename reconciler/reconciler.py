@@ -11,12 +11,15 @@ from pathlib import Path
 import psycopg
 
 from reconciler.actions import ActionRefusedError, Why
-from reconciler.answer import PushOutcome, live_lines, refusal, review_lines
+from reconciler.actor import Actor
+from reconciler.answer import PushOutcome, forbidden, live_lines, refusal, review_lines
 from reconciler.apply import Applying, apply, remembered
 from reconciler.authoring import Request, write
 from reconciler.fires import with_next_fires
 from reconciler.gate import landing_problems, problem_lines, refused_refs
 from reconciler.landing import Known, Landing, hypothetical, land, view_of
+from reconciler.moves import moves_of, moves_since
+from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.quarantine import migrate
 from reconciler.reader import Reader
 from reconciler.recollection import Recollection, stored_live
@@ -28,10 +31,11 @@ from reconciler.tokens import hook_token
 from schemas.pattern import JSON
 from schemas.problems import Problem
 from store.database import Database
+from store.ref_moves import Move, last_known, record_moves
 from store.repositories import RepositoryState, repository_state
 from store.versions import forget_freezes
 
-__all__ = ["Done", "PushOutcome", "Reconciled", "Reconciler", "RefUpdate", "RepositoryLostError"]
+__all__ = ["Actor", "Done", "PushOutcome", "Reconciled", "Reconciler", "RefUpdate", "RepositoryLostError"]
 
 LOOK_BACK = 500  # commits searched for the last good version of what the database does not know
 MOST_REVIEWS = 5  # branches of one push that are compared with the default branch
@@ -64,8 +68,17 @@ class Done:
 class _Push:
     updates: Sequence[RefUpdate]
     quarantine: Path | None
-    pusher: str
+    pusher: Actor
     started: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cause:
+    """Who moved which refs, and what is wrong with the head that got in all the same."""
+
+    user: str | None = None
+    moves: Sequence[Move]
+    problems: tuple[Problem, ...]
 
 
 class Reconciler:
@@ -99,13 +112,16 @@ class Reconciler:
         return sorted(folder.name.removesuffix(".git") for folder in self._git.glob("*.git"))
 
     def push(
-        self, organisation: str, updates: Sequence[RefUpdate], *, quarantine: Path | None, pusher: str
+        self, organisation: str, updates: Sequence[RefUpdate], *, quarantine: Path | None, pusher: Actor
     ) -> PushOutcome:
         """Check, move the refs, make it live: all or nothing. The quarantine stays the caller's to delete."""
         push = _Push(updates=updates, quarantine=quarantine, pusher=pusher, started=time.perf_counter())
         with self._sessions.open(organisation, quarantine) as session:
             known = self._caught_up(session, restoring=updates)
             refused = refused_refs(updates, session, known.head)
+            held = _held(session, known, push)
+            if held.reasons:
+                return forbidden(updates, held, refused)
             if refused:
                 return refusal(updates, refused)
             try:
@@ -119,7 +135,11 @@ class Reconciler:
         with self._sessions.open(organisation) as session:
             known = self._caught_up(session)
             update = write(request, session, known)
-            push = _Push(updates=[update], quarantine=None, pusher=request.author.name, started=started)
+            actor = Actor(user=request.author.name, admin=request.author.admin)
+            push = _Push(updates=[update], quarantine=None, pusher=actor, started=started)
+            held = _held(session, known, push)
+            if held.reasons:
+                raise ActionRefusedError(Why.FORBIDDEN, "\n".join(held.lines))
             refused = refused_refs(push.updates, session, known.head)
             outcome = refusal(push.updates, refused) if refused else self._land(session, known, push)
             if outcome.plan is None:
@@ -194,7 +214,8 @@ class Reconciler:
         view = view_of(known, session.repository, session.refs, session.default_ref)
         landing = land(known, replace(view, look_back=LOOK_BACK), session.stored)
         found = problems(landing.view.snapshot, view.reader)
-        self._write(session, known, landing, (None, found))
+        moves = moves_since(last_known(session.connection, session.organisation), session.refs)
+        self._write(session, known, landing, _Cause(moves=moves, problems=found))
         return Reconciled(changed=True, plan=landing.plan, problems=found)
 
     def _land(self, session: Session, known: Known, push: _Push) -> PushOutcome:
@@ -224,7 +245,9 @@ class Reconciler:
         settled = replace(landing, view=replace(landing.view, reader=reader))
         moved = replace(session, repository=repository, refs=landing.view.refs)
         try:
-            self._write(moved, known, settled, (push.pusher, _left_problems(known, settled)))
+            problems_left = _left_problems(known, settled)
+            cause = _Cause(user=push.pusher.user, moves=moves_of(push.updates), problems=problems_left)
+            self._write(moved, known, settled, cause)
         except psycopg.Error as error:
             self._recollection.forget(session.organisation)
             return [
@@ -233,20 +256,18 @@ class Reconciler:
         milliseconds = (time.perf_counter() - push.started) * 1000
         return live_lines(landing, milliseconds, self._hooks(session, landing))
 
-    def _write(
-        self, session: Session, known: Known, landing: Landing, cause: tuple[str | None, tuple[Problem, ...]]
-    ) -> None:
-        """`cause`: who did it, and what is wrong with the head that got in all the same."""
+    def _write(self, session: Session, known: Known, landing: Landing, cause: _Cause) -> None:
         applying = Applying(
             organisation=session.organisation,
             installation_key=self._key,
-            actor=cause[0],
+            actor=cause.user,
             digest=digest(session.refs),
-            problems=cause[1],
+            problems=cause.problems,
         )
         clean = not applying.problems
         with session.connection.transaction():
             generation = apply(session.connection, landing, applying)
+            record_moves(session.connection, session.organisation, cause.moves, cause.user)
         self._announce()
         self._recollection.keep(session.organisation, remembered(known, landing, generation, clean=clean))
 
@@ -269,6 +290,11 @@ class Reconciler:
         listening = (step.name for step in created if _listens(step.version_to, content))
         base = f"{self._public_url}/hooks"
         return {name: f"{base}/{hook_token(self._key, session.organisation, name)}" for name in listening}
+
+
+def _held(session: Session, known: Known, push: _Push) -> Refused:
+    """What its pusher may not move, by the default branch's head as it is before the push."""
+    return refused_moves(push.updates, push.pusher, project_of(known.snapshot), session.default_ref)
 
 
 def _left_problems(known: Known, landing: Landing) -> tuple[Problem, ...]:

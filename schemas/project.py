@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.pattern import JSON
+
+TAGS = "tags"
+"""The key of `protect` that holds globs of tags; every other is a branch, or a glob of branches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protected:
+    """Who may move a ref: groups and users by name, besides the admins."""
+
+    push: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What a `Project` document says. `network_allow` holds CIDRs and "host:port" that nodes may reach."""
+    """What a `Project` document says. `network_allow` holds CIDRs and "host:port" that nodes may reach.
+
+    `groups`: name → users; `branches` and `tags`: name or glob → who may move what it matches.
+    """
 
     name: str
     network_allow: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    branches: Mapping[str, Protected] = field(default_factory=dict)
+    tags: Mapping[str, Protected] = field(default_factory=dict)
 
 
 def project_from_spec(name: str, spec: Mapping[str, JSON]) -> Project:
     """The typed project of a `spec` that passed the checks."""
-    return Project(name=name, network_allow=tuple(spec.get("network", {}).get("allow", ())))
+    protect = spec.get("protect", {})
+    return Project(
+        name=name,
+        network_allow=tuple(spec.get("network", {}).get("allow", ())),
+        groups={group: tuple(users) for group, users in spec.get("groups", {}).items()},
+        branches=_protected({glob: rule for glob, rule in protect.items() if glob != TAGS}),
+        tags=_protected(protect.get(TAGS, {})),
+    )
+
+
+def _protected(rules: Mapping[str, JSON]) -> dict[str, Protected]:
+    return {glob: Protected(push=tuple(rule["push"])) for glob, rule in rules.items()}

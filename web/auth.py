@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.actor import Actor
 from store.accounts import Token, find_token
 from store.database import Database
 
@@ -37,6 +38,11 @@ class Identity:
     user: str
     role: Role
 
+    @property
+    def actor(self) -> Actor:
+        """As whom the reconciler knows them."""
+        return Actor(user=self.user, admin=self.role is Role.ADMIN)
+
 
 ADMIN = Identity(organisation="default", user="admin", role=Role.ADMIN)
 """Whoever has the first token."""
@@ -47,13 +53,14 @@ class Authenticator:
 
     def __init__(self, database: Database, admin_token: str | None) -> None:
         self._database = database
-        self._admin = None if admin_token is None else _digest(admin_token)
+        self._admin = None if admin_token is None else digest_of(admin_token)
         self._mutex = threading.Lock()
         self._known: dict[bytes, tuple[Identity, float]] = {}
+        self._forgotten = 0
 
     def by_token(self, token: str) -> Identity | None:
         """None for a token that is unknown, taken back or expired. Raises StoreUnavailable."""
-        digest = _digest(token)
+        digest = digest_of(token)
         if self._admin is not None and hmac.compare_digest(digest, self._admin):
             return ADMIN
         with self._mutex:
@@ -62,7 +69,14 @@ class Authenticator:
             return known[0]
         return self._look_up(digest)
 
+    def forget(self, digest: bytes) -> None:
+        """Believe a token no more that was taken back, from now on, whoever is looking it up meanwhile."""
+        with self._mutex:
+            self._forgotten += 1
+            self._known.pop(digest, None)
+
     def _look_up(self, digest: bytes) -> Identity | None:
+        forgotten = self._forgotten
         with self._database.connection() as connection:
             token = find_token(connection, digest)
         if token is None or not hmac.compare_digest(token.hash, digest):
@@ -70,16 +84,20 @@ class Authenticator:
                 self._known.pop(digest, None)
             return None
         identity = Identity(organisation=token.organisation, user=token.user, role=Role(token.role))
-        self._keep(token, identity)
+        self._keep(token, identity, forgotten)
         return identity
 
-    def _keep(self, token: Token, identity: Identity) -> None:
+    def _keep(self, token: Token, identity: Identity, forgotten: int) -> None:
+        """Unless a token was taken back since it was read: it may be this one."""
         good_for = CACHE_SECONDS if token.seconds is None else min(CACHE_SECONDS, token.seconds)
         with self._mutex:
+            if self._forgotten != forgotten:
+                return
             if len(self._known) >= CACHE_SIZE:
                 self._known.clear()
             self._known[bytes(token.hash)] = (identity, time.monotonic() + good_for)
 
 
-def _digest(token: str) -> bytes:
+def digest_of(token: str) -> bytes:
+    """How a token is stored: its SHA-256."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -5,7 +5,7 @@ import re
 
 from git_work import Work, deployment, pattern
 
-from reconciler.reconciler import RefUpdate
+from reconciler.reconciler import Actor, RefUpdate
 from reconciler.repository import ABSENT, Repository
 from store.database import Database
 from store.deployments import DeploymentFilter, all_deployments, list_deployments
@@ -117,7 +117,7 @@ def test_only_branches_and_tags_with_good_names_are_taken(work: Work) -> None:
     head = work.commit(HELLO)
     for ref in ("refs/notes/x", "refs/heads/a..b", "refs/heads/-x", "refs/tags/a.lock", "HEAD"):
         outcome = work.reconciler.push(
-            "default", [RefUpdate(ref=ref, old=ABSENT, new=head)], quarantine=None, pusher="ada"
+            "default", [RefUpdate(ref=ref, old=ABSENT, new=head)], quarantine=None, pusher=Actor(user="ada")
         )
         assert list(outcome.refused) == [ref]
         assert outcome.lines[0].startswith(f"{ref}: ")

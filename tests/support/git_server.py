@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from served import Served
 
+from reconciler.actor import Actor
 from reconciler.gate import refused_refs
 from reconciler.quarantine import migrate
 from reconciler.repository import RefConflictError, RefUpdate, Repository
@@ -52,10 +53,10 @@ class PlainReceiver:
         self.failure: Exception | None = None
 
     def push(
-        self, organisation: str, updates: Sequence[RefUpdate], *, quarantine: Path | None, pusher: str
+        self, organisation: str, updates: Sequence[RefUpdate], *, quarantine: Path | None, pusher: Actor
     ) -> Outcome:
         with self._lock:
-            self.pushes.append((pusher, list(updates)))
+            self.pushes.append((pusher.user, list(updates)))
             time.sleep(self.seconds)
             if self.failure is not None:
                 raise self.failure

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from reconciler.reconciler import PushOutcome, Reconciler, RefUpdate
+from reconciler.reconciler import Actor, PushOutcome, Reconciler, RefUpdate
 from reconciler.repository import ABSENT, Repository
 
 ENVIRONMENT = {
@@ -57,13 +57,16 @@ class Work:
         self.git("commit", "--quiet", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
 
-    def push(self, *refs: str, pusher: str = "ada", **forced: str) -> PushOutcome:
+    def push(self, *refs: str, pusher: str = "ada", admin: bool = False) -> PushOutcome:
         """Push refs by name (`main`, `refs/tags/v1`; `:name` deletes) in one go, objects in a quarantine."""
         updates = [self.update(ref) for ref in refs or ("main",)]
         with tempfile.TemporaryDirectory(prefix="incoming-", dir=self.bare / "objects") as quarantine:
             self.transfer([u.new for u in updates if u.new != ABSENT], Path(quarantine))
             return self.reconciler.push(
-                self.organisation, updates, quarantine=Path(quarantine), pusher=pusher
+                self.organisation,
+                updates,
+                quarantine=Path(quarantine),
+                pusher=Actor(user=pusher, admin=admin),
             )
 
     def update(self, ref: str) -> RefUpdate:

@@ -37,7 +37,12 @@ SETTINGS = ("environment", "source", "state", "variables", "schedules", "retry",
 DEPLOY_BODY = ("pattern", "name", *SETTINGS, "message")
 CLONE_BODY = ("name", "message")
 
-_KINDS = {Why.UNKNOWN: Kind.NOT_FOUND, Why.CONFLICT: Kind.CONFLICT, Why.INVALID: Kind.GATE}
+_KINDS = {
+    Why.UNKNOWN: Kind.NOT_FOUND,
+    Why.CONFLICT: Kind.CONFLICT,
+    Why.INVALID: Kind.GATE,
+    Why.FORBIDDEN: Kind.FORBIDDEN,
+}
 
 
 class Actor(Protocol):
@@ -74,11 +79,11 @@ class Actions:
         return self._do(call, Clone(pattern=call.path["name"]), _text(call.body, "name", _label))
 
     def _do(self, call: Call, action: Action, name: str | None = None) -> JSON:
-        user = call.identity.user
+        user, admin = call.identity.user, call.identity.actor.admin
         request = Request(
             name=name or call.path["name"],
             action=action,
-            author=Author(name=user, email=f"{user}@{self._host}"),
+            author=Author(name=user, email=f"{user}@{self._host}", admin=admin),
             message=_message(call.body),
         )
         try:

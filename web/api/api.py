@@ -20,14 +20,18 @@ from web.api.actions import (
 from web.api.contents import Contents
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
+from web.api.moves import LIST_QUERY as MOVES_QUERY
+from web.api.moves import Moves
 from web.api.patterns import LIST_QUERY as PATTERNS_QUERY
 from web.api.patterns import VERSIONS_QUERY, Patterns
 from web.api.plans import PLAN_QUERY, Planner, Plans
 from web.api.query import wait
-from web.api.resource import Endpoint, Resource, acts, commits, reads
+from web.api.resource import Endpoint, Resource, acts, administers, commits, reads
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
 from web.api.starting import Ring, Starting
+from web.api.tokens import LIST_QUERY as TOKENS_QUERY
+from web.api.tokens import NEW_BODY, Tokens
 from web.auth import Authenticator, Role
 
 PREFIX = "/api/v1"
@@ -57,6 +61,8 @@ class Api:
         self._starting = Starting(database, contents, self._runs, ring)
         self._plans = Plans(reconciler)
         self._actions = Actions(reconciler, public_url)
+        self._moves = Moves(database)
+        self._tokens = Tokens(database, authenticator)
 
     @property
     def routes(self) -> list[Route]:
@@ -66,6 +72,8 @@ class Api:
             *self._pattern_routes(),
             *self._run_routes(),
             self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
+            self._route("/refs/moves", get=reads(self._moves.list, MOVES_QUERY)),
+            *self._token_routes(),
             Route("/api", Resource(self._authenticator)),
             Route("/api/{path:path}", Resource(self._authenticator)),
         ]
@@ -114,6 +122,17 @@ class Api:
             self._route("/runs/{id}", get=reads(self._runs.one, ONE_QUERY)),
             self._route("/runs/{id}/cancel", post=acts(self._starting.cancel)),
             self._route("/runs/{id}/retry", post=retry),
+        ]
+
+    def _token_routes(self) -> list[Route]:
+        tokens = self._tokens
+        return [
+            self._route(
+                "/tokens",
+                get=administers(tokens.list, 200, query=TOKENS_QUERY),
+                post=administers(tokens.create, 201, body=NEW_BODY),
+            ),
+            self._route("/tokens/{id}", delete=administers(tokens.delete, 200)),
         ]
 
     def _route(self, path: str, **endpoints: Endpoint) -> Route:

@@ -68,6 +68,13 @@ def commits(work: Work, *, body: tuple[str, ...] = ()) -> Endpoint:
     return Endpoint(role=Role.EDITOR, handle=partial(_in_thread, work, 200), body=body)
 
 
+def administers(
+    work: Work, status: int, *, query: Mapping[str, Parser] | None = None, body: tuple[str, ...] | None = None
+) -> Endpoint:
+    """What admins alone may do."""
+    return Endpoint(role=Role.ADMIN, handle=partial(_in_thread, work, status), query=query, body=body)
+
+
 async def _in_thread(work: Work, status: int, call: Call) -> Response:
     return Answer(await run_in_threadpool(work, call), status)
 

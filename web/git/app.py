@@ -147,7 +147,7 @@ class GitApp:
             await self._upload_pack.serve(call.repository, call.protocol, body, receive, answer)
         else:
             pusher = Pusher(
-                organisation=call.identity.organisation, repository=call.repository, user=call.identity.user
+                organisation=call.identity.organisation, repository=call.repository, actor=call.identity.actor
             )
             await self._receive_pack.serve(pusher, body, answer)
 

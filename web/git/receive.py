@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from reconciler.actor import Actor
 from reconciler.quarantine import PREFIX, sweep
 from reconciler.repository import GitError, Repository
 from store.database import StoreError
@@ -38,7 +39,7 @@ class Pusher:
 
     organisation: str
     repository: Path
-    user: str
+    actor: Actor
 
 
 def advertised(repository: Path, version: int) -> bytes:
@@ -150,7 +151,7 @@ class Judge:
             return Verdict(refused=contradictions)
         pusher = self._pusher
         outcome = self._receiver.push(
-            pusher.organisation, self._request.updates, quarantine=quarantine, pusher=pusher.user
+            pusher.organisation, self._request.updates, quarantine=quarantine, pusher=pusher.actor
         )
         return Verdict(refused=outcome.refused, lines=outcome.lines)
 

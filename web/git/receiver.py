@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.actor import Actor
 from reconciler.repository import RefUpdate
 
 
@@ -23,5 +24,5 @@ class Receiver(Protocol):
     """Decides whether refs move, and moves them. Called from a thread; serialises by itself."""
 
     def push(
-        self, organisation: str, updates: Sequence[RefUpdate], *, quarantine: Path | None, pusher: str
+        self, organisation: str, updates: Sequence[RefUpdate], *, quarantine: Path | None, pusher: Actor
     ) -> PushOutcome: ...

@@ -1,0 +1,69 @@
+"""Who moved which branch or tag."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from store.database import Connection
+
+
+class RefMove(NamedTuple):
+    """`old` is None for a ref that was not there, `new` for one that is gone.
+
+    `user` is None for what was found to have moved without a push that Weft finished.
+    """
+
+    id: int
+    ref: str
+    old: str | None
+    new: str | None
+    user: str | None
+    at: datetime
+
+
+Move = tuple[str, str | None, str | None]
+"""Ref, old and new object id."""
+
+
+def record_moves(connection: Connection, organisation: str, moves: Sequence[Move], user: str | None) -> None:
+    """Write them, in the caller's transaction: with what they made live, or not at all."""
+    if moves:
+        refs, olds, news = zip(*moves, strict=True)
+        connection.execute(
+            """INSERT INTO ref_moves (organisation, ref, old, new, user_name)
+               SELECT %s, ref, old, new, %s FROM unnest(%s::text[], %s::text[], %s::text[]) AS t (ref, old, new)""",
+            [organisation, user, list(refs), list(olds), list(news)],
+        )
+
+
+def last_known(connection: Connection, organisation: str) -> dict[str, str]:
+    """Ref → where its last recorded move left it, for those that were not deleted."""
+    rows = connection.execute(
+        """SELECT ref, new FROM (
+               SELECT DISTINCT ON (ref) ref, new FROM ref_moves WHERE organisation = %s ORDER BY ref, id DESC
+           ) last WHERE new IS NOT NULL""",
+        [organisation],
+    )
+    return dict(rows.fetchall())
+
+
+def list_moves(
+    connection: Connection, organisation: str, refs: Collection[str] | None, before: int | None, limit: int
+) -> list[RefMove]:
+    """Up to `limit` moves with ids below `before`, newest first; `refs`: of these alone."""
+    rows = connection.execute(
+        """SELECT id, ref, old, new, user_name, at FROM ref_moves
+           WHERE organisation = %(organisation)s AND (%(refs)s::text[] IS NULL OR ref = ANY(%(refs)s))
+             AND (%(before)s::bigint IS NULL OR id < %(before)s)
+           ORDER BY id DESC LIMIT %(limit)s""",
+        {
+            "organisation": organisation,
+            "refs": None if refs is None else list(refs),
+            "before": before,
+            "limit": limit,
+        },
+        prepare=False,
+    )
+    return [RefMove(*row) for row in rows]
