@@ -13,10 +13,14 @@ from cli.printing import MISSING, columns, make_console, moment, print_json
 from schemas.pattern import JSON
 
 MOST = 10_000
+HELP = """Create, list and revoke tokens. Only admins may.
+
+Example: weft token create --user alice --role editor
+"""
 
 
 def register(app: typer.Typer) -> None:
-    token = typer.Typer(no_args_is_help=True, help="Create, list and revoke tokens. Only admins may.")
+    token = typer.Typer(no_args_is_help=True, help=HELP)
     token.command("create")(create)
     token.command("list")(list_)
     token.command("revoke")(revoke)

@@ -24,7 +24,7 @@ class Kind(Enum):
 
     MALFORMED = ("malformed-body", 400, "The body cannot be read")
     UNAUTHENTICATED = ("unauthenticated", 401, "A token is needed")
-    FORBIDDEN = ("forbidden", 403, "Your role does not allow this")
+    FORBIDDEN = ("forbidden", 403, "You may not do this")
     NOT_FOUND = ("not-found", 404, "Not found")
     UNDEPLOYED = ("deployment-undeployed", 404, "Not deployed")
     METHOD = ("method-not-allowed", 405, "Method not allowed")

@@ -150,6 +150,25 @@ def test_a_protected_tag_is_moved_by_those_who_may_and_by_admins(
     assert [one["user"] for one in found] == ["admin", "alice"]
 
 
+def test_what_may_not_be_pushed_may_not_be_done_by_an_action(
+    service: Installation, alice: Person, carol: Person
+) -> None:
+    before = service.get("/api/v1/refs/moves?ref=main")["items"]
+    refused = carol.weft("pause", "hello")
+    assert refused.returncode == 1
+    assert (
+        "refs/heads/main is protected by weft.yaml: maintainers (alice) and admins may push" in refused.stderr
+    )
+    assert "git push origin HEAD:refs/heads/carol/my-change" in refused.stderr
+    assert service.get("/api/v1/refs/moves?ref=main")["items"] == before
+    assert alice.weft("pause", "hello").returncode == 0
+    admin(service, "resume", "hello")
+    newest = service.get("/api/v1/refs/moves?ref=main&limit=2")["items"]
+    assert [move["user"] for move in newest] == ["admin", "alice"]
+    alice.git("pull", "-q", "origin", "main")
+    assert alice.git("log", "-2", "--format=%an").split() == ["admin", "alice"]
+
+
 def test_a_viewer_reads_and_neither_pushes_nor_makes_tokens(service: Installation, tmp_path: Path) -> None:
     vic = Person(service, "vic", "viewer", tmp_path)
     vic.clone()
@@ -180,6 +199,9 @@ def test_a_revoked_and_an_expired_token_open_nothing(service: Installation, tmp_
     gone = weft("token", "revoke", eve.id, environ={"WEFT_DATA": str(service.data)})
     assert gone.returncode == 1
     assert "weft token list" in gone.stderr
+    mistaken = weft("token", "revoke", eve.token, environ={"WEFT_DATA": str(service.data)})
+    assert mistaken.returncode == 2
+    assert eve.token not in mistaken.stderr
 
 
 def test_what_is_wrong_with_a_token_that_is_asked_for_is_said(service: Installation) -> None:
