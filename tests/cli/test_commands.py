@@ -39,3 +39,10 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     done = weft("deplyo")
     assert done.returncode == 2
     assert "No such command 'deplyo'" in done.stderr
+
+
+def test_every_command_below_token_has_an_example() -> None:
+    group = commands(make_app("token"))["token"]
+    assert set(group.commands) == {"create", "list", "revoke"}
+    for name, found in group.commands.items():
+        assert f"Example: weft token {name}" in found.help
