@@ -96,7 +96,7 @@ class Server:
         if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
             return self._somebody_else(answer)
         problem = self._parsed(answer)
-        lines = [f"  {one.get('path', '')}: {one.get('message', '')}" for one in problem.get("problems", ())]
+        lines = [f"  {_place(one)}: {one.get('message', '')}" for one in problem.get("problems", ())]
         said = "\n".join([f"{problem.get('title')}:", *lines]) if lines else str(problem.get("detail"))
         return (MisusedError if problem.get("type") == MISUSE else RefusedError)(said)
 
@@ -120,3 +120,8 @@ def _reason(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     return str(error) or type(error).__name__
+
+
+def _place(problem: JSON) -> str:
+    """`path`, or `file:line:column` where a file is at fault."""
+    return ":".join(str(problem[key]) for key in ("path", "line", "column") if problem.get(key))

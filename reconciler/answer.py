@@ -46,14 +46,15 @@ def forbidden(updates: Sequence[RefUpdate], refused: Refused, faults: Mapping[st
 
 
 def review_lines(branch: str, default_branch: str, problems: Sequence[Problem], plan: Plan) -> list[str]:
-    """About a branch that is not live: what is wrong with it, and what it would change."""
+    """About a branch that is not live: what is wrong with it, and what it would change.
+
+    One that is behind the default branch is spoken of as merged.
+    """
+    verb = f"merge of this into {default_branch}" if plan.merges else f"push of this to {default_branch}"
     warnings = problem_lines(problems)
     if warnings:
-        return [
-            f"{branch}: a push of this to {default_branch} would be refused, {warnings[0]}",
-            *warnings[1:],
-        ]
-    return f"{branch}: a push of this to {default_branch} would: {plan.as_text()}".split("\n")
+        return [f"{branch}: a {verb} would be refused, {warnings[0]}", *warnings[1:]]
+    return f"{branch}: a {verb}: {plan.as_text()}".split("\n")
 
 
 def live_lines(landing: Landing, milliseconds: float, hooks: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from reconciler.affected import still_sound
 from reconciler.landing import Known, Landing
 from reconciler.plan import Wanted
+from reconciler.removals import removal_problems
 from reconciler.repository import (
     ABSENT,
     BRANCHES,
@@ -73,13 +74,21 @@ def _off_the_line(live: str, new: str, repository: Repository, branch: str) -> s
     return None
 
 
-def landing_problems(landing: Landing, known: Known) -> list[Problem]:
-    """What speaks against the default branch's new head, sorted."""
+def commit_problems(landing: Landing, known: Known) -> set[Problem]:
+    """What is wrong with the files of the landing's head, compared with what is known."""
     view, before = landing.view, known.snapshot
     differing = list(changes(view.reader.entries, before.tree, view.snapshot.tree))
     found = set(_dangerous_paths(differing))
     if not (known.clean and still_sound(before, view.snapshot, differing, view.reader)):
         found |= set(problems(view.snapshot, view.reader))
+    return found
+
+
+def landing_problems(landing: Landing, known: Known) -> list[Problem]:
+    """What speaks against the default branch's new head, sorted."""
+    view = landing.view
+    found = commit_problems(landing, known)
+    found |= set(removal_problems(landing.plan.steps, lambda name: view.live[name].stall))
     for step in landing.plan.steps:
         wanted = landing.desired.wanted.get(step.name)
         if step.action == Action.REFUSED:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from reconciler.difference import Change, compare
 from reconciler.history import FirstHeld
+from reconciler.removals import is_held, too_many_removals
 from reconciler.repository import Commit
 from reconciler.resolve import Reason, Resolution
 from reconciler.steps import Action, Binding, Plan, Step, VersionRef
 from schemas.documents import Document
-from schemas.pattern import JSON
 from schemas.problems import Problem
 
 UNDEPLOYED = "undeployed"
@@ -61,25 +60,27 @@ class Live:
 class Desired:
     """What a commit wants. `settled`: deployments that are live just as they are wanted; the others are in
     `wanted`. `blocked`: deployments whose documents have problems; `unreadable`: of deployment
-    files that do not even tell names, so that nobody can say what is missing."""
+    files that do not even tell names, so that nobody can say what is missing.
+
+    `may_remove`: the head's message allows a mass removal; `is_empty`: it holds no documents at all."""
 
     head: Commit | None
     settled: frozenset[str] = frozenset()
     wanted: Mapping[str, Wanted]
     blocked: Mapping[str, Problem] = field(default_factory=dict)
     unreadable: tuple[Problem, ...] = ()
+    may_remove: bool = False
+    is_empty: bool = False
 
 
-Content = Callable[[VersionRef], Mapping[str, JSON]]
-"""A version's content: {"pattern", "spec", "assets", "calls"}."""
-
-
-def plan(desired: Desired, live: Mapping[str, Live], content: Content, *, base: str | None) -> Plan:
+def plan(desired: Desired, live: Mapping[str, Live], *, base: str | None) -> Plan:
     """One step for each deployment that is wanted or live, by name."""
     names = sorted(desired.wanted.keys() | live.keys())
-    steps = (_step(desired, desired.wanted.get(name), live.get(name)) for name in names)
-    described = tuple(_described(step, content) for step in steps if step is not None)
-    return Plan(base=base, head=desired.head.id if desired.head else None, steps=described)
+    found = (_step(desired, desired.wanted.get(name), live.get(name)) for name in names)
+    steps = tuple(step for step in found if step is not None)
+    if not desired.may_remove:
+        steps = _guarded(steps, live, too_many_removals(steps, nothing_left=desired.is_empty))
+    return Plan(base=base, head=desired.head.id if desired.head else None, steps=steps)
 
 
 def _step(desired: Desired, wanted: Wanted | None, live: Live | None) -> Step | None:
@@ -192,6 +193,31 @@ def _unwanted(desired: Desired, live: Live) -> Step | None:
     )
 
 
+def _guarded(steps: tuple[Step, ...], live: Mapping[str, Live], reason: Reason | None) -> tuple[Step, ...]:
+    """Removals held back for `reason`. What was held before stays so, however many others there are by now."""
+    guarded = []
+    for step in steps:
+        why = None
+        if step.action == Action.UNDEPLOY:
+            stall = live[step.name].stall
+            why = reason or (stall if is_held(stall) else None)
+        guarded.append(step if why is None else _held(step, why, live))
+    return tuple(guarded)
+
+
+def _held(step: Step, reason: Reason, live: Mapping[str, Live]) -> Step:
+    """Stays as it is. Where a problem of its own kept it before, that is over."""
+    return Step(
+        name=step.name,
+        action=Action.STALLED,
+        before=step.before,
+        after=step.before,
+        reason=reason,
+        tried=step.tried,
+        writes=live[step.name].stall != reason,
+    )
+
+
 def _blocked(desired: Desired, live: Live, problem: Problem) -> Step:
     reason = Reason(code="deployment-has-problems", message=str(problem))
     tried = desired.head.id if desired.head else None
@@ -218,30 +244,3 @@ def _author_of(desired: Desired, wanted: Wanted, before: Binding | None) -> Comm
         before is not None and before.state == wanted.asks.state and before.spec == wanted.asks.spec
     )
     return (wanted.resolution.commit if only_version else None) or desired.head
-
-
-def _described(step: Step, content: Content) -> Step:
-    if step.action not in (Action.CHANGE, Action.STALLED) or step.before is None or step.after is None:
-        return step
-    return replace(step, changes=tuple(_changes(step.before, step.after, content)))
-
-
-def _changes(before: Binding, after: Binding, content: Content) -> Iterator[Change]:
-    yield from compare("deployment", before.spec, after.spec)
-    yield from compare("deployment.metadata", before.metadata, after.metadata)
-    if before.version and after.version and before.version.id != after.version.id:
-        old, new = content(before.version), content(after.version)
-        yield from compare("", old["spec"], new["spec"])
-        yield from _named(old, new, "assets")
-        yield from _named(old, new, "calls")
-
-
-def _named(old: Mapping[str, JSON], new: Mapping[str, JSON], kind: str) -> Iterator[Change]:
-    """Assets and calls are hashes: what changed is worth saying, from which hash to which is not."""
-    for name in sorted(old[kind].keys() | new[kind].keys()):
-        was, is_ = old[kind].get(name), new[kind].get(name)
-        if was != is_:
-            what = "added" if was is None else "removed" if is_ is None else "changed"
-            path = name if kind == "assets" else f"calls.{name}"
-            text = f"{path}: {what}" if kind == "assets" else f"called pattern {name}: {what}"
-            yield Change(path=path, before=was, after=is_, text=text)

@@ -15,19 +15,29 @@ from reconciler.actor import Actor
 from reconciler.answer import PushOutcome, forbidden, live_lines, refusal, review_lines
 from reconciler.apply import Applying, apply, remembered
 from reconciler.authoring import Request, write
-from reconciler.fires import with_next_fires
-from reconciler.gate import landing_problems, problem_lines, refused_refs
-from reconciler.landing import Known, Landing, hypothetical, land, view_of
+from reconciler.gate import commit_problems, landing_problems, problem_lines, refused_refs
+from reconciler.landing import Known, Landing, land, view_of
 from reconciler.moves import moves_of, moves_since
+from reconciler.proposal import UnreadableCommitError, propose
 from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.quarantine import migrate
 from reconciler.reader import Reader
 from reconciler.recollection import Recollection, stored_live
-from reconciler.repository import ABSENT, BRANCHES, GitError, RefConflictError, RefUpdate, Repository, digest
+from reconciler.repository import (
+    ABSENT,
+    BRANCHES,
+    GitError,
+    RefConflictError,
+    RefUpdate,
+    Repository,
+    UnmergeableError,
+    digest,
+)
 from reconciler.session import Session, Sessions
 from reconciler.snapshot import TooManyDocumentsError, problems
 from reconciler.steps import Action, Plan, VersionRef
 from reconciler.tokens import hook_token
+from reconciler.view import View
 from schemas.pattern import JSON
 from schemas.problems import Problem
 from store.database import Database
@@ -70,6 +80,7 @@ class _Push:
     quarantine: Path | None
     pusher: Actor
     started: float
+    describes: bool = False  # somebody reads the plan itself, and not only its lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +147,7 @@ class Reconciler:
             known = self._caught_up(session)
             update = write(request, session, known)
             actor = Actor(user=request.author.name, admin=request.author.admin)
-            push = _Push(updates=[update], quarantine=None, pusher=actor, started=started)
+            push = _Push(updates=[update], quarantine=None, pusher=actor, started=started, describes=True)
             held = _held(session, known, push)
             if held.reasons:
                 raise ActionRefusedError(Why.FORBIDDEN, "\n".join(held.lines))
@@ -181,15 +192,20 @@ class Reconciler:
     def plan(self, organisation: str, base: str | None, head: str | None) -> Plan:
         """What a commit would change. `base` None: against what is live; `head` None: the default branch's.
 
-        Raises UnknownRevisionError.
+        A head that is behind its base is merged into it first. Raises UnknownRevisionError, UnmergeableError,
+        TooManyDocumentsError, UnreadableCommitError: what cannot be read has no plan.
         """
         with self._sessions.open(organisation) as session:
             known = self._caught_up(session)
-            target = session.repository.find(head or session.default_ref)
-            start = session.repository.find(base) if base else None
-            view = view_of(known, session.repository, session.refs, session.default_ref)
-            landing = hypothetical(known, view, start, target, session.stored)
-            return with_next_fires(landing.plan, landing.content(session.stored), datetime.now(UTC))
+            target = session.repository.find(session.default_ref if head is None else head)
+            start = None if base is None else session.repository.find(base)
+            with session.repository.scratch() as scratch:
+                view = view_of(known, scratch, session.refs, session.default_ref)
+                landing = propose(known, view, target, start)
+                found = commit_problems(landing, known)
+            if found:
+                raise UnreadableCommitError(target.id, tuple(sorted(found)))
+            return landing.described(session.stored, datetime.now(UTC))
 
     def _caught_up(self, session: Session, *, restoring: Sequence[RefUpdate] = ()) -> Known:
         """What is known, after finishing for a push that died between its refs and the database.
@@ -212,7 +228,7 @@ class Reconciler:
                 "or push the branch."
             )
         view = view_of(known, session.repository, session.refs, session.default_ref)
-        landing = land(known, replace(view, look_back=LOOK_BACK), session.stored)
+        landing = land(known, replace(view, look_back=LOOK_BACK))
         found = problems(landing.view.snapshot, view.reader)
         moves = moves_since(last_known(session.connection, session.organisation), session.refs)
         self._write(session, known, landing, _Cause(moves=moves, problems=found))
@@ -221,7 +237,7 @@ class Reconciler:
     def _land(self, session: Session, known: Known, push: _Push) -> PushOutcome:
         """Refuse, or move the objects, then the refs, then what is live."""
         refs = _moved(session.refs, push.updates)
-        landing = land(known, view_of(known, session.repository, refs, session.default_ref), session.stored)
+        landing = land(known, view_of(known, session.repository, refs, session.default_ref))
         if refs.get(session.default_ref) != session.refs.get(session.default_ref):
             wrong = landing_problems(landing, known)
             if wrong:
@@ -229,6 +245,7 @@ class Reconciler:
                     push.updates, {session.default_ref: problem_lines(wrong)[0].rstrip(":")}, wrong
                 )
         reviews = self._reviews(session, remembered(known, landing, 0, clean=known.clean), refs, push)
+        plan = landing.described(session.stored, datetime.now(UTC)) if push.describes else landing.plan
         if push.quarantine is not None:
             migrate(push.quarantine, session.repository.path / "objects")
         try:
@@ -236,7 +253,7 @@ class Reconciler:
         except RefConflictError as error:
             return refusal(push.updates, {update.ref: str(error) for update in push.updates})
         lines = (*self._make_live(session, known, landing, push), *reviews)
-        return PushOutcome(lines=lines, plan=landing.plan)
+        return PushOutcome(lines=lines, plan=plan)
 
     def _make_live(self, session: Session, known: Known, landing: Landing, push: _Push) -> list[str]:
         # The objects have moved: a repository of its own looks for them where they are now.
@@ -272,17 +289,29 @@ class Reconciler:
         self._recollection.keep(session.organisation, remembered(known, landing, generation, clean=clean))
 
     def _reviews(self, session: Session, known: Known, refs: Mapping[str, str], push: _Push) -> list[str]:
-        """What the push's other branches would do if they were the default one."""
-        branches = [u for u in push.updates if u.ref.startswith(BRANCHES) and u.new != ABSENT]
-        lines: list[str] = []
-        for update in [u for u in branches if u.ref != session.default_ref][:MOST_REVIEWS]:
-            view = view_of(known, session.repository, refs, session.default_ref)
-            head = session.repository.commit(update.new)
-            landing = hypothetical(known, view, None, head, session.stored)
-            found = problems(landing.view.snapshot, view.reader)
-            branch, default = (ref.removeprefix(BRANCHES) for ref in (update.ref, session.default_ref))
-            lines += review_lines(branch, default, found, landing.plan)
-        return lines
+        """What the push's other branches would do, merged into the default one."""
+        moved = [u for u in push.updates if u.ref.startswith(BRANCHES) and u.new != ABSENT]
+        branches = [u for u in moved if u.ref != session.default_ref]
+        if not branches:
+            return []
+        with session.repository.scratch() as scratch:
+            view = view_of(known, scratch, refs, session.default_ref)
+            lines = [line for u in branches[:MOST_REVIEWS] for line in self._review(session, known, view, u)]
+        unsaid = [u.ref.removeprefix(BRANCHES) for u in branches[MOST_REVIEWS:]]
+        return [
+            *lines,
+            *(f"{branch}: `weft plan --head {branch}` says what it would change" for branch in unsaid),
+        ]
+
+    def _review(self, session: Session, known: Known, view: View, update: RefUpdate) -> list[str]:
+        branch, default = (ref.removeprefix(BRANCHES) for ref in (update.ref, session.default_ref))
+        try:
+            landing = propose(known, view, session.repository.commit(update.new))
+        except UnmergeableError as error:
+            return [f"{branch}: this cannot be merged into {default}: {error}"]
+        found = landing_problems(landing, known)
+        plan = landing.plan if found else landing.described(session.stored, datetime.now(UTC))
+        return review_lines(branch, default, found, plan)
 
     def _hooks(self, session: Session, landing: Landing) -> dict[str, str]:
         created = (step for step in landing.plan.steps if step.action == Action.CREATE and step.version_to)

@@ -6,14 +6,18 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pygit2
 from pygit2.enums import ConfigLevel, FileMode, ObjectType, Option
+
+from reconciler.repository_merge import conflict_text, divert_writes, merged_tree
 
 ABSENT = "0" * 40
 
@@ -56,6 +60,14 @@ class AmbiguousRevisionError(UnknownRevisionError):
 
 class RefConflictError(GitError):
     """A ref is not where the update says it was, or cannot be written: nothing has moved."""
+
+
+class UnmergeableError(GitError):
+    """Two commits of which nobody can say what their merge is. `files` are those that both changed."""
+
+    def __init__(self, message: str, files: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.files = tuple(files)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,9 +184,14 @@ class Repository:
         return commits[0]
 
     def find(self, revision: str) -> Commit:
-        """The commit of what a person types: a branch, a tag, an id, `main~2`. Raises UnknownRevisionError."""
+        """The commit of what a person types: a branch (first: a tag may have its name), a tag, an id, `main~2`.
+
+        Raises UnknownRevisionError.
+        """
+        branch = f"{BRANCHES}{revision}"
+        exact = branch if valid_ref_name(branch) and branch in self._git.references else revision
         try:
-            return _commit(self._git.revparse_single(revision).peel(pygit2.Commit))
+            return _commit(self._git.revparse_single(exact).peel(pygit2.Commit))
         except (KeyError, ValueError, pygit2.GitError, pygit2.InvalidSpecError) as error:
             raise UnknownRevisionError(
                 f"There is no commit {revision}: name a branch, a tag or a commit id that was pushed."
@@ -200,6 +217,37 @@ class Repository:
 
     def is_ancestor(self, ancestor: str, of: str) -> bool:
         return ancestor == of or self._git.descendant_of(of, ancestor)
+
+    def message(self, commit: str) -> str:
+        """All of a commit's message. Raises UnknownRevisionError."""
+        return _text(self._git[self.commit(commit).id].peel(pygit2.Commit).message)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Repository]:
+        """The same repository, to try things out: what is written to it is gone in the end."""
+        twin = Repository(self.path)
+        objects = [self.path / "objects", *([self.quarantine] if self.quarantine else [])]
+        with TemporaryDirectory(prefix="weft-merge-") as folder:
+            divert_writes(twin._git, Path(folder), objects)
+            yield twin
+
+    def merge(self, ours: str, theirs: str) -> Commit:
+        """A merge of `theirs` into `ours` with the message and author of `theirs`, written here: take a scratch.
+
+        Raises UnmergeableError.
+        """
+        if self.merge_base(ours, theirs) is None:
+            raise UnmergeableError(f"{theirs[:10]} and {ours[:10]} have no common history: rebase it first.")
+        tree, files = merged_tree(self._git, ours, theirs)
+        if tree is None:
+            both = conflict_text(files)
+            message = f"{theirs[:10]} conflicts with {ours[:10]} in {both}: merge or rebase it first."
+            raise UnmergeableError(message, files)
+        like = self._git[theirs].peel(pygit2.Commit)
+        parents = [pygit2.Oid(hex=ours), pygit2.Oid(hex=theirs)]
+        tree_id = pygit2.Oid(hex=tree)
+        made = self._git.create_commit(None, like.author, like.committer, like.message, tree_id, parents)
+        return self.commit(str(made))
 
     def merge_base(self, one: str, other: str) -> str | None:
         base = self._git.merge_base(one, other)

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import psycopg
 
-from reconciler.repository import Repository
+from reconciler.repository import GitError, Repository
 from schemas.pattern import JSON
 from store.database import Connection, Database
 from store.repositories import lock_repository, unlock_repository
 from store.versions import load_version
+
+
+class LostVersionError(GitError):
+    """A version that is live, and whose content is nowhere: nobody can say how it differs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +32,10 @@ class Session:
     default_ref: str
 
     def stored(self, version: str) -> Mapping[str, JSON]:
-        """A version's content from the database; of one that is not stored, nothing."""
+        """A version's content from the database. Raises LostVersionError for one that is not stored."""
         content = load_version(self.connection, version)
         if content is None:
-            return {"spec": {}, "assets": {}, "calls": {}}
+            raise LostVersionError(f"The database has lost version {version[:10]}: run `weft rebuild`.")
         return {"spec": content.spec, "assets": content.assets, "calls": content.calls}
 
 

@@ -87,6 +87,13 @@ class Snapshot:
         file = self.files.get(path)
         return {key for key, _ in _places(path, file)} if file else set()
 
+    def callers_of(self, name: str) -> list[str]:
+        """The patterns that call one as this commit holds it, so that they change with it."""
+        return [caller for caller in self.callers.get(name, ()) if self._follows(caller, name)]
+
+    def _follows(self, caller: str, name: str) -> bool:
+        return any(call.name == name and call.version is None for call in self.drafts[caller].calls)
+
     def problem_at(self, place: Place) -> Problem:
         """Why the document there cannot be used: the first problem at or below its place."""
         found = self.files[place.path].problems

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from reconciler.difference import Change
-from reconciler.plan_text import plan_markdown, plan_text, version_text
+from reconciler.plan_text import WORDS, plan_markdown, plan_text, version_text
 from reconciler.repository import Commit
 from reconciler.resolve import Reason
 from schemas.pattern import JSON
@@ -52,11 +52,23 @@ class Binding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Caller:
+    """A pattern that calls a changed one and so changes with it, with its deployments that move."""
+
+    pattern: str
+    deployments: tuple[str, ...]
+
+    def as_json(self) -> dict[str, JSON]:
+        return {"pattern": self.pattern, "deployments": list(self.deployments)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """One deployment's part. `before` is None for what was never deployed, `after` for what is left alone.
 
     `writes`: something is to be written; `revises`: and it is a new revision, by `commit`.
-    `tried` is the commit that was looked at for its version.
+    `tried` is the commit that was looked at for its version. `changes`, `next_fires` and `callers` are for those
+    who read it: a description fills them in.
     """
 
     name: str
@@ -71,6 +83,7 @@ class Step:
     writes: bool = False
     revises: bool = False
     next_fires: tuple[datetime, ...] = ()
+    callers: tuple[Caller, ...] = ()
 
     @property
     def version_from(self) -> VersionRef | None:
@@ -97,6 +110,7 @@ class Step:
                 "to": self.version_to.as_json() if self.version_to else None,
             },
             "changes": [change.as_json() for change in self.changes],
+            "callers": [caller.as_json() for caller in self.callers],
             "nextFireTimes": [at.isoformat().replace("+00:00", "Z") for at in self.next_fires],
             "problems": [*map(problem_json, self.problems), *_reason_json(self.reason)],
         }
@@ -107,10 +121,14 @@ _NOTHING = Binding(pattern="", environment="", state="", version=None, spec={})
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every deployment's step, by name. `base` and `head` are commit ids; None: nothing yet."""
+    """Every deployment's step, by name. `base` and `head` are commit ids; None: nothing yet.
+
+    `merges`: it is the plan of what a merge of `head` into `base` comes to.
+    """
 
     base: str | None
     head: str | None
+    merges: bool = False
     steps: tuple[Step, ...] = ()
 
     @property
@@ -119,10 +137,10 @@ class Plan:
 
     @property
     def summary(self) -> str:
-        """`1 change, 2 unchanged`, in the order of Action; `nothing is deployed` for none."""
+        """`1 changed, 2 unchanged`, in the order of Action; `nothing is deployed` for none."""
         counts = Counter(step.action for step in self.steps)
         return (
-            ", ".join(f"{counts[action]} {action}" for action in Action if counts[action])
+            ", ".join(f"{counts[action]} {WORDS[action]}" for action in Action if counts[action])
             or "nothing is deployed"
         )
 
@@ -136,6 +154,7 @@ class Plan:
         return {
             "base": self.base,
             "head": self.head,
+            "merge": self.merges,
             "summary": self.summary,
             "deployments": [step.as_json() for step in self.steps],
         }

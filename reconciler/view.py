@@ -11,6 +11,7 @@ from reconciler.history import FirstHeld
 from reconciler.numbers import Ledger
 from reconciler.plan import Desired, Live, Wanted
 from reconciler.reader import Reader, Recent
+from reconciler.removals import allows_removal
 from reconciler.repository import BRANCHES, Commit
 from reconciler.resolve import Reason, Resolution, Sources, closure, held_by, resolve
 from reconciler.snapshot import Place, Snapshot, TooManyDocumentsError, advance, settle
@@ -47,6 +48,7 @@ class View:
     look_back: int = 0
 
     def desired(self) -> Desired:
+        repository = self.reader.repository
         settled: set[str] = set()
         wanted: dict[str, Wanted] = {}
         blocked: dict[str, Problem] = {}
@@ -65,6 +67,8 @@ class View:
             wanted=wanted,
             blocked=blocked,
             unreadable=self._unreadable(),
+            may_remove=self.head is not None and allows_removal(repository.message(self.head.id)),
+            is_empty=not self.snapshot.files,
         )
 
     def _is_settled(self, name: str, places: tuple[Place, ...]) -> bool:

@@ -75,14 +75,14 @@ def test_a_folder_without_documents_is_no_good_repository(tmp_path: Path) -> Non
 PLAN = {
     "base": "1" * 40,
     "head": "2" * 40,
-    "summary": "1 change, 1 stalled, 1 unchanged",
+    "summary": "1 changed, 1 stalled, 1 unchanged",
     "deployments": [
         {
             "name": "a-long-name",
             "action": "change",
             "version": {"from": {"id": "f" * 64, "number": 3}, "to": {"id": "e" * 64, "number": None}},
             "changes": [
-                {"path": "nodes.a.when", "from": None, "to": "x|y", "text": "nodes.a.when: added x|y"}
+                {"path": "nodes.a.when", "from": None, "to": "x|y", "text": "node `a`: when added: x|y"}
             ],
             "nextFireTimes": ["2026-01-01T09:00:00Z"],
             "problems": [],
@@ -109,15 +109,15 @@ PLAN = {
 
 def test_a_plan_reads_well_in_a_terminal() -> None:
     assert plan_text(PLAN).splitlines() == [
-        "1 change, 1 stalled, 1 unchanged",
-        "a-long-name  v3 → eeeeeeeeee  change",
-        "    nodes.a.when: added x|y",
-        "    fires at 2026-01-01T09:00:00Z",
+        "1 changed, 1 stalled, 1 unchanged",
+        "a-long-name  v3 → eeeeeeeeee  changed",
+        "    node `a`: when added: x|y",
+        "    next runs by schedule: 2026-01-01 09:00 UTC",
         "b            v1               stalled: There is no tag x.",
     ]
 
 
-def test_a_plan_is_a_table_in_markdown_that_no_name_can_break() -> None:
-    text = plan_markdown(PLAN)
-    assert "| `b` | v1 | stalled: There is no tag x. |" in text
-    assert "- nodes.a.when: added x\\|y" in text
+def test_a_plan_is_a_table_and_code_in_markdown() -> None:
+    lines = plan_markdown(PLAN).splitlines()
+    assert "| `b` | v1 | stalled |" in lines
+    assert "node `a`: when added: x|y" in lines

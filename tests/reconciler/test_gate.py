@@ -3,10 +3,11 @@
 import os
 import re
 
+import pytest
 from git_work import Work, deployment, pattern
 
 from reconciler.reconciler import Actor, RefUpdate
-from reconciler.repository import ABSENT, Repository
+from reconciler.repository import ABSENT, Repository, UnmergeableError
 from store.database import Database
 from store.deployments import DeploymentFilter, all_deployments, list_deployments
 
@@ -149,9 +150,9 @@ def test_another_branch_is_taken_as_it_is_and_told_what_it_would_do(work: Work, 
     outcome = work.push("side")
     assert outcome.refused == {}
     assert outcome.lines == (
-        "side: a push of this to main would: 1 change",
-        "hello  v1 → v2  change",
-        "    nodes.say.with.message: hello → side",
+        "side: a push of this to main: 1 changed",
+        "hello  v1 → v2  changed",
+        "    node `say`: with.message: hello → side",
     )
     work.commit({"patterns/bad.yaml": BAD})
     outcome = work.push("side")
@@ -162,15 +163,69 @@ def test_another_branch_is_taken_as_it_is_and_told_what_it_would_do(work: Work, 
     assert hello.version.number == 1
 
 
-def test_a_branch_is_compared_with_where_it_left_the_default_one(work: Work) -> None:
+def test_a_branch_that_is_behind_is_told_what_its_merge_would_do(work: Work, database: Database) -> None:
     work.commit({**HELLO, "patterns/b.yaml": pattern("b"), "deployments/b.yaml": deployment("b")})
     work.push()
     work.git("branch", "side")
-    work.commit({"patterns/b.yaml": pattern("b", "main's own")})
+    live = work.commit({"patterns/b.yaml": pattern("b", "main's own")})
     work.push()
     work.git("checkout", "--quiet", "side")
-    work.commit({"patterns/hello.yaml": pattern("hello", "side")})
-    assert work.push("side").lines[:2] == (
-        "side: a push of this to main would: 1 change, 1 unchanged",
-        "hello  v1 → v2  change",
+    work.commit({"patterns/hello.yaml": pattern("hello", "side", calls="b")})
+    objects = set((work.bare / "objects").rglob("*"))
+    assert work.push("side").lines == (
+        f"side: a merge of this into main: 1 changed, 1 unchanged (merged into {live[:10]})",
+        "hello  v1 → v2  changed",
+        "    node `say`: with.message: hello → side",
+        "    node `ask` added: call b",
+    )
+    # Nothing of the merge itself is left behind, only the pack that was pushed.
+    left = {path.suffix for path in set((work.bare / "objects").rglob("*")) - objects if path.is_file()}
+    assert left <= {".pack", ".idx", ".rev"}
+    planned = {step.name: step.version_to for step in work.reconciler.plan("default", None, "side").steps}
+    work.git("checkout", "--quiet", "main")
+    work.git("merge", "--quiet", "--no-edit", "side")
+    work.push()
+    with database.connection() as connection:
+        rows = all_deployments(connection, "default")
+    assert {n: (r.version.version_id, r.version.number) for n, r in rows.items() if r.version} == {
+        name: (version.id, version.number) for name, version in planned.items() if version
+    }
+
+
+def test_a_branch_that_conflicts_is_taken_and_told_in_which_files(work: Work) -> None:
+    base = work.commit(HELLO)
+    live = work.commit({"patterns/hello.yaml": pattern("hello", "main")})
+    work.push()
+    work.git("checkout", "--quiet", "-b", "side", base)
+    head = work.commit({"patterns/hello.yaml": pattern("hello", "side")})
+    outcome = work.push("side")
+    assert outcome.refused == {}
+    both = f"{head[:10]} conflicts with {live[:10]} in patterns/hello.yaml: merge or rebase it first."
+    assert outcome.lines == (f"side: this cannot be merged into main: {both}",)
+    with pytest.raises(UnmergeableError, match=r"in patterns/hello\.yaml: ") as caught:
+        work.reconciler.plan("default", None, "side")
+    assert caught.value.files == ("patterns/hello.yaml",)
+    with pytest.raises(UnmergeableError):
+        work.reconciler.plan("default", "main", "side")
+
+
+def test_a_branch_of_another_history_has_no_plan(work: Work) -> None:
+    work.commit(HELLO)
+    work.push()
+    work.git("checkout", "--quiet", "--orphan", "alien")
+    work.commit({"patterns/hello.yaml": pattern("hello", "alien")})
+    assert "have no common history" in work.push("alien").lines[0]
+    with pytest.raises(UnmergeableError, match="no common history"):
+        work.reconciler.plan("default", None, "alien")
+
+
+def test_branches_too_many_to_look_at_are_named(work: Work) -> None:
+    work.commit(HELLO)
+    work.push()
+    names = [f"side-{number}" for number in range(7)]
+    for name in names:
+        work.git("branch", name)
+    lines = work.push(*names).lines
+    assert lines[-2:] == tuple(
+        f"{name}: `weft plan --head {name}` says what it would change" for name in names[5:]
     )

@@ -3,7 +3,7 @@
 import pytest
 from git_work import Work, deployment, pattern
 
-from reconciler.difference import compare
+from reconciler.difference import fields
 from reconciler.reconciler import Reconciler
 from reconciler.repository import UnknownRevisionError
 from reconciler.steps import Action
@@ -49,11 +49,11 @@ def test_the_plan_of_a_branch_is_what_its_merge_does(story: Work, database: Data
     assert actions(story, head="next") == expected
     assert actions(story, base="main", head="next") == expected
     plan = story.reconciler.plan("default", None, "next")
-    assert plan.summary == "1 create, 2 change, 1 undeploy"
+    assert plan.summary == "1 created, 2 changed, 1 undeployed"
     steps = {step.name: step for step in plan.steps}
     assert steps["a"].versions == "v1 → v2"
     assert [change.path for change in steps["a"].changes] == ["nodes.say.with.message"]
-    assert [change.text for change in steps["daily"].changes] == ["deployment.state: added paused"]
+    assert [change.text for change in steps["daily"].changes] == ["state: active → paused"]
     assert len(steps["c"].next_fires) == 3
     assert all(at.hour == 9 for at in steps["c"].next_fires)
     story.git("checkout", "--quiet", "main")
@@ -103,6 +103,42 @@ def test_a_revision_that_is_not_there_is_named(story: Work) -> None:
         story.reconciler.plan("default", None, "nowhere")
 
 
+def test_what_a_side_branch_alone_has_is_compared_field_by_field(story: Work) -> None:
+    [step] = [s for s in story.reconciler.plan("default", "next", "main").steps if s.name == "a"]
+    assert [change.text for change in step.changes] == ["node `say`: with.message: changed → hello"]
+
+
+def test_a_branch_that_is_merged_already_changes_nothing_whatever_came_after_it(story: Work) -> None:
+    story.git("branch", "early", "main")
+    story.git("checkout", "--quiet", "main")
+    story.git("merge", "--quiet", "--no-ff", "--no-edit", "next")
+    story.push("main", "early")
+    assert set(actions(story, head="early").values()) == {"unchanged"}
+
+
+def test_a_tag_of_a_branchs_name_does_not_stand_in_for_it(story: Work) -> None:
+    story.git("tag", "next", "main")
+    story.push("refs/tags/next")
+    assert set(actions(story, head="next").values()) != {"unchanged"}
+
+
+def test_callers_that_change_with_a_pattern_are_named(work: Work) -> None:
+    files = {"patterns/a.yaml": pattern("a"), "patterns/b.yaml": pattern("b", calls="a")}
+    work.commit(files | {f"deployments/{n}.yaml": deployment(n) for n in "ab"})
+    work.commit({"patterns/c.yaml": pattern("c", calls="a@1"), "patterns/d.yaml": pattern("d", calls="b")})
+    work.push()
+    work.git("checkout", "--quiet", "-b", "side")
+    work.commit({"patterns/a.yaml": pattern("a", "changed")})
+    assert work.push("side").lines[1:] == (
+        "a  v1 → v2  changed",
+        "    node `say`: with.message: hello → changed",
+        "    callers that change with it: b (deployment b), d (nothing live)",
+        "b  v1 → v2  changed",
+        "    called pattern a changed",
+        "    callers that change with it: d (nothing live)",
+    )
+
+
 def test_values_that_json_strains_at_are_live_once_and_stay_unchanged(work: Work, database: Database) -> None:
     variables = '{big: 9007199254740993, one: 1.0, tiny: 1.0e-7, none: null, text: "\U0001f600\t"}'
     work.commit({"patterns/a.yaml": pattern("a"), "deployments/a.yaml": deployment("a", variables=variables)})
@@ -117,17 +153,19 @@ def test_values_that_json_strains_at_are_live_once_and_stay_unchanged(work: Work
         ({"a": 1}, {"a": 1}, []),
         ({"a": 1}, {"a": 1.0}, ["a: 1 → 1.0"]),
         ({"a": True}, {"a": 1}, ["a: true → 1"]),
-        ({"a": 1}, {}, ["a: removed (was 1)"]),
-        ({}, {"a": None}, ["a: added null"]),
+        ({"a": 1}, {}, ["a removed (was 1)"]),
+        ({}, {"a": None}, ["a added: null"]),
         ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, ["a.c: 2 → 3"]),
-        (
-            {"n": [{"id": "x", "v": 1}]},
-            {"n": [{"id": "x", "v": 2}, {"id": "y"}]},
-            ["n.x.v: 1 → 2", 'n.y: added {"id": "y"}'],
-        ),
-        ({"n": [{"id": "x"}, {"id": "y"}]}, {"n": [{"id": "y"}, {"id": "x"}]}, ["n (order): x, y → y, x"]),
+        ({"n": [{"id": 1}, {"id": 1, "v": 1}]}, {"n": [{"id": 1}, {"id": 1, "v": 2}]}, ["n.1.v: 1 → 2"]),
+        ({"n": [{"id": 1}]}, {"n": [{"id": 1}, {"id": 1}]}, ['n: [{"id": 1}] → [{"id": 1}, {"id": 1}]']),
         ({"a": "x" * 99}, {"a": []}, [f"a: {'x' * 59}… → []"]),
+        ({"a": "x" * 99 + "a"}, {"a": "x" * 99 + "b"}, [f"a: …{'x' * 15}a → …{'x' * 15}b"]),
+        ({"a": "one\ntwo\n"}, {"a": "one\nthree\nfour\n"}, ["a: 2 lines added, 1 removed"]),
+        ({"a": "x\ny"}, {"a": "y\nx"}, ["a: the same lines in another order"]),
+        ({"a": "\x1b[2J"}, {"a": "\u202ex"}, ['a: "\\u001b[2J" → "\\u202ex"']),
+        ({"a": ""}, {"a": " "}, ['a: "" → " "']),
+        ({"a": "1"}, {"a": 1}, ['a: "1" → 1']),
     ],
 )
 def test_differences_are_told_field_by_field(before: object, after: object, texts: list[str]) -> None:
-    assert [change.text for change in compare("", before, after)] == texts
+    assert [field.told("", "").text for field in fields(before, after)] == texts

@@ -46,6 +46,30 @@ def test_a_plan_of_what_is_not_there_is_404_and_of_an_option_422(site: Site, wor
         assert site.http.get("/plan", params={"head": option}).status_code == 422
 
 
+def test_what_cannot_be_merged_is_409_and_names_the_files(site: Site, work: Work) -> None:
+    work.git("checkout", "-q", "-b", "idea")
+    work.commit({"patterns/a.yaml": pattern("a", "bye")})
+    work.push("idea")
+    work.git("checkout", "-q", "main")
+    work.commit({"patterns/a.yaml": pattern("a", "hi")})
+    work.push()
+    for query in ({"head": "idea"}, {"base": "main", "head": "idea"}):
+        answer = site.http.get("/plan", params=query)
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:weft:problem:not-mergeable")
+        assert answer.json()["problems"] == [{"path": "patterns/a.yaml", "message": "both sides changed it"}]
+
+
+def test_a_commit_with_problems_has_no_plan_and_they_are_told(site: Site, work: Work) -> None:
+    work.git("checkout", "-q", "-b", "idea")
+    work.commit({"deployments/new.yaml": "kind: ["})
+    work.push("idea")
+    for query in ({"head": "idea"}, {"base": "idea", "head": "main"}):
+        answer = site.http.get("/plan", params=query)
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:weft:problem:commit-has-problems")
+        [problem] = answer.json()["problems"]
+        assert (problem["path"], problem["code"]) == ("deployments/new.yaml", "yaml-syntax")
+
+
 def test_what_was_pushed_is_what_the_api_shows(site: Site, work: Work) -> None:
     head = work.commit({"patterns/a.yaml": pattern("a", "second")}, "Second")
     work.push(pusher="bob")

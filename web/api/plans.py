@@ -6,10 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
+from reconciler.proposal import UnreadableCommitError
 from reconciler.reconciler import RepositoryLostError
-from reconciler.repository import GitError, UnknownRevisionError
+from reconciler.repository import GitError, UnknownRevisionError, UnmergeableError
+from reconciler.session import LostVersionError
 from reconciler.snapshot import TooManyDocumentsError
-from reconciler.steps import Plan
+from reconciler.steps import Plan, problem_json
 from schemas.pattern import JSON
 from web.api.query import Parser, revision
 from web.api.resource import Call
@@ -36,9 +38,16 @@ class Plans:
             plan = self._reconciler.plan(organisation, call.query["base"], call.query["head"])
         except UnknownRevisionError as error:
             raise not_found(f"{error} Push it first.") from None
+        except UnmergeableError as error:
+            files = [{"path": path, "message": "both sides changed it"} for path in error.files]
+            raise Refusal(Kind.UNMERGEABLE, str(error), problems=files) from None
+        except UnreadableCommitError as error:
+            raise Refusal(
+                Kind.UNREADABLE, str(error), problems=[*map(problem_json, error.problems)]
+            ) from None
         except TooManyDocumentsError as error:
             raise Refusal(Kind.INVALID, error.reason.message) from None
-        except RepositoryLostError as error:
+        except (RepositoryLostError, LostVersionError) as error:
             raise Refusal(Kind.UNAVAILABLE, str(error)) from None
         except GitError as error:
             log.warning("no_plan", extra={"organisation": organisation, "error": str(error)})
