@@ -72,7 +72,7 @@ def test_pause_and_resume_are_commits_that_change_one_line(site: Site, work: Wor
     [step] = done["plan"]["deployments"]
     assert (step["action"], [change["text"] for change in step["changes"]]) == (
         "change",
-        ["deployment.state: added paused"],
+        ["state: active → paused"],
     )
 
     act(site, "resume")
