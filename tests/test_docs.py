@@ -216,4 +216,4 @@ def test_the_examples_can_be_copied_as_their_readme_says(service: LiveService, t
     (block,) = blocks(EXAMPLES / "README.md", "sh")
     # Its history is another one than that of the pattern above, so it goes to a branch of its own.
     said = run(block.replace("weft main", "weft main:examples"), tmp_path, service, TOKEN=service.token)
-    assert "examples: a push of this to main would" in said
+    assert "examples: this cannot be merged into main: " in said

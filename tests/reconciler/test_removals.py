@@ -141,7 +141,9 @@ def test_a_removal_that_came_in_behind_the_gate_stops_nothing(work: Work, databa
     assert states(database) == [same[0], *held[1:], *same, same[0]]
     # However many others there are by now, what was held stays so.
     work.commit({f"deployments/e{n}.yaml": deployment(f"e{n}", "p") for n in range(9)})
-    work.push()
+    assert not work.push().refused
+    work.commit({"patterns/q.yaml": pattern("q", "two")})
+    assert not work.push().refused
     assert states(database)[:4] == [same[0], *held[1:]]
 
 
