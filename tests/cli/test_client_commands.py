@@ -288,7 +288,7 @@ def test_actions_say_what_they_made_of_it(site: Site, weft: Weft, tmp_path: Path
 
     head = work.git("ls-remote", str(work.bare), "refs/heads/main")[:10]
     assert said[:3] == [f"main is at {head}", "1 changed", "a  v2 → v1  changed"]
-    assert json.loads(weft("pause", "a", "--json").stdout)["plan"]["summary"] == "1 change"
+    assert json.loads(weft("pause", "a", "--json").stdout)["plan"]["summary"] == "1 changed"
     assert "a is paused already" in str(refusal(weft("pause", "a")))
     assert weft("resume", "a").exit_code == 0
     assert weft("promote", "a", "--follow", "main").exit_code == 0
