@@ -294,13 +294,13 @@ def test_actions_say_what_they_made_of_it(site: Site, weft: Weft, tmp_path: Path
     assert weft("promote", "a", "--follow", "main").exit_code == 0
     assert "exactly one of" in wrong_usage(weft("promote", "a"))
     assert weft("clone", "a", "b").exit_code == 0
-    assert weft("deploy", "b", "--version", "1", "--environment", "staging").stdout.splitlines()[1:] == [
-        "1 create",
-        "b  v1  create",
+    assert weft("deploy", "b", "--version", "1", "--environment", "staging").stdout.splitlines()[1:3] == [
+        "1 created",
+        "b  v1  created",
     ]
     assert "one of" in wrong_usage(weft("deploy", "b", "--version", "1", "--tag", "x"))
     assert "exactly one of" in wrong_usage(weft("promote", "a", "--version", "1", "--tag", "x"))
-    assert weft("undeploy", "a").stdout.splitlines()[1:] == ["1 undeploy", "a  v2  undeploy"]
+    assert weft("undeploy", "a").stdout.splitlines()[1:3] == ["1 undeployed", "a  v2  undeployed"]
 
 
 def test_every_command_shows_an_example() -> None:
