@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import gzip
 import hashlib
 import itertools
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import time
 import zlib
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,8 +20,10 @@ from git_server import GitServer
 
 from reconciler.repository import ABSENT, Repository
 from store.database import StoreError
+from web.git.child import Child, environment
 from web.git.limits import GitLimits
 from web.git.protocol import FLUSH, packet
+from web.git.threads import Threads
 
 PUSH = "git-receive-pack"
 FETCH = "git-upload-pack"
@@ -448,3 +452,47 @@ def _wait_for(condition, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)
+
+
+def test_a_git_process_is_not_left_behind_when_the_server_closes_under_it(tmp_path):
+    """The pool is closed, or whoever waits is cancelled, while the process starts: it is closed all the same."""
+    repository = Repository.ensure(tmp_path / "a.git").path
+    arguments = ("upload-pack", "--stateless-rpc", str(repository))
+
+    async def start(threads: Threads) -> Child:
+        return await threads.start_child(
+            arguments, environment=environment(repository), stdin=subprocess.PIPE
+        )
+
+    async def after_close() -> None:
+        threads = Threads(1)
+        threads.close()
+        child = await start(threads)
+        await threads.start(child.close)
+        assert child.read() == b""
+
+    async def cancelled() -> None:
+        threads = Threads(1)
+        held = threads.start(time.sleep, 0.2)
+        starting = asyncio.ensure_future(start(threads))
+        await asyncio.sleep(0.05)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await held
+        await threads.start(time.sleep, 0.05)
+        await asyncio.sleep(0.05)
+        threads.close()
+
+    asyncio.run(after_close())
+    asyncio.run(cancelled())
+    gc.collect()  # an open pipe that nobody holds is a warning, and a warning is an error
+    running = [place for place in Path("/proc").glob("[0-9]*/cmdline") if _names(place, repository)]
+    assert running == []
+
+
+def _names(place: Path, repository: Path) -> bool:
+    try:
+        return str(repository).encode() in place.read_bytes()
+    except OSError:  # it has ended
+        return False

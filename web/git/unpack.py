@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 from web.git.body import Body
@@ -51,8 +52,8 @@ class Unpacking:
         await body.discard()
 
     async def _forward(self, header: bytes, body: Body, program: tuple[str, ...]) -> None:
-        child = self._child = await self._threads.start(
-            Child, program, environment=self._environment, stdin=-1
+        child = self._child = await self._threads.start_child(
+            program, environment=self._environment, stdin=subprocess.PIPE
         )
         piece = header
         while piece:

@@ -57,7 +57,7 @@ class UploadPack:
         self, arguments: tuple[str, ...], repository: Path, protocol: str | None, stdin: IO[bytes] | int
     ) -> Child:
         scrubbed = environment(repository, protocol=protocol)
-        return await self._threads.start(Child, arguments, environment=scrubbed, stdin=stdin)
+        return await self._threads.start_child(arguments, environment=scrubbed, stdin=stdin)
 
     async def _relay(
         self, child: Child, content_type: str, opening: bytes, receive: Receive, answer: Answer
