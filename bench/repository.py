@@ -12,8 +12,8 @@ from pathlib import Path
 from bench.installation import deployment
 from cli.embedded.child import stop
 from cli.embedded.postgres import open_postgres
+from reconciler.git_program import git_environment
 from reconciler.reconciler import Reconciler
-from reconciler.repository import git_environment
 from store.database import Database, migrate
 
 Files = dict[str, str]

@@ -18,8 +18,8 @@ from cli.options import Data, Json
 from cli.printing import columns, make_console, print_json, styled
 from cli.settings import DATA, Given, Settings, read_settings
 from cli.up import migrate_database
+from reconciler.git_errors import GitError
 from reconciler.reconciler import Reconciled, Reconciler
-from reconciler.repository import GitError
 from schemas.pattern import JSON
 from store.database import Database, StoreError
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from reconciler.edits import written
 from reconciler.numbers import Ledger
 from reconciler.plan import Live
-from reconciler.repository import TAGS
+from reconciler.refs import TAGS
 from reconciler.steps import VersionRef
 from schemas.deployment import DeploymentSpec, Source, SourceKind, State
 from schemas.pattern import JSON

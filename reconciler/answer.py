@@ -9,7 +9,7 @@ from reconciler.gate import problem_lines
 from reconciler.landing import Landing
 from reconciler.plan_text import table
 from reconciler.protection import Refused
-from reconciler.repository import RefUpdate
+from reconciler.refs import RefUpdate
 from reconciler.steps import Action, Plan, Step
 from schemas.problems import Problem
 

@@ -22,7 +22,8 @@ from reconciler.actions import (
 from reconciler.edits import EditError, Target, remove_document, renamed_copy, set_value
 from reconciler.landing import Known
 from reconciler.plan import ARCHIVED, UNDEPLOYED, Live
-from reconciler.repository import ABSENT, BRANCHES, TAGS, RefUpdate, Signed
+from reconciler.refs import ABSENT, BRANCHES, TAGS, RefUpdate
+from reconciler.repository import Signed
 from reconciler.session import Session
 from reconciler.steps import VersionRef
 from schemas.deployment import DeploymentSpec

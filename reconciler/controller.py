@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.git_errors import GitError
 from reconciler.reconciler import Reconciler
-from reconciler.repository import GitError
 from store.database import Database, StoreError
 from store.repositories import organisations
 

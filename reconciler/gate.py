@@ -6,18 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from reconciler.affected import still_sound
+from reconciler.git_errors import UnknownRevisionError
 from reconciler.landing import Known, Landing
 from reconciler.plan import Wanted
+from reconciler.refs import ABSENT, BRANCHES, TAGS, RefUpdate, valid_ref_name
 from reconciler.removals import removal_problems
-from reconciler.repository import (
-    ABSENT,
-    BRANCHES,
-    TAGS,
-    RefUpdate,
-    Repository,
-    UnknownRevisionError,
-    valid_ref_name,
-)
+from reconciler.repository import Repository
 from reconciler.session import Session
 from reconciler.snapshot import problems
 from reconciler.steps import Action, Binding, Step

@@ -1,11 +1,8 @@
-"""The only door to Git: pygit2 for objects, the `git` program for refs (atomic) and connectivity (thorough)."""
+"""The only door to the repository: libgit2 for objects, the `git` program for refs and connectivity."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +14,17 @@ from tempfile import TemporaryDirectory
 import pygit2
 from pygit2.enums import ConfigLevel, FileMode, ObjectType, Option
 
+from reconciler.git_errors import (
+    AmbiguousRevisionError,
+    GitError,
+    NoCommitError,
+    RefConflictError,
+    UnknownRevisionError,
+    UnmergeableError,
+)
+from reconciler.git_program import run_git
+from reconciler.refs import ABSENT, BRANCHES, TAGS, RefUpdate, valid_ref_name
 from reconciler.repository_merge import conflict_text, divert_writes, merged_tree
-
-ABSENT = "0" * 40
-
-BRANCHES = "refs/heads/"
-TAGS = "refs/tags/"
 
 # Everything a push leaves behind is on disk before the pusher hears that it was accepted.
 CONFIGURATION = {
@@ -36,47 +38,6 @@ FILE_MODES = frozenset({"100644", "100755", "100664"})
 SYMLINK_MODE = "120000"
 
 _TREE_ENTRY = re.compile(rb"[0-7]+ [^\0]+\0.{20}", re.DOTALL)
-
-
-class GitError(Exception):
-    """Git could not do it: the message says what, and what Git said."""
-
-
-class UnknownRevisionError(GitError):
-    """A branch, tag or commit that this repository does not have."""
-
-
-class NoCommitError(UnknownRevisionError):
-    """It is there, and no commit: `kind` says what it is ("blob", "tree", "tag")."""
-
-    def __init__(self, revision: str, kind: str) -> None:
-        super().__init__(f"{revision} is a {kind}, not a commit.")
-        self.kind = kind
-
-
-class AmbiguousRevisionError(UnknownRevisionError):
-    """The short id of several."""
-
-
-class RefConflictError(GitError):
-    """A ref is not where the update says it was, or cannot be written: nothing has moved."""
-
-
-class UnmergeableError(GitError):
-    """Two commits of which nobody can say what their merge is. `files` are those that both changed."""
-
-    def __init__(self, message: str, files: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.files = tuple(files)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefUpdate:
-    """One ref of a push. Ids are 40 hex digits; ABSENT for "was not there" and "shall not be there"."""
-
-    ref: str
-    old: str
-    new: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,42 +284,6 @@ class Repository:
             run_git(self.path, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
         except GitError as error:
             raise RefConflictError(str(error)) from error
-
-
-def digest(refs: Mapping[str, str]) -> str:
-    """One hash for where every ref is."""
-    lines = "".join(f"{ref} {object_id}\n" for ref, object_id in sorted(refs.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def valid_ref_name(ref: str) -> bool:
-    """Whether Git would take it (git-check-ref-format), and no command would mistake it for an option."""
-    return bool(pygit2.reference_is_valid_name(ref)) and not ref.split("/", 2)[-1].startswith("-")
-
-
-def run_git(
-    directory: Path, *arguments: str, stdin: str | None = None, environment: Mapping[str, str] | None = None
-) -> str:
-    """What `git` prints. Raises GitError with the last line of what it says on standard error."""
-    done = subprocess.run(
-        ["git", "-c", "safe.directory=*", *arguments],
-        cwd=directory,
-        env={**git_environment(), **(environment or {})},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise GitError(f"git {arguments[0]}: {said[-1]}")
-    return done.stdout
-
-
-def git_environment() -> dict[str, str]:
-    """For every `git` of ours: nothing of the caller's GIT_* and no configuration of the user's."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    return {**kept, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}
 
 
 @cache

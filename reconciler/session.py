@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psycopg
 
-from reconciler.repository import GitError, Repository
+from reconciler.git_errors import GitError
+from reconciler.repository import Repository
 from schemas.pattern import JSON
 from store.database import Connection, Database
 from store.repositories import lock_repository, unlock_repository

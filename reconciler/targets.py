@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.git_errors import AmbiguousRevisionError, NoCommitError, UnknownRevisionError
 from reconciler.reader import Reader
-from reconciler.repository import (
-    BRANCHES,
-    TAGS,
-    AmbiguousRevisionError,
-    Commit,
-    NoCommitError,
-    UnknownRevisionError,
-)
+from reconciler.refs import BRANCHES, TAGS
+from reconciler.repository import Commit
 from reconciler.resolve import Reason
 from reconciler.tags import Tags
 from schemas.deployment import Source, SourceKind

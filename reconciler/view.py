@@ -11,8 +11,9 @@ from reconciler.history import FirstHeld
 from reconciler.numbers import Ledger
 from reconciler.plan import Desired, Live, Wanted
 from reconciler.reader import Reader, Recent
+from reconciler.refs import BRANCHES
 from reconciler.removals import allows_removal
-from reconciler.repository import BRANCHES, Commit
+from reconciler.repository import Commit
 from reconciler.resolve import Reason, Resolution, Sources, closure, held_by, resolve
 from reconciler.snapshot import Place, Snapshot, TooManyDocumentsError, advance, settle
 from reconciler.steps import Binding, VersionRef

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import uvicorn
 from starlette.applications import Starlette
 
+from reconciler.git_errors import GitError
 from reconciler.reconciler import Reconciler
-from reconciler.repository import GitError
 from runner.broker import BellBroker
 from store.database import DEPLOYMENTS_CHANGED, Database, StoreError
 from store.notifications import Changed, Listener

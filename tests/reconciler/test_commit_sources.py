@@ -6,12 +6,8 @@ from collections.abc import Callable
 import pytest
 from git_work import Work, deployment, pattern
 
-from reconciler.repository import (
-    AmbiguousRevisionError,
-    NoCommitError,
-    Repository,
-    UnknownRevisionError,
-)
+from reconciler.git_errors import AmbiguousRevisionError, NoCommitError, UnknownRevisionError
+from reconciler.repository import Repository
 from store.database import Database
 from store.deployments import Deployment, get_deployment
 

@@ -4,8 +4,8 @@ import pytest
 from git_work import Work, deployment, pattern
 
 from reconciler.difference import fields
+from reconciler.git_errors import UnknownRevisionError
 from reconciler.reconciler import Reconciler
-from reconciler.repository import UnknownRevisionError
 from reconciler.steps import Action
 from store.database import Database
 from store.deployments import all_deployments

@@ -8,7 +8,8 @@ from git_work import Work, deployment, pattern
 
 from reconciler.actor import Actor
 from reconciler.protection import matches, project_of, refused_moves
-from reconciler.repository import ABSENT, RefUpdate, Repository
+from reconciler.refs import ABSENT, RefUpdate
+from reconciler.repository import Repository
 from reconciler.snapshot import EMPTY
 from schemas.documents import parse_file
 from schemas.problems import Problem
@@ -232,7 +233,7 @@ def test_a_move_is_written_with_what_it_made_live_or_not_at_all(
         raise psycopg.OperationalError("the connection broke")
 
     work.commit(HELLO)
-    monkeypatch.setattr("reconciler.reconciler.record_moves", fails)
+    monkeypatch.setattr("reconciler.delivery.record_moves", fails)
     assert "not live yet" in work.push(pusher="alice").lines[0]
     monkeypatch.undo()
     with database.connection() as connection:

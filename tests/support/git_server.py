@@ -18,8 +18,10 @@ from served import Served
 
 from reconciler.actor import Actor
 from reconciler.gate import refused_refs
+from reconciler.git_errors import RefConflictError
 from reconciler.quarantine import migrate
-from reconciler.repository import RefConflictError, RefUpdate, Repository
+from reconciler.refs import RefUpdate
+from reconciler.repository import Repository
 from reconciler.session import Session
 from store import database
 from web.auth import Identity, Role

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.reconciler import Actor, PushOutcome, Reconciler, RefUpdate
-from reconciler.repository import ABSENT, Repository
+from reconciler.refs import ABSENT
+from reconciler.repository import Repository
 
 ENVIRONMENT = {
     **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},

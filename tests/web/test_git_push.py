@@ -13,7 +13,8 @@ import pytest
 from git_clone import Clone, git_environment
 from git_server import GitServer
 
-from reconciler.repository import GitError, Repository
+from reconciler.git_errors import GitError
+from reconciler.repository import Repository
 from web.git.limits import GitLimits
 
 

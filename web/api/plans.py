@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
+from reconciler.git_errors import GitError, UnknownRevisionError, UnmergeableError
 from reconciler.proposal import UnreadableCommitError
 from reconciler.reconciler import RepositoryLostError
-from reconciler.repository import GitError, UnknownRevisionError, UnmergeableError
 from reconciler.session import LostVersionError
 from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan, problem_json

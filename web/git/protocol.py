@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from reconciler.repository import ABSENT, RefUpdate
+from reconciler.refs import ABSENT, RefUpdate
 
 FLUSH = b"0000"
 HEADER = 4

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.actor import Actor
-from reconciler.repository import RefUpdate
+from reconciler.refs import RefUpdate
 
 
 class PushOutcome(Protocol):

@@ -1,0 +1,152 @@
+"""A push whose pusher may make it: refused, or its refs moved and what they hold made live, in this order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from reconciler.actor import Actor
+from reconciler.answer import PushOutcome, live_lines, refusal
+from reconciler.apply import Applying, apply, remembered
+from reconciler.gate import landing_problems, problem_lines
+from reconciler.git_errors import RefConflictError
+from reconciler.landing import Known, Landing, land, view_of
+from reconciler.moves import moves_of
+from reconciler.quarantine import migrate
+from reconciler.reader import Reader
+from reconciler.recollection import Recollection
+from reconciler.refs import ABSENT, RefUpdate, digest
+from reconciler.repository import Repository
+from reconciler.reviews import reviews
+from reconciler.session import Session
+from reconciler.snapshot import problems
+from reconciler.steps import Action, VersionRef
+from reconciler.tokens import hook_token
+from schemas.pattern import JSON
+from schemas.problems import Problem
+from store.ref_moves import Move, record_moves
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """Refs to move together, from anywhere. `started` is `time.perf_counter()` when it was asked for.
+
+    `describes`: somebody reads the plan itself, and not only its lines.
+    """
+
+    updates: Sequence[RefUpdate]
+    pusher: Actor
+    started: float
+    quarantine: Path | None = None
+    describes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Who moved which refs, and what is wrong with the head that got in all the same."""
+
+    user: str | None = None
+    moves: Sequence[Move]
+    problems: tuple[Problem, ...]
+
+
+class Delivery:
+    """Makes commits live. Used under the organisation's lock only."""
+
+    def __init__(
+        self,
+        recollection: Recollection,
+        installation_key: bytes,
+        public_url: str,
+        announce: Callable[[], None],
+    ) -> None:
+        self._recollection = recollection
+        self._key = installation_key
+        self._public_url = public_url.rstrip("/")
+        self._announce = announce
+
+    def deliver(self, session: Session, known: Known, push: Push) -> PushOutcome:
+        """Refuse, or move the objects, then the refs, then what is live."""
+        refs = _moved(session.refs, push.updates)
+        landing = land(known, view_of(known, session.repository, refs, session.default_ref))
+        if refs.get(session.default_ref) != session.refs.get(session.default_ref):
+            wrong = landing_problems(landing, known)
+            if wrong:
+                reason = problem_lines(wrong)[0].rstrip(":")
+                return refusal(push.updates, {session.default_ref: reason}, wrong)
+        ahead = remembered(known, landing, 0, clean=known.clean)
+        said = reviews(session, ahead, refs, push.updates)
+        plan = landing.described(session.stored, datetime.now(UTC)) if push.describes else landing.plan
+        if push.quarantine is not None:
+            migrate(push.quarantine, session.repository.path / "objects")
+        try:
+            session.repository.update_refs(push.updates)
+        except RefConflictError as error:
+            return refusal(push.updates, {update.ref: str(error) for update in push.updates})
+        return PushOutcome(lines=(*self._make_live(session, known, landing, push), *said), plan=plan)
+
+    def _make_live(self, session: Session, known: Known, landing: Landing, push: Push) -> list[str]:
+        # The objects have moved: a repository of its own looks for them where they are now.
+        repository = Repository(session.repository.path)
+        reader = Reader(repository, known.memory)
+        settled = replace(landing, view=replace(landing.view, reader=reader))
+        moved = replace(session, repository=repository, refs=landing.view.refs)
+        try:
+            left = _left_problems(known, settled)
+            self.write(
+                moved,
+                known,
+                settled,
+                Cause(user=push.pusher.user, moves=moves_of(push.updates), problems=left),
+            )
+        except psycopg.Error as error:
+            self._recollection.forget(session.organisation)
+            return [
+                f"pushed, but not live yet: the database says {error}; it is tried again within half a minute"
+            ]
+        milliseconds = (time.perf_counter() - push.started) * 1000
+        return live_lines(landing, milliseconds, self._hooks(session, landing))
+
+    def write(self, session: Session, known: Known, landing: Landing, cause: Cause) -> None:
+        """Bring the database to a landing whose refs have moved, and tell everybody."""
+        applying = Applying(
+            organisation=session.organisation,
+            installation_key=self._key,
+            actor=cause.user,
+            digest=digest(session.refs),
+            problems=cause.problems,
+        )
+        clean = not applying.problems
+        with session.connection.transaction():
+            generation = apply(session.connection, landing, applying)
+            record_moves(session.connection, session.organisation, cause.moves, cause.user)
+        self._announce()
+        self._recollection.keep(session.organisation, remembered(known, landing, generation, clean=clean))
+
+    def _hooks(self, session: Session, landing: Landing) -> dict[str, str]:
+        created = (step for step in landing.plan.steps if step.action == Action.CREATE and step.version_to)
+        content = landing.content(session.stored)
+        listening = (step.name for step in created if _listens(step.version_to, content))
+        base = f"{self._public_url}/hooks"
+        return {name: f"{base}/{hook_token(self._key, session.organisation, name)}" for name in listening}
+
+
+def _left_problems(known: Known, landing: Landing) -> tuple[Problem, ...]:
+    """Of a head that got in behind the gate: a push that leaves it where it is leaves its problems, too."""
+    if known.clean or landing.plan.head != known.head:
+        return ()
+    return problems(landing.view.snapshot, landing.view.reader)
+
+
+def _listens(version: VersionRef | None, content: Callable[[VersionRef], Mapping[str, JSON]]) -> bool:
+    return version is not None and "webhook" in content(version)["spec"].get("on", {})
+
+
+def _moved(refs: Mapping[str, str], updates: Sequence[RefUpdate]) -> dict[str, str]:
+    moved = {**refs, **{update.ref: update.new for update in updates}}
+    return {ref: object_id for ref, object_id in moved.items() if object_id != ABSENT}
