@@ -39,10 +39,10 @@ def affected_files(before: Snapshot, after: Snapshot, differing: Iterable[Change
     names |= {name for path in paths for name in after.users.get(path, ())}
     names |= {caller for name in names for caller in after.callers.get(name, ())}
     keys |= {(Kind.PATTERN, name) for name in _with_callees(after, names)}
-    keys |= {(Kind.DEPLOYMENT, name) for name in _deployments_of(after, names)}
+    keys |= {(Kind.DEPLOYMENT, name) for pattern in names for name in after.bound.get(pattern, ())}
     # What a deployment names has to be there, or it would seem to be missing.
     keys |= {(Kind.PATTERN, name) for name in _deployed_by(after, keys)}
-    paths |= {PROJECT} | {place.path for key in keys for place in after.places.get(key, ())}
+    paths |= {PROJECT} | {place.path for key in keys for place in after.places.get(key)}
     return {path: after.files[path] for path in sorted(paths) if path in after.files}
 
 
@@ -57,15 +57,8 @@ def _with_callees(snapshot: Snapshot, names: set[str]) -> set[str]:
     return found
 
 
-def _deployments_of(snapshot: Snapshot, names: set[str]) -> Iterator[str]:
-    for name, places in snapshot.of_kind(Kind.DEPLOYMENT):
-        typed = places[0].document.typed if places[0].document else None
-        if isinstance(typed, DeploymentSpec) and typed.pattern in names:
-            yield name
-
-
 def _deployed_by(snapshot: Snapshot, keys: set[tuple[Kind, str]]) -> Iterator[str]:
     for key in keys:
-        for place in snapshot.places.get(key, ()) if key[0] == Kind.DEPLOYMENT else ():
+        for place in snapshot.places.get(key) if key[0] == Kind.DEPLOYMENT else ():
             if place.document is not None and isinstance(place.document.typed, DeploymentSpec):
                 yield place.document.typed.pattern

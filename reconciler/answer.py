@@ -62,7 +62,7 @@ def live_lines(landing: Landing, milliseconds: float, hooks: Mapping[str, str]) 
 
     `hooks`: deployment → webhook URL, for those that have one.
     """
-    visible = [step for step in landing.plan.steps if step.writes]
+    visible = [step for step in landing.plan.looked_at if step.writes]
     rows = [_row(step, f"live in {milliseconds:.0f} ms", hooks) for step in visible]
     deployed = {step.after.pattern for step in visible if step.after}
     newest = {first.version.pattern: first for first in landing.firsts}

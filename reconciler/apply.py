@@ -39,7 +39,7 @@ class Applying:
 def apply(connection: Connection, landing: Landing, applying: Applying) -> int:
     """Write it, inside the caller's transaction. Gives the repository's new generation."""
     _write_versions(connection, landing, applying.organisation)
-    rows = [_row(step, applying) for step in landing.plan.steps if step.writes]
+    rows = [_row(step, applying) for step in landing.plan.looked_at if step.writes]
     write_deployments(connection, applying.organisation, rows)
     notify_deployments(connection, applying.organisation, [row.name for row in rows])
     state = RepositoryState(
@@ -56,7 +56,7 @@ def apply(connection: Connection, landing: Landing, applying: Applying) -> int:
 def remembered(known: Known, landing: Landing, generation: int, *, clean: bool) -> Known:
     """What the process knows after a landing was written."""
     live = dict(known.live)
-    for step in landing.plan.steps:
+    for step in landing.plan.looked_at:
         before = known.live.get(step.name)
         if step.writes and step.after is not None:
             live[step.name] = _live_after(step, before)
@@ -69,6 +69,7 @@ def remembered(known: Known, landing: Landing, generation: int, *, clean: bool) 
         snapshot=landing.view.snapshot,
         ledger=landing.view.ledger,
         live=live,
+        settled=landing.desired.settled - landing.desired.moving,
         clean=clean,
         memory=known.memory,
         others=known.others,
@@ -188,6 +189,6 @@ def conditions(step: Step, now: datetime) -> tuple[Condition, ...]:
 
 def _project(landing: Landing) -> Mapping[str, JSON]:
     """The `spec` of weft.yaml; where it has problems or is not there, none."""
-    places = (places for _, places in landing.view.snapshot.of_kind(Kind.PROJECT))
+    places = landing.view.snapshot.places.of_kind(Kind.PROJECT).values()
     documents = [place.document for found in places for place in found if place.document]
     return documents[0].spec if documents else {}

@@ -91,7 +91,7 @@ def _intent(request: Request, session: Session, known: Known) -> tuple[Intent, s
 
 
 def _check_free(kind: Kind, name: str, known: Known) -> None:
-    places = known.snapshot.places.get((kind, name), ())
+    places = known.snapshot.places.get((kind, name))
     if places:
         what = f"There is a {kind} {name} already, at {places[0].path}:{places[0].line}"
         raise ActionRefusedError(Why.CONFLICT, f"{what}: choose another name.")
@@ -102,7 +102,7 @@ def _document(kind: Kind, name: str, session: Session, known: Known) -> Document
     if live is not None and live.binding.state == ARCHIVED:
         by = f"{name} was archived by commit {live.commit[:10]}, for good"
         raise ActionRefusedError(Why.CONFLICT, f"{by}: deploy its pattern under another name.")
-    places = known.snapshot.places.get((kind, name), ())
+    places = known.snapshot.places.get((kind, name))
     branch = session.default_ref.removeprefix(BRANCHES)
     if not places or known.head is None:
         raise ActionRefusedError(Why.UNKNOWN, f"{branch} has no {str(kind).lower()} {name}.")

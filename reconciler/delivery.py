@@ -129,7 +129,9 @@ class Delivery:
         self._recollection.keep(session.organisation, remembered(known, landing, generation, clean=clean))
 
     def _hooks(self, session: Session, landing: Landing) -> dict[str, str]:
-        created = (step for step in landing.plan.steps if step.action == Action.CREATE and step.version_to)
+        created = (
+            step for step in landing.plan.looked_at if step.action == Action.CREATE and step.version_to
+        )
         content = landing.content(session.stored)
         listening = (step.name for step in created if _listens(step.version_to, content))
         base = f"{self._public_url}/hooks"

@@ -61,8 +61,9 @@ class _Side:
 
 def described(plan: Plan, describing: Describing) -> Plan:
     """The plan with what each step changes, whom it affects and when what will be fires next."""
-    moved = _moved(plan.steps)
-    return replace(plan, steps=tuple(_described(step, describing, moved) for step in plan.steps))
+    moved = _moved(plan.looked_at)
+    looked_at = tuple(_described(step, describing, moved) for step in plan.looked_at)
+    return replace(plan, looked_at=looked_at)
 
 
 def _described(step: Step, describing: Describing, moved: Mapping[str, Collection[str]]) -> Step:

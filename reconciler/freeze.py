@@ -108,8 +108,10 @@ def freeze(
     Callees come before their callers; what calls itself in a circle is a fault.
     """
     before = before or Frozen()
-    versions = {name: version for name, version in before.versions.items() if name not in names}
-    faults = {name: fault for name, fault in before.faults.items() if name not in names}
+    versions, faults = dict(before.versions), dict(before.faults)
+    for name in names:
+        versions.pop(name, None)
+        faults.pop(name, None)
     for draft in _callees_first(drafts, names):
         outcome = _freeze_one(draft, _open_to_calls(drafts, versions, draft), world)
         if isinstance(outcome, Version):

@@ -82,8 +82,8 @@ def landing_problems(landing: Landing, known: Known) -> list[Problem]:
     """What speaks against the default branch's new head, sorted."""
     view = landing.view
     found = commit_problems(landing, known)
-    found |= set(removal_problems(landing.plan.steps, lambda name: view.live[name].stall))
-    for step in landing.plan.steps:
+    found |= set(removal_problems(landing.plan.looked_at, lambda name: view.live[name].stall))
+    for step in landing.plan.looked_at:
         wanted = landing.desired.wanted.get(step.name)
         if step.action == Action.REFUSED:
             found |= set(step.problems)

@@ -15,7 +15,7 @@ from reconciler.reader import Memory, Reader, Recent
 from reconciler.repository import Repository
 from reconciler.snapshot import EMPTY, Snapshot
 from reconciler.steps import Plan, VersionRef
-from reconciler.view import View
+from reconciler.view import Applied, View
 from schemas.pattern import JSON
 
 StoredContent = Callable[[str], Mapping[str, JSON]]
@@ -26,7 +26,8 @@ StoredContent = Callable[[str], Mapping[str, JSON]]
 class Known:
     """What a process remembers of a repository: true while its row has this `generation`.
 
-    `clean`: the head's files have no problems.
+    `settled`: deployments that are live as `snapshot` wants them, and stay so for as long as it has the same
+    document and the same version of the pattern. `clean`: the head's files have no problems.
     """
 
     generation: int
@@ -34,6 +35,7 @@ class Known:
     snapshot: Snapshot
     ledger: Ledger
     live: Mapping[str, Live]
+    settled: frozenset[str]
     clean: bool
     memory: Memory
     others: Recent[str, Snapshot]
@@ -46,6 +48,7 @@ class Known:
             snapshot=EMPTY,
             ledger=Ledger(),
             live={},
+            settled=frozenset(),
             clean=True,
             memory=Memory(),
             others=Recent(16),
@@ -106,7 +109,7 @@ def view_of(known: Known, repository: Repository, refs: Mapping[str, str], defau
         ledger=known.ledger,
         others=known.others,
         live=known.live,
-        applied=known.snapshot,
+        applied=Applied(snapshot=known.snapshot, settled=known.settled),
     )
 
 

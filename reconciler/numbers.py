@@ -12,13 +12,14 @@ class Ledger:
 
     def __init__(self, ids: Mapping[str, Iterable[str]] | None = None) -> None:
         """`ids`: pattern → version ids, the first of them number 1."""
-        self._ids = {pattern: list(known) for pattern, known in (ids or {}).items()}
+        # Never changed in place: a copy shares them.
+        self._ids = {pattern: tuple(known) for pattern, known in (ids or {}).items()}
         self._numbers = {known: n for listed in self._ids.values() for n, known in enumerate(listed, 1)}
 
     def copy(self) -> Ledger:
         """A ledger of its own, for what may yet be refused."""
         twin = Ledger()
-        twin._ids = {pattern: list(known) for pattern, known in self._ids.items()}
+        twin._ids = dict(self._ids)
         twin._numbers = dict(self._numbers)
         return twin
 
@@ -26,18 +27,17 @@ class Ledger:
         return self._numbers.get(version)
 
     def id(self, pattern: str, number: int) -> str | None:
-        known = self._ids.get(pattern, [])
+        known = self._ids.get(pattern, ())
         return known[number - 1] if 1 <= number <= len(known) else None
 
     def newest(self, pattern: str) -> int:
         """The highest number that a pattern has; 0 for none."""
-        return len(self._ids.get(pattern, []))
+        return len(self._ids.get(pattern, ()))
 
     def add(self, versions: Iterable[Version]) -> list[Version]:
         """Number those that are new, by pattern name. Gives them in that order."""
         new = sorted((v for v in versions if v.id not in self._numbers), key=lambda v: v.pattern)
         for version in new:
-            known = self._ids.setdefault(version.pattern, [])
-            known.append(version.id)
+            known = self._ids[version.pattern] = (*self._ids.get(version.pattern, ()), version.id)
             self._numbers[version.id] = len(known)
         return new

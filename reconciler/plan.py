@@ -59,13 +59,15 @@ class Live:
 @dataclass(frozen=True, kw_only=True)
 class Desired:
     """What a commit wants. `settled`: deployments that are live just as they are wanted; the others are in
-    `wanted`. `blocked`: deployments whose documents have problems; `unreadable`: of deployment
-    files that do not even tell names, so that nobody can say what is missing.
+    `wanted`. `moving`: those of `settled` whose source may come to something else without another document.
+    `blocked`: deployments whose documents have problems; `unreadable`: of deployment files that do not even tell
+    names, so that nobody can say what is missing.
 
     `may_remove`: the head's message allows a mass removal; `is_empty`: it holds no documents at all."""
 
     head: Commit | None
     settled: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
     wanted: Mapping[str, Wanted]
     blocked: Mapping[str, Problem] = field(default_factory=dict)
     unreadable: tuple[Problem, ...] = ()
@@ -75,19 +77,20 @@ class Desired:
 
 def plan(desired: Desired, live: Mapping[str, Live], *, base: str | None) -> Plan:
     """One step for each deployment that is wanted or live, by name."""
-    names = sorted(desired.wanted.keys() | live.keys())
+    names = sorted(desired.wanted.keys() | (live.keys() - desired.settled))
     found = (_step(desired, desired.wanted.get(name), live.get(name)) for name in names)
     steps = tuple(step for step in found if step is not None)
+    settled = [live[name].unchanged for name in desired.settled]
     if not desired.may_remove:
-        steps = _guarded(steps, live, too_many_removals(steps, nothing_left=desired.is_empty))
-    return Plan(base=base, head=desired.head.id if desired.head else None, steps=steps)
+        reason = too_many_removals(steps, len(settled), nothing_left=desired.is_empty)
+        steps = _guarded(steps, live, reason)
+    head = desired.head.id if desired.head else None
+    return Plan(base=base, head=head, looked_at=steps, settled=settled)
 
 
 def _step(desired: Desired, wanted: Wanted | None, live: Live | None) -> Step | None:
     if wanted is None:
         assert live is not None
-        if live.name in desired.settled:
-            return live.unchanged
         return _unwanted(desired, live)
     if live is not None and live.binding.state == ARCHIVED:
         return _archived(live, wanted)

@@ -54,6 +54,7 @@ def _read(session: Session, state: RepositoryState | None, before: Known) -> Kno
         snapshot=_snapshot(session, head, before, ledger),
         ledger=ledger,
         live=stored_live(session),
+        settled=frozenset(),
         clean=state is None or not state.problems,
     )
 

@@ -30,15 +30,17 @@ def allows_removal(message: str) -> bool:
     return any(_TRAILER.fullmatch(line) for line in paragraphs[-1].split("\n"))
 
 
-def too_many_removals(steps: Sequence[Step], *, nothing_left: bool) -> Reason | None:
+def too_many_removals(steps: Sequence[Step], staying: int, *, nothing_left: bool) -> Reason | None:
     """Why a commit that removes so much is not believed. `nothing_left`: it holds no documents at all.
+
+    `staying`: deployments besides those of `steps`, which nothing happens to.
 
     More than MOST, or more than one in PART of what is deployed, but never FREE or fewer, unless nothing is left.
     """
     removed = [step.name for step in steps if step.action == Action.UNDEPLOY]
     if not removed or (len(removed) <= FREE and not nothing_left):
         return None
-    total = sum(_is_deployed(step) for step in steps)
+    total = staying + sum(_is_deployed(step) for step in steps)
     if not nothing_left and len(removed) <= MOST and len(removed) * PART <= total:
         return None
     more = f" and {len(removed) - NAMED} more" if len(removed) > NAMED else ""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from operator import itemgetter
 
 from reconciler.freeze import (
     CALL_CIRCLE,
@@ -18,28 +16,18 @@ from reconciler.freeze import (
     freeze,
 )
 from reconciler.numbers import Ledger
+from reconciler.places import Found, Key, Place, Places, keys_of
 from reconciler.reader import Reader
 from reconciler.repository import FILE_MODES
 from reconciler.resolve import Reason
 from reconciler.trees import Change, changes
-from schemas.documents import Document, Kind, ParsedFile, Reference, is_document_path
+from schemas.deployment import DeploymentSpec
+from schemas.documents import Kind, ParsedFile, Reference, is_document_path
 from schemas.pattern import Pattern
 from schemas.problems import Problem
 from schemas.rules import check
 
 MOST_DOCUMENTS = 20_000
-
-Key = tuple[Kind, str]
-
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class Place:
-    """Where an identity stands. `document` is None where the one that stands there has problems."""
-
-    path: str
-    line: int
-    column: int
-    document: Document | None = field(default=None, compare=False)
 
 
 class TooManyDocumentsError(Exception):
@@ -55,37 +43,25 @@ class TooManyDocumentsError(Exception):
 class Snapshot:
     """`files`: every document file by path. `places`: where each kind and name stands (several: duplicates).
 
-    `callers`: called pattern → patterns that call it; `users`: asset's path → patterns that name it.
+    `callers`: called pattern → patterns that call it; `users`: asset's path → patterns that name it;
+    `bound`: deployed pattern → deployments that bind it.
     `fresh`: patterns frozen in the last step, so that a walk looks at nothing else.
     """
 
     tree: str | None = None
     files: Mapping[str, ParsedFile] = field(default_factory=dict)
-    places: Mapping[Key, tuple[Place, ...]] = field(default_factory=dict)
+    places: Places = field(default_factory=Places)
     drafts: Mapping[str, Draft] = field(default_factory=dict)
     callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    bound: Mapping[str, frozenset[str]] = field(default_factory=dict)
     frozen: Frozen = field(default_factory=Frozen)
     fresh: frozenset[str] = frozenset()
-
-    def of_kind(self, kind: Kind) -> list[tuple[str, tuple[Place, ...]]]:
-        """(name, places) of every document of one kind, by name."""
-        return self._by_kind.get(kind, [])
-
-    @cached_property
-    def _by_kind(self) -> Mapping[Kind, list[tuple[str, tuple[Place, ...]]]]:
-        """Looked at several times on a push's way, with thousands of documents."""
-        found: dict[Kind, list[tuple[str, tuple[Place, ...]]]] = {}
-        for (kind, name), places in self.places.items():
-            found.setdefault(kind, []).append((name, places))
-        for listed in found.values():
-            listed.sort(key=itemgetter(0))
-        return found
 
     def keys_in(self, path: str) -> set[Key]:
         """Kind and name of everything that a file holds, sound or not."""
         file = self.files.get(path)
-        return {key for key, _ in _places(path, file)} if file else set()
+        return set(keys_of(file)) if file else set()
 
     def callers_of(self, name: str) -> list[str]:
         """The patterns that call one as this commit holds it, so that they change with it."""
@@ -99,7 +75,7 @@ class Snapshot:
         found = self.files[place.path].problems
         return next((problem for problem in found if problem.line >= place.line), found[0])
 
-    def fault(self, places: tuple[Place, ...]) -> Problem | None:
+    def fault(self, places: Found) -> Problem | None:
         """Why what stands there cannot be used: its problems, or that it stands there twice."""
         broken = next((place for place in places if place.document is None), None)
         if broken is not None:
@@ -125,8 +101,10 @@ def advance(before: Snapshot, tree: str, reader: Reader, ledger: Ledger) -> Snap
     differing = list(changes(reader.entries, before.tree, tree))
     documents = [change for change in differing if is_document_path(change.path)]
     after = _with_files(before, documents, reader)
-    names = {name for change in documents for name in _patterns(before, after, change.path)}
+    keys = {key for change in documents for side in (before, after) for key in side.keys_in(change.path)}
+    names = {name for kind, name in keys if kind == Kind.PATTERN}
     after = _with_drafts(replace(after, tree=tree), names)
+    after = _with_bound(before, after, [name for kind, name in keys if kind == Kind.DEPLOYMENT])
     used = {name for change in differing for name in after.users.get(change.path, ())}
     return refreeze(after, names | used, reader, ledger)
 
@@ -175,30 +153,9 @@ def _with_files(before: Snapshot, differing: list[Change], reader: Reader) -> Sn
         raise TooManyDocumentsError
     for path, (mode, blob) in come.items():
         files[path] = reader.parse(path, blob) if mode in FILE_MODES else _no_file(path)
-    places = dict(before.places)
-    for change in differing:
-        _forget(places, change.path, before.files.get(change.path))
-    for path in come:
-        for key, place in _places(path, files[path]):
-            places[key] = tuple(sorted((*places.get(key, ()), place)))
+    gone = {change.path: before.files[change.path] for change in differing if change.path in before.files}
+    places = before.places.replaced(gone, {path: files[path] for path in come})
     return replace(before, files=files, places=places)
-
-
-def _places(path: str, file: ParsedFile) -> list[tuple[Key, Place]]:
-    good = [
-        ((d.kind, d.name), Place(path=path, line=d.line, column=d.column, document=d)) for d in file.documents
-    ]
-    bad = [((b.kind, b.name), Place(path=path, line=b.line, column=b.column)) for b in file.broken]
-    return good + bad
-
-
-def _forget(places: dict[Key, tuple[Place, ...]], path: str, file: ParsedFile | None) -> None:
-    for key in {key for key, _ in _places(path, file)} if file else ():
-        left = tuple(place for place in places.get(key, ()) if place.path != path)
-        if left:
-            places[key] = left
-        else:
-            places.pop(key, None)
 
 
 def _no_file(path: str) -> ParsedFile:
@@ -209,12 +166,6 @@ def _no_file(path: str) -> ParsedFile:
     return ParsedFile(problems=(problem,))
 
 
-def _patterns(before: Snapshot, after: Snapshot, path: str) -> set[str]:
-    """Names of the patterns that a file holds or held."""
-    files = (snapshot.files.get(path) for snapshot in (before, after))
-    return {name for file in files if file for (kind, name), _ in _places(path, file) if kind == Kind.PATTERN}
-
-
 def _with_drafts(snapshot: Snapshot, names: set[str]) -> Snapshot:
     drafts, callers, users = dict(snapshot.drafts), dict(snapshot.callers), dict(snapshot.users)
     for name in names:
@@ -222,11 +173,25 @@ def _with_drafts(snapshot: Snapshot, names: set[str]) -> Snapshot:
         if old is not None:
             _unlink(callers, name, {call.name for call in old.calls})
             _unlink(users, name, {asset.name for asset in old.assets})
-        if (Kind.PATTERN, name) in snapshot.places:
+        if snapshot.places.get((Kind.PATTERN, name)):
             new = drafts[name] = _draft(snapshot, name)
             _link(callers, name, {call.name for call in new.calls})
             _link(users, name, {asset.name for asset in new.assets})
     return replace(snapshot, drafts=drafts, callers=callers, users=users)
+
+
+def _with_bound(before: Snapshot, after: Snapshot, names: Iterable[str]) -> Snapshot:
+    bound = dict(after.bound)
+    for name in names:
+        _unlink(bound, name, _deployed(before.places.get((Kind.DEPLOYMENT, name))))
+        _link(bound, name, _deployed(after.places.get((Kind.DEPLOYMENT, name))))
+    return replace(after, bound=bound)
+
+
+def _deployed(places: Found) -> list[str]:
+    """The patterns that a deployment's documents name."""
+    specs = (place.document.typed for place in places if place.document is not None)
+    return [spec.pattern for spec in specs if isinstance(spec, DeploymentSpec)]
 
 
 def _link(index: dict[str, frozenset[str]], name: str, targets: Iterable[str]) -> None:
@@ -244,7 +209,7 @@ def _unlink(index: dict[str, frozenset[str]], name: str, targets: Iterable[str])
 
 
 def _draft(snapshot: Snapshot, name: str) -> Draft:
-    places = snapshot.places[Kind.PATTERN, name]
+    places = snapshot.places.get((Kind.PATTERN, name))
     first, document = places[0], places[0].document
     references = document.references if document else ()
     return Draft(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 
 from reconciler.difference import Change
 from reconciler.plan_text import WORDS, plan_markdown, plan_text, version_text
@@ -121,24 +122,32 @@ _NOTHING = Binding(pattern="", environment="", state="", version=None, spec={})
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every deployment's step, by name. `base` and `head` are commit ids; None: nothing yet.
+    """Every deployment's step. `base` and `head` are commit ids; None: nothing yet.
 
+    `looked_at`: by name. `settled`: those that need no look, since nothing that they depend on differs.
     `merges`: it is the plan of what a merge of `head` into `base` comes to.
     """
 
     base: str | None
     head: str | None
     merges: bool = False
-    steps: tuple[Step, ...] = ()
+    looked_at: tuple[Step, ...] = ()
+    settled: Sequence[Step] = ()
+
+    @property
+    def steps(self) -> list[Step]:
+        """All of them, by name."""
+        return sorted((*self.looked_at, *self.settled), key=attrgetter("name"))
 
     @property
     def visible(self) -> tuple[Step, ...]:
-        return tuple(step for step in self.steps if step.action != Action.UNCHANGED)
+        return tuple(step for step in self.looked_at if step.action != Action.UNCHANGED)
 
     @property
     def summary(self) -> str:
         """`1 changed, 2 unchanged`, in the order of Action; `nothing is deployed` for none."""
-        counts = Counter(step.action for step in self.steps)
+        counts = Counter(step.action for step in self.looked_at)
+        counts[Action.UNCHANGED] += len(self.settled)
         return (
             ", ".join(f"{counts[action]} {WORDS[action]}" for action in Action if counts[action])
             or "nothing is deployed"

@@ -9,13 +9,14 @@ from functools import cached_property
 from reconciler.freeze import Frozen, Version
 from reconciler.history import FirstHeld
 from reconciler.numbers import Ledger
+from reconciler.places import Found
 from reconciler.plan import Desired, Live, Wanted
 from reconciler.reader import Reader, Recent
 from reconciler.refs import BRANCHES
 from reconciler.removals import allows_removal
 from reconciler.repository import Commit
 from reconciler.resolve import Reason, Resolution, Sources, closure, held_by, resolve
-from reconciler.snapshot import Place, Snapshot, TooManyDocumentsError, advance, settle
+from reconciler.snapshot import Snapshot, TooManyDocumentsError, advance, settle
 from reconciler.steps import Binding, VersionRef
 from reconciler.tags import Tags
 from reconciler.targets import Targets
@@ -28,11 +29,35 @@ DEPLOYMENTS = "deployments/"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Applied:
+    """The snapshot that was made live, and the deployments that only another document or version can change."""
+
+    snapshot: Snapshot
+    settled: frozenset[str]
+
+    def settled_in(self, after: Snapshot) -> frozenset[str]:
+        """Those that are so in another snapshot, too: thousands, found without looking at each."""
+        kind = Kind.DEPLOYMENT
+        documents = _differing(self.snapshot.places.of_kind(kind), after.places.of_kind(kind))
+        patterns = _differing(self.snapshot.frozen.versions, after.frozen.versions)
+        bound = {name for pattern in patterns for name in self.snapshot.bound.get(pattern, ())}
+        return self.settled - documents - bound
+
+
+def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> set[str]:
+    """Keys that do not have the very same value in both."""
+    if one is other:
+        return set()
+    changed = {key for key, value in other.items() if one.get(key) is not value}
+    return changed | (one.keys() - other.keys())
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """One state of all refs. `snapshot` is the default branch's head; `others` remembers other commits' by tree.
 
     `live` spares work: what came from the commit that its source still names needs no second look, and what
-    `applied`, the snapshot that it was made live from, holds just the same needs none at all.
+    `applied`, what it was made live from, holds just the same needs none at all.
     `look_back`: how many commits to look for the last good version of a deployment that the database has lost.
     """
 
@@ -45,18 +70,18 @@ class View:
     ledger: Ledger
     others: Recent[str, Snapshot]
     live: Mapping[str, Live]
-    applied: Snapshot | None = None
+    applied: Applied | None = None
     look_back: int = 0
 
     def desired(self) -> Desired:
         repository = self.reader.repository
-        settled: set[str] = set()
+        carried = self.applied.settled_in(self.snapshot) if self.applied else frozenset()
+        documents = self.snapshot.places.of_kind(Kind.DEPLOYMENT)
+        settled = {name for name in documents.keys() - carried if self._is_settled(name, documents[name])}
         wanted: dict[str, Wanted] = {}
         blocked: dict[str, Problem] = {}
-        for name, places in self.snapshot.of_kind(Kind.DEPLOYMENT):
-            if self._is_settled(name, places):
-                settled.add(name)
-                continue
+        for name in sorted(documents.keys() - carried - settled):
+            places = documents[name]
             problem = self.snapshot.fault(places)
             if problem is None and places[0].document is not None:
                 wanted[name] = self._wanted(places[0].document)
@@ -64,7 +89,8 @@ class View:
                 blocked[name] = problem
         return Desired(
             head=self.head,
-            settled=frozenset(settled),
+            settled=carried | settled,
+            moving=frozenset(name for name in settled if self._is_moving(documents[name])),
             wanted=wanted,
             blocked=blocked,
             unreadable=self._unreadable(),
@@ -72,13 +98,19 @@ class View:
             is_empty=not self.snapshot.files,
         )
 
-    def _is_settled(self, name: str, places: tuple[Place, ...]) -> bool:
+    def _is_moving(self, places: Found) -> bool:
+        """Whether its source may come to another version while its document and its pattern stay as they are."""
+        typed = places[0].document.typed if places[0].document else None
+        source = typed.source if isinstance(typed, DeploymentSpec) else None
+        return source is not None and source.kind != SourceKind.VERSION and not self._is_default(source)
+
+    def _is_settled(self, name: str, places: Found) -> bool:
         """The very document that is live, on the version that its source still names."""
         live = self.live.get(name)
         if (
             live is None
             or self.applied is None
-            or self.applied.places.get((Kind.DEPLOYMENT, name)) is not places
+            or self.applied.snapshot.places.get((Kind.DEPLOYMENT, name)) is not places
         ):
             return False
         document, version = places[0].document, live.binding.version
@@ -193,7 +225,7 @@ class View:
         assert self.snapshot.tree is not None
         if find(commit.tree, document.path) == find(self.snapshot.tree, document.path):
             return True
-        places = self.at(commit).places.get((Kind.DEPLOYMENT, document.name), ())
+        places = self.at(commit).places.get((Kind.DEPLOYMENT, document.name))
         return any(place.document is not None and place.document.spec == document.spec for place in places)
 
     def _line(self, head: Commit) -> list[Commit]:

@@ -54,7 +54,7 @@ class Story:
             held=lambda name: f"{2:064}",
             now=NOW,
         )
-        return described(Plan(base="b" * 40, head="c" * 40, steps=steps, **told), describing).as_json()
+        return described(Plan(base="b" * 40, head="c" * 40, looked_at=steps, **told), describing).as_json()
 
 
 def change(before: Binding | None, after: Binding | None, action: Action = Action.CHANGE) -> Step:

@@ -52,15 +52,17 @@ def test_more_than_ten_or_a_quarter_is_too_much_but_one_or_two_never(
         Step(name=f"d{n}", action=Action.UNDEPLOY if n < removed else Action.UNCHANGED, before=BINDING)
         for n in range(total)
     ]
-    assert (too_many_removals(steps, nothing_left=False) is not None) is held
-    assert (too_many_removals(steps, nothing_left=True) is not None) is (removed > 0)
+    assert (too_many_removals(steps, 0, nothing_left=False) is not None) is held
+    assert (too_many_removals(steps, 0, nothing_left=True) is not None) is (removed > 0)
+    # Those that no step was made for count as much as those with one.
+    assert (too_many_removals(steps[:removed], total - removed, nothing_left=False) is not None) is held
 
 
 def test_what_is_not_live_does_not_count() -> None:
     gone = Binding(pattern="p", environment="production", state="undeployed", version=None, spec={})
     steps = [Step(name=f"d{n}", action=Action.UNDEPLOY, before=BINDING) for n in range(3)]
     steps += [Step(name=f"e{n}", action=Action.UNCHANGED, before=gone) for n in range(50)]
-    assert too_many_removals(steps, nothing_left=False) is not None
+    assert too_many_removals(steps, 0, nothing_left=False) is not None
 
 
 @pytest.mark.parametrize(

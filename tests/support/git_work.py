@@ -42,6 +42,10 @@ class Work:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode().strip()
 
+    def server_git(self, *arguments: str) -> None:
+        """What somebody does in the server's repository itself, past the gate."""
+        subprocess.run(["git", *arguments], cwd=self.bare, env=ENVIRONMENT, check=True)
+
     def write(self, files: Mapping[str, str | bytes | None]) -> None:
         """Files by path; None removes."""
         for path, content in files.items():

@@ -95,7 +95,7 @@ class Actions:
         except RepositoryLostError as error:
             raise Refusal(Kind.UNAVAILABLE, str(error)) from None
         # What stays as it is may be thousands of deployments.
-        plan = replace(done.plan, steps=done.plan.visible)
+        plan = replace(done.plan, looked_at=done.plan.visible, settled=())
         return {"commit": done.commit, "ref": done.ref, "plan": plan.as_json()}
 
 
