@@ -13,6 +13,7 @@ from store.repositories import repository_state
 
 NAMES = ("a", "b", "c", "d", "e")
 PATTERNS = {"a": "", "b": "a", "c": "b", "d": "", "e": "d@1"}  # with what each calls
+KINDS = ("pattern", "source", "state", "remove", "elsewhere", "broken")
 
 Files = dict[str, str | bytes | None]
 
@@ -22,7 +23,7 @@ def edits(rng: random.Random, work: Work) -> Files:
     files: Files = {}
     for name in rng.sample(NAMES, rng.randint(1, 3)):
         path = f"deployments/{name}.yaml"
-        match rng.choice(("pattern", "source", "state", "remove", "elsewhere", "broken")):
+        match rng.choices(KINDS, weights=(5, 5, 2, 2, 1, 1))[0]:
             case "pattern":
                 files[f"patterns/{name}.yaml"] = pattern(name, rng.choice("xyz"), calls=PATTERNS[name])
             case "source":
@@ -66,7 +67,7 @@ def left_to_do(work: Work, database: Database) -> list[str]:
         return [f"{step.name}: {step.action}" for step in plan.steps if step.writes]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_process_that_remembers_makes_live_what_one_that_does_not_would(
     seed: int, work: Work, database: Database
 ) -> None:
@@ -79,11 +80,12 @@ def test_a_process_that_remembers_makes_live_what_one_that_does_not_would(
     work.push("main", "side", "refs/tags/live")
     landed = 0
     for _ in range(25):
-        if rng.random() < 0.3:
+        if rng.random() < 0.5:
             move_something(rng, work)
+            assert left_to_do(work, database) == []
         before = work.git("rev-parse", "main")
         work.commit(edits(rng, work))
-        if rng.random() < 0.3:
+        if rng.random() < 0.2:
             past_the_gate(work)
         elif work.push().refused:
             work.git("reset", "--quiet", "--hard", before)
