@@ -20,7 +20,7 @@ from reconciler.moves import moves_of
 from reconciler.quarantine import migrate
 from reconciler.reader import Reader
 from reconciler.recollection import Recollection
-from reconciler.refs import ABSENT, RefUpdate, digest
+from reconciler.refs import ABSENT, TAGS, RefUpdate, digest
 from reconciler.repository import Repository
 from reconciler.reviews import reviews
 from reconciler.session import Session
@@ -110,7 +110,9 @@ class Delivery:
                 f"pushed, but not live yet: the database says {error}; it is tried again within half a minute"
             ]
         milliseconds = (time.perf_counter() - push.started) * 1000
-        return live_lines(landing, milliseconds, self._hooks(session, landing))
+        lines = live_lines(landing, milliseconds, self._hooks(session, landing))
+        may_matter = any(u.ref == session.default_ref or u.ref.startswith(TAGS) for u in push.updates)
+        return lines or (["nothing that is live has changed"] if may_matter else [])
 
     def write(self, session: Session, known: Known, landing: Landing, cause: Cause) -> None:
         """Bring the database to a landing whose refs have moved, and tell everybody."""

@@ -207,9 +207,9 @@ def test_what_is_created_undeployed_stalled_refused_and_unchanged() -> None:
     own = story.binding(1, ORDER, "{source: {version: 1}, environment: staging, variables: {threshold: 5}}")
     lost = Reason(code="tag-not-found", message="There is no tag x. Push it.")
     plan = story.plan(
-        Step(name="made", action=Action.CREATE, after=own),
+        Step(name="built", action=Action.CREATE, after=own),
         Step(name="gone", action=Action.UNDEPLOY, before=one, after=one),
-        Step(name="stuck", action=Action.STALLED, before=one, after=one, reason=lost),
+        Step(name="held", action=Action.STALLED, before=one, after=one, reason=lost),
         Step(name="old", action=Action.REFUSED, before=one, after=one, reason=lost),
         Step(name="same", action=Action.UNCHANGED, before=one, after=one),
         merges=True,
@@ -231,21 +231,21 @@ def test_what_is_created_undeployed_stalled_refused_and_unchanged() -> None:
     ]
     assert plan_text(plan).splitlines() == [
         headline,
-        "made   v1  created",
+        "built  v1  created",
         *(f"    {line}" for line in made),
         "gone   v1  undeployed",
         *(f"    {line}" for line in gone),
-        "stuck  v1  stalled: There is no tag x. Push it.",
+        "held   v1  stalled: There is no tag x. Push it.",
         f"    {FIRES}",
         "old    v1  refused: There is no tag x. Push it.",
     ]
     assert plan_markdown(plan).splitlines() == [
         f"**Weft plan:** {headline}", "", "| deployment | version | what |", "|---|---|---|",
-        "| `made` | v1 | created |", "| `gone` | v1 | undeployed |", "| `stuck` | v1 | stalled |",
+        "| `built` | v1 | created |", "| `gone` | v1 | undeployed |", "| `held` | v1 | stalled |",
         "| `old` | v1 | refused |",
-        "", "**`made`**", "", "```text", *made, "```",
+        "", "**`built`**", "", "```text", *made, "```",
         "", "**`gone`**", "", "```text", *gone, "```",
-        "", "**`stuck`**", "", "```text", "There is no tag x. Push it.", FIRES, "```",
+        "", "**`held`**", "", "```text", "There is no tag x. Push it.", FIRES, "```",
         "", "**`old`**", "", "```text", "There is no tag x. Push it.", "```",
     ]  # fmt: skip
 
@@ -257,22 +257,22 @@ def test_callers_assets_and_another_pattern_are_told() -> None:
     new = story.binding(2, ORDER, assets={"a.py": "2", "c.py": "1"}, calls={"notify-sales": "2"})
     batch = story.binding(3, ORDER, "{pattern: batch, state: paused}")
     later = story.binding(4, ORDER, "{pattern: batch, state: paused}")
-    caller = Step(name="nightly", action=Action.CHANGE, before=batch, after=later)
+    caller = Step(name="winter", action=Action.CHANGE, before=batch, after=later)
     plan = story.plan(change(old, new), caller)
     assert plan_text(plan).splitlines() == [
         "2 changed",
-        "shop     v1 → v2  changed",
+        "shop    v1 → v2  changed",
         "    file a.py changed",
         "    file b.py removed",
         "    file c.py added",
         "    called pattern notify-sales changed",
-        "    callers that change with it: batch (deployment nightly), night (nothing live), year (nothing live)",
+        "    callers that change with it: batch (deployment winter), night (nothing live), year (nothing live)",
         f"    {FIRES}",
-        "nightly  v3 → v4  changed",
+        "winter  v3 → v4  changed",
         "    the version has other content",
     ]
     assert plan["deployments"][0]["callers"] == [
-        {"pattern": "batch", "deployments": ["nightly"]},
+        {"pattern": "batch", "deployments": ["winter"]},
         {"pattern": "night", "deployments": []},
         {"pattern": "year", "deployments": []},
     ]

@@ -62,7 +62,7 @@ def test_formatting_and_metadata_of_a_pattern_change_nothing(work: Work, live: R
     before = live("hello")
     text = "# a comment\n" + pattern("hello").replace("name: hello", "title: Hello, name: hello")
     work.commit({"patterns/hello.yaml": None, "patterns/moved/here.yaml": text})
-    assert work.push().lines == ()
+    assert work.push().lines == ("nothing that is live has changed",)
     assert live("hello") == before
 
 
