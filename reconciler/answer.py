@@ -71,6 +71,11 @@ def live_lines(landing: Landing, milliseconds: float, hooks: Mapping[str, str]) 
     return table(rows) if rows else []
 
 
+def old_problem_lines(problems: Sequence[Problem]) -> list[str]:
+    """Of those that came in behind the gate and are there still; a push that adds none is not refused for them."""
+    return ["not mended yet:", *problem_lines(problems)] if problems else []
+
+
 def _row(step: Step, live: str, hooks: Mapping[str, str]) -> tuple[str, str, str]:
     state = step.after.state if step.after else ""
     match step.action:

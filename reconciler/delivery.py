@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from reconciler.actor import Actor
-from reconciler.answer import PushOutcome, live_lines, refusal
+from reconciler.answer import PushOutcome, live_lines, old_problem_lines, refusal
 from reconciler.apply import Applying, apply, remembered
 from reconciler.gate import landing_problems, problem_lines
 from reconciler.git_errors import RefConflictError
@@ -98,12 +98,8 @@ class Delivery:
         moved = replace(session, repository=repository, refs=landing.view.refs)
         try:
             left = _left_problems(known, settled)
-            self.write(
-                moved,
-                known,
-                settled,
-                Cause(user=push.pusher.user, moves=moves_of(push.updates), problems=left),
-            )
+            cause = Cause(user=push.pusher.user, moves=moves_of(push.updates), problems=left)
+            self.write(moved, known, settled, cause)
         except psycopg.Error as error:
             self._recollection.forget(session.organisation)
             return [
@@ -112,7 +108,8 @@ class Delivery:
         milliseconds = (time.perf_counter() - push.started) * 1000
         lines = live_lines(landing, milliseconds, self._hooks(session, landing))
         may_matter = any(u.ref == session.default_ref or u.ref.startswith(TAGS) for u in push.updates)
-        return lines or (["nothing that is live has changed"] if may_matter else [])
+        quiet = ["nothing that is live has changed"] if may_matter else []
+        return [*(lines or quiet), *old_problem_lines(left)]
 
     def write(self, session: Session, known: Known, landing: Landing, cause: Cause) -> None:
         """Bring the database to a landing whose refs have moved, and tell everybody."""
@@ -141,8 +138,8 @@ class Delivery:
 
 
 def _left_problems(known: Known, landing: Landing) -> tuple[Problem, ...]:
-    """Of a head that got in behind the gate: a push that leaves it where it is leaves its problems, too."""
-    if known.clean or landing.plan.head != known.head:
+    """Of a head that got in behind the gate: what a push onto it has not mended. It has added none."""
+    if known.clean:
         return ()
     return problems(landing.view.snapshot, landing.view.reader)
 

@@ -17,6 +17,7 @@ from reconciler.snapshot import problems
 from reconciler.steps import Action, Binding, Step
 from reconciler.trees import Change, changes
 from reconciler.view import View
+from schemas.documents import Kind
 from schemas.problems import Problem
 
 MOST_LINES = 100
@@ -79,9 +80,14 @@ def commit_problems(landing: Landing, known: Known) -> set[Problem]:
 
 
 def landing_problems(landing: Landing, known: Known) -> list[Problem]:
-    """What speaks against the default branch's new head, sorted."""
+    """What speaks against the default branch's new head, sorted.
+
+    A head that came in behind the gate may have problems: they stop nobody who does not add to them.
+    """
     view = landing.view
     found = commit_problems(landing, known)
+    if found and not known.clean:
+        found -= set(problems(known.snapshot, view.reader))
     found |= set(removal_problems(landing.plan.looked_at, lambda name: view.live[name].stall))
     for step in landing.plan.looked_at:
         wanted = landing.desired.wanted.get(step.name)
@@ -101,7 +107,7 @@ def _unresolved(step: Step, wanted: Wanted, view: View) -> Iterator[Problem]:
     """A source is checked when it is written; one that gets lost later only stalls."""
     before = step.before
     written_now = before is None or before.state == "undeployed" or _asks_else(before, wanted.asks)
-    if step.reason is None or not (written_now or wanted.follows_head):
+    if step.reason is None or not (written_now or wanted.follows_head) or _was_there(wanted, view):
         return
     line, column = _source_place(wanted, view)
     message, _, hint = step.reason.message.partition(". ")
@@ -113,6 +119,14 @@ def _unresolved(step: Step, wanted: Wanted, view: View) -> Iterator[Problem]:
         message=f"{message}.",
         hint=hint or "Name another source.",
     )
+
+
+def _was_there(wanted: Wanted, view: View) -> bool:
+    """Whether the very document stalls already: it came in behind the gate."""
+    key, live = (Kind.DEPLOYMENT, wanted.name), view.live.get(wanted.name)
+    if view.applied is None or live is None or live.stall is None:
+        return False
+    return view.applied.snapshot.places.get(key) is view.snapshot.places.get(key)
 
 
 def _asks_else(before: Binding, after: Binding) -> bool:

@@ -231,3 +231,52 @@ def test_branches_too_many_to_look_at_are_named(work: Work) -> None:
     assert lines[-2:] == tuple(
         f"{name}: `weft plan --head {name}` says what it would change" for name in names[5:]
     )
+
+
+BROKEN = "apiVersion: weft/v1\nkind: Pattern\nmetadata: {name: broken}\nspec: {}\n"
+
+
+@pytest.fixture
+def behind(work: Work) -> Work:
+    """A pattern without nodes, and a deployment of a tag that is nowhere, came to main past the gate."""
+    work.commit({"patterns/a.yaml": pattern("a"), "deployments/a.yaml": deployment("a")})
+    work.push()
+    bad = {
+        "patterns/broken.yaml": BROKEN,
+        "deployments/lost.yaml": deployment("lost", "a", source="{tag: lost}"),
+    }
+    work.commit(bad)
+    work.git("tag", "carrier")
+    work.push("refs/tags/carrier")
+    work.server_git("update-ref", "refs/heads/main", "carrier")
+    assert work.reconciler.reconcile("default").problems != ()
+    return work
+
+
+def test_what_came_in_past_the_gate_stops_no_push_that_has_nothing_to_do_with_it(behind: Work) -> None:
+    behind.commit({"patterns/a.yaml": pattern("a", "changed")})
+
+    first, *rest = behind.push().lines
+
+    assert first.startswith("a  v1 → v2  live in")
+    assert rest[:2] == ["not mended yet:", "1 problem in 1 file:"]
+    assert rest[2].startswith("patterns/broken.yaml:4:")
+
+
+def test_what_adds_to_the_problems_of_main_is_refused_for_what_it_adds(behind: Work) -> None:
+    behind.commit({"patterns/worse.yaml": BROKEN.replace("name: broken", "name: worse")})
+
+    outcome = behind.push()
+
+    assert outcome.refused
+    assert outcome.lines[0] == "1 problem in 1 file:"
+    assert outcome.lines[1].startswith("patterns/worse.yaml:4:")
+
+
+def test_what_is_mended_is_not_told_again(behind: Work) -> None:
+    behind.commit({"patterns/broken.yaml": None, "deployments/lost.yaml": None})
+
+    assert behind.push().lines == ("lost    undeployed",)
+
+    behind.commit({"deployments/lost.yaml": deployment("lost", "a", source="{tag: lost}")})
+    assert behind.push().lines[1].startswith("deployments/lost.yaml:6:3: There is no tag lost.")
