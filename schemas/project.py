@@ -13,9 +13,13 @@ TAGS = "tags"
 
 @dataclass(frozen=True, kw_only=True)
 class Protected:
-    """Who may move a ref: groups and users by name, besides the admins."""
+    """`push`: who may move a ref besides the admins, groups and users by name; None: whoever may push.
 
-    push: tuple[str, ...]
+    `approvals`: so many others have to approve a change first, and no other way leads to the branch.
+    """
+
+    push: tuple[str, ...] | None = None
+    approvals: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +49,9 @@ def project_from_spec(name: str, spec: Mapping[str, JSON]) -> Project:
 
 
 def _protected(rules: Mapping[str, JSON]) -> dict[str, Protected]:
-    return {glob: Protected(push=tuple(rule["push"])) for glob, rule in rules.items()}
+    return {glob: _rule(rule) for glob, rule in rules.items()}
+
+
+def _rule(rule: JSON) -> Protected:
+    push = rule.get("push")
+    return Protected(push=None if push is None else tuple(push), approvals=int(rule.get("approvals", 0)))

@@ -153,6 +153,17 @@ def _choice(error: jsonschema_rs.ValidationError, path: _Path, schema: _Schema) 
     yield Mistake(path=at, at_key=True, code="conflicting-keys", message=message, hint=hint)
 
 
+def _none_of(error: jsonschema_rs.ValidationError, path: _Path, schema: _Schema) -> Iterator[Mistake]:
+    """Of keys that are optional one by one, and not all of them."""
+    keys = [branch["required"][0] for branch in schema.get("anyOf", []) if "required" in branch]
+    if not keys:
+        yield from _invalid(error, path, schema)
+    elif isinstance(error.instance, dict):
+        quoted, added = _or([f'"{key}"' for key in keys]), _or([f'"{key}: …"' for key in keys])
+        message = f"the key {quoted} is missing in {_name_of(path)}"
+        yield Mistake(path=path, at_key=True, code="missing-key", message=message, hint=f"Add {added}.")
+
+
 def _bad_name(error: jsonschema_rs.ValidationError, path: _Path, schema: _Schema) -> Iterator[Mistake]:
     inner = error.kind.as_dict()["error"]
     message = f"{_shown(inner.instance)} cannot be a key here"
@@ -195,6 +206,7 @@ _EXPLAINED: Final[
     "enum": _not_listed,
     "const": _not_listed,
     "oneOf": _choice,
+    "anyOf": _none_of,
     "propertyNames": _bad_name,
 }
 
