@@ -46,11 +46,8 @@ def forbidden(updates: Sequence[RefUpdate], refused: Refused, faults: Mapping[st
 
 
 def review_lines(branch: str, default_branch: str, problems: Sequence[Problem], plan: Plan) -> list[str]:
-    """About a branch that is not live: what is wrong with it, and what it would change.
-
-    One that is behind the default branch is spoken of as merged.
-    """
-    verb = f"merge of this into {default_branch}" if plan.merges else f"push of this to {default_branch}"
+    """About a branch that is not live: what would be wrong with its merge, or what that would change."""
+    verb = f"merge of this into {default_branch}"
     warnings = problem_lines(problems)
     if warnings:
         return [f"{branch}: a {verb} would be refused, {warnings[0]}", *warnings[1:]]

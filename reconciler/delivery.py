@@ -80,7 +80,7 @@ class Delivery:
                 reason = problem_lines(wrong)[0].rstrip(":")
                 return refusal(push.updates, {session.default_ref: reason}, wrong)
         ahead = remembered(known, landing, 0, clean=known.clean)
-        said = reviews(session, ahead, refs, push.updates)
+        said = reviews(session, ahead, refs, push.updates, self._public_url)
         plan = landing.described(session.stored, datetime.now(UTC)) if push.describes else landing.plan
         if push.quarantine is not None:
             migrate(push.quarantine, session.repository.path / "objects")

@@ -8,7 +8,7 @@ from reconciler.history import walk
 from reconciler.landing import Known, Landing, finish
 from reconciler.plan import Live
 from reconciler.reader import Recent
-from reconciler.repository import Commit, Repository
+from reconciler.repository import Commit, Repository, Signed
 from reconciler.snapshot import problems
 from reconciler.view import View, with_head
 from schemas.problems import Problem
@@ -20,6 +20,20 @@ class UnreadableCommitError(Exception):
     def __init__(self, commit: str, found: tuple[Problem, ...]) -> None:
         super().__init__(f"There is no plan for commit {commit[:10]}: its files have problems.")
         self.problems = found
+
+
+def merged(known: Known, view: View, head: Commit, message: str) -> Landing:
+    """The landing of a merge commit of `head` on the default branch, written to the view's repository: a scratch.
+
+    Raises UnmergeableError, TooManyDocumentsError. Without a default branch it is that of `head` itself.
+    """
+    signed = Signed(name="weft", email="weft@localhost", message=message)
+    trial = replace(view, others=Recent(16))
+    repository = view.reader.repository
+    target = head if known.head is None else repository.merge(known.head, head.id, signed)
+    landing = _landing(known, trial, target, None)
+    behind = known.head is not None and not repository.is_ancestor(known.head, head.id)
+    return replace(landing, plan=replace(landing.plan, base=known.head, head=head.id, merges=behind))
 
 
 def propose(known: Known, view: View, head: Commit, base: Commit | None = None) -> Landing:

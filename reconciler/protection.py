@@ -60,6 +60,8 @@ def refused_moves(
     own = f"{BRANCHES}{actor.user}/my-change"
     if any(update.new != ABSENT for update in found):
         lines += _advice(own) if _reason(own, actor, project, default_ref) is None else [_ASK]
+        merged = any(update.ref == default_ref for update in found)
+        lines += review_rules(default_ref, project).advice(own) if merged and lines[-1] != _ASK else []
     return Refused(reasons={update.ref: reason for update, reason in found.items()}, lines=tuple(lines))
 
 
@@ -73,6 +75,56 @@ def _advice(own: str) -> list[str]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReviewRules:
+    """What a change needs to be merged into the default branch. `approvals`: by so many others than its authors.
+
+    `sealed`: the settings cannot be read, so that only admins have a say.
+    """
+
+    approvals: int = 0
+    rules: tuple[Protected, ...] = ()
+    project: Project = field(default_factory=lambda: Project(name=""))
+    sealed: Problem | None = None
+
+    def refuses(self, actor: Actor) -> str | None:
+        """Why this editor may neither approve nor merge, or None."""
+        if actor.admin:
+            return None
+        if self.sealed is not None:
+            at = f"{self.sealed.path}:{self.sealed.line}"
+            return f"while {at} has problems, only admins may approve and merge"
+        refusing = (rule for rule in self.rules if not _names(rule, actor.user, self.project))
+        rule = next(refusing, None)
+        return (
+            None if rule is None else f"by {PROJECT_FILE}, {_who(rule, self.project)} may approve and merge"
+        )
+
+    def advice(self, ref: str) -> list[str]:
+        """How a proposed branch gets in."""
+        branch = ref.removeprefix(BRANCHES)
+        naming = next((rule for rule in self.rules if rule.push is not None), None)
+        who = "others" if naming is None else _who(naming, self.project)
+        merge = f"  weft merge {branch}"
+        if not self.approvals:
+            return [f"Then {who} may merge it:", merge]
+        needed = "1 approval is" if self.approvals == 1 else f"{self.approvals} approvals are"
+        return [
+            f"Then {who} may approve it, but none of its authors; {needed} needed to merge it:",
+            f"  weft approve {branch}",
+            merge,
+        ]
+
+
+def review_rules(default_ref: str, project: Project | Problem) -> ReviewRules:
+    """Those for merging into the default branch."""
+    if isinstance(project, Problem):
+        return ReviewRules(sealed=project)
+    rules = tuple(protecting(default_ref, project))
+    approvals = max((rule.approvals for rule in rules), default=0)
+    return ReviewRules(approvals=approvals, rules=rules, project=project)
+
+
 def _reason(ref: str, actor: Actor, project: Project | Problem, default_ref: str) -> str | None:
     """Why the actor may not move it, or None."""
     if isinstance(project, Problem):
@@ -83,9 +135,17 @@ def _reason(ref: str, actor: Actor, project: Project | Problem, default_ref: str
             if closed
             else None
         )
-    refusing = (rule for rule in protecting(ref, project) if not _allows(rule, actor.user, project))
-    rule = next(refusing, None)
+    rules = protecting(ref, project)
+    needed = max((rule.approvals for rule in rules), default=0)
+    if needed:
+        way = _by_review(needed) if ref == default_ref else "it asks for approvals, which only changes get"
+        return f"protected by {PROJECT_FILE}: {way}; only admins may push there"
+    rule = next((rule for rule in rules if not _names(rule, actor.user, project)), None)
     return None if rule is None else f"protected by {PROJECT_FILE}: {_who(rule, project)} may push there"
+
+
+def _by_review(needed: int) -> str:
+    return f"it takes changes with {needed} {'approval' if needed == 1 else 'approvals'}"
 
 
 def protecting(ref: str, project: Project) -> list[Protected]:
@@ -122,13 +182,14 @@ def _compiled(glob: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(glob))
 
 
-def _allows(rule: Protected, user: str, project: Project) -> bool:
-    return any(user in project.groups.get(name, (name,)) for name in rule.push)
+def _names(rule: Protected, user: str, project: Project) -> bool:
+    """Whether the rule lets this user; one that names nobody at all lets everybody."""
+    return rule.push is None or any(user in project.groups.get(name, (name,)) for name in rule.push)
 
 
 def _who(rule: Protected, project: Project) -> str:
     """`maintainers (alice, bob), carol and admins`."""
-    named = [_named(name, project) for name in rule.push]
+    named = [_named(name, project) for name in rule.push or ()]
     return f"{', '.join(named)} and admins" if named else "only admins"
 
 

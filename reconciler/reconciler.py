@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from reconciler.actions import ActionRefusedError, Why
 from reconciler.actor import Actor
@@ -22,6 +23,7 @@ from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.recollection import Recollection, stored_live
 from reconciler.refs import BRANCHES, RefUpdate, digest
 from reconciler.repository import Repository
+from reconciler.review_desk import ReviewDesk
 from reconciler.session import Session, Sessions
 from reconciler.snapshot import TooManyDocumentsError, problems
 from reconciler.steps import Plan
@@ -78,6 +80,8 @@ class Reconciler:
         self._git = git
         self._recollection = Recollection()
         self._delivery = Delivery(self._recollection, installation_key, public_url, announce)
+        host = urlsplit(public_url).hostname or "localhost"
+        self.changes = ReviewDesk(self._sessions, self._delivery, self._caught_up, host)
 
     def ensure(self, organisation: str) -> Path:
         """The organisation's repository, made if it is not there."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pygit2
-from pygit2.enums import ConfigLevel, FileMode, ObjectType, Option
+from pygit2.enums import ConfigLevel, FileMode, ObjectType, Option, SortMode
 
 from reconciler.git_errors import (
     AmbiguousRevisionError,
@@ -24,6 +24,7 @@ from reconciler.git_errors import (
 )
 from reconciler.git_program import run_git
 from reconciler.refs import ABSENT, BRANCHES, TAGS, RefUpdate, valid_ref_name
+from reconciler.repository_diff import patch_text
 from reconciler.repository_merge import conflict_text, divert_writes, merged_tree
 
 # Everything a push leaves behind is on disk before the pusher hears that it was accepted.
@@ -192,10 +193,10 @@ class Repository:
             divert_writes(twin._git, Path(folder), objects)
             yield twin
 
-    def merge(self, ours: str, theirs: str) -> Commit:
-        """A merge of `theirs` into `ours` with the message and author of `theirs`, written here: take a scratch.
+    def merge(self, ours: str, theirs: str, signed: Signed | None = None) -> Commit:
+        """A merge of `theirs` into `ours`, written here and held by no ref: to try one out, take a scratch.
 
-        Raises UnmergeableError.
+        `signed` None: with the message and author of `theirs`. Raises UnmergeableError.
         """
         if self.merge_base(ours, theirs) is None:
             raise UnmergeableError(f"{theirs[:10]} and {ours[:10]} have no common history: rebase it first.")
@@ -205,10 +206,24 @@ class Repository:
             message = f"{theirs[:10]} conflicts with {ours[:10]} in {both}: merge or rebase it first."
             raise UnmergeableError(message, files)
         like = self._git[theirs].peel(pygit2.Commit)
+        people, message = (like.author, like.committer), like.message
+        if signed is not None:
+            who = pygit2.Signature(signed.name, signed.email, encoding="utf-8")
+            people, message = (who, who), signed.message
         parents = [pygit2.Oid(hex=ours), pygit2.Oid(hex=theirs)]
-        tree_id = pygit2.Oid(hex=tree)
-        made = self._git.create_commit(None, like.author, like.committer, like.message, tree_id, parents)
+        made = self._git.create_commit(None, *people, message, pygit2.Oid(hex=tree), parents)
         return self.commit(str(made))
+
+    def ahead(self, head: str, of: str | None) -> list[Commit]:
+        """The commits that `head` has and `of` has not, newest first."""
+        walker = self._git.walk(pygit2.Oid(hex=head), SortMode.TOPOLOGICAL)
+        if of is not None:
+            walker.hide(pygit2.Oid(hex=of))
+        return [_commit(found) for found in walker]
+
+    def diff(self, old: str, new: str, most: int) -> tuple[str, bool]:
+        """What differs between two trees, as a patch of at most `most` bytes, and whether there is more."""
+        return patch_text(self._git, old, new, most)
 
     def merge_base(self, one: str, other: str) -> str | None:
         base = self._git.merge_base(one, other)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from reconciler.answer import review_lines
+from reconciler.changes import MergeText
 from reconciler.gate import landing_problems
 from reconciler.git_errors import UnmergeableError
+from reconciler.inspection import branch_allows_removal
 from reconciler.landing import Known, view_of
-from reconciler.proposal import propose
+from reconciler.proposal import merged
 from reconciler.refs import ABSENT, BRANCHES, RefUpdate
 from reconciler.session import Session
 from reconciler.view import View
@@ -18,7 +21,7 @@ MOST_REVIEWS = 5  # branches of one push that are compared with the default bran
 
 
 def reviews(
-    session: Session, known: Known, refs: Mapping[str, str], updates: Sequence[RefUpdate]
+    session: Session, known: Known, refs: Mapping[str, str], updates: Sequence[RefUpdate], public_url: str
 ) -> list[str]:
     """Lines about every branch that `updates` move, but the default one. `refs` are as they will be."""
     moved = [u for u in updates if u.ref.startswith(BRANCHES) and u.new != ABSENT]
@@ -27,18 +30,29 @@ def reviews(
         return []
     with session.repository.scratch() as scratch:
         view = view_of(known, scratch, refs, session.default_ref)
-        lines = [line for u in branches[:MOST_REVIEWS] for line in _review(session, known, view, u)]
+        lines = []
+        for update in branches[:MOST_REVIEWS]:
+            lines += _review(session, known, view, update)
+            lines += _way_on(update.ref.removeprefix(BRANCHES), public_url) if known.head else []
     unsaid = [u.ref.removeprefix(BRANCHES) for u in branches[MOST_REVIEWS:]]
     return [
         *lines,
-        *(f"{branch}: `weft plan --head {branch}` says what it would change" for branch in unsaid),
+        *(f"{branch}: `weft change {branch}` says what it would change" for branch in unsaid),
     ]
+
+
+def _way_on(branch: str, public_url: str) -> list[str]:
+    return [f"review it: weft change {branch}   {public_url}/api/v1/changes/{quote(branch)}"]
 
 
 def _review(session: Session, known: Known, view: View, update: RefUpdate) -> list[str]:
     branch, default = (ref.removeprefix(BRANCHES) for ref in (update.ref, session.default_ref))
+    repository = session.repository
+    head = repository.commit(update.new)
+    allowed = branch_allows_removal(repository, repository.ahead(head.id, known.head))
+    text = MergeText(branch=branch, subject=head.message, host="localhost", may_remove=allowed)
     try:
-        landing = propose(known, view, session.repository.commit(update.new))
+        landing = merged(known, view, head, str(text))
     except UnmergeableError as error:
         return [f"{branch}: this cannot be merged into {default}: {error}"]
     found = landing_problems(landing, known)

@@ -67,3 +67,25 @@ def list_moves(
         prepare=False,
     )
     return [RefMove(*row) for row in rows]
+
+
+def last_moved(connection: Connection, organisation: str, refs: Collection[str]) -> dict[str, datetime]:
+    """Ref → when it moved last, of those that ever did."""
+    rows = connection.execute(
+        """SELECT DISTINCT ON (ref) ref, at FROM ref_moves WHERE organisation = %s AND ref = ANY(%s)
+           ORDER BY ref, id DESC""",
+        [organisation, list(refs)],
+    )
+    return dict(rows.fetchall())
+
+
+def first_pushers(connection: Connection, organisation: str, commits: Collection[str]) -> list[str]:
+    """Who was the first to push one of these commits as the head of a branch, by name."""
+    rows = connection.execute(
+        """SELECT DISTINCT user_name FROM (
+               SELECT DISTINCT ON (new) user_name FROM ref_moves
+               WHERE organisation = %s AND new = ANY(%s) AND starts_with(ref, 'refs/heads/') ORDER BY new, id
+           ) first WHERE user_name IS NOT NULL ORDER BY user_name""",
+        [organisation, list(commits)],
+    )
+    return [row[0] for row in rows]

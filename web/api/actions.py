@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -37,7 +37,7 @@ SETTINGS = ("environment", "source", "state", "variables", "schedules", "retry",
 DEPLOY_BODY = ("pattern", "name", *SETTINGS, "message")
 CLONE_BODY = ("name", "message")
 
-_KINDS = {
+KINDS = {
     Why.UNKNOWN: Kind.NOT_FOUND,
     Why.CONFLICT: Kind.CONFLICT,
     Why.INVALID: Kind.GATE,
@@ -84,12 +84,12 @@ class Actions:
             name=name or call.path["name"],
             action=action,
             author=Author(name=user, email=f"{user}@{self._host}", admin=admin),
-            message=_message(call.body),
+            message=message(call.body),
         )
         try:
             done = self._reconciler.act(call.identity.organisation, request)
         except ActionRefusedError as refused:
-            raise Refusal(_KINDS[refused.why], str(refused)) from None
+            raise Refusal(KINDS[refused.why], str(refused)) from None
         except TooManyDocumentsError as error:
             raise Refusal(Kind.GATE, error.reason.message) from None
         except RepositoryLostError as error:
@@ -139,9 +139,10 @@ def _label(text: str) -> str:
     return text
 
 
-def _message(body: JSON) -> str:
+def message(body: Mapping[str, JSON]) -> str:
+    """What a body has to say in a commit. Raises Refusal."""
     value = body.get("message", "")
     if not isinstance(value, str) or len(value) > LONGEST_MESSAGE or "\0" in value:
-        message = f"it takes a text of at most {LONGEST_MESSAGE:,} characters"
-        raise wrong("values", [{"path": "message", "message": message}])
+        said = f"it takes a text of at most {LONGEST_MESSAGE:,} characters"
+        raise wrong("values", [{"path": "message", "message": said}])
     return value

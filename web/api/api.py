@@ -17,6 +17,9 @@ from web.api.actions import (
     Actions,
     Actor,
 )
+from web.api.changes import BODY as CHANGE_BODY
+from web.api.changes import LIST_QUERY as CHANGES_QUERY
+from web.api.changes import Changes, Desk
 from web.api.contents import Contents
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
@@ -40,6 +43,9 @@ PREFIX = "/api/v1"
 class Live(Planner, Actor, Protocol):
     """The reconciler, as far as the API needs it."""
 
+    @property
+    def changes(self) -> Desk: ...
+
 
 class Api:
     """Everything below `/api`, for somebody with a token."""
@@ -61,6 +67,7 @@ class Api:
         self._starting = Starting(database, contents, self._runs, ring)
         self._plans = Plans(reconciler)
         self._actions = Actions(reconciler, public_url)
+        self._changes = Changes(reconciler.changes, public_url)
         self._moves = Moves(database)
         self._tokens = Tokens(database, authenticator)
 
@@ -72,6 +79,7 @@ class Api:
             *self._pattern_routes(),
             *self._run_routes(),
             self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
+            *self._change_routes(),
             self._route("/refs/moves", get=reads(self._moves.list, MOVES_QUERY)),
             *self._token_routes(),
             Route("/api", Resource(self._authenticator)),
@@ -122,6 +130,15 @@ class Api:
             self._route("/runs/{id}", get=reads(self._runs.one, ONE_QUERY)),
             self._route("/runs/{id}/cancel", post=acts(self._starting.cancel)),
             self._route("/runs/{id}/retry", post=retry),
+        ]
+
+    def _change_routes(self) -> list[Route]:
+        changes = self._changes
+        return [
+            self._route("/changes", get=reads(changes.list, CHANGES_QUERY)),
+            self._route(
+                "/changes/{branch:path}", get=reads(changes.one), post=commits(changes.post, body=CHANGE_BODY)
+            ),
         ]
 
     def _token_routes(self) -> list[Route]:

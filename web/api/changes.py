@@ -1,0 +1,160 @@
+"""Changes under review: branches that were pushed, what merging them would do, and what people say of that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from reconciler.actions import ActionRefusedError
+from reconciler.authoring import Author
+from reconciler.changes import Change, State
+from reconciler.git_errors import GitError
+from reconciler.repository import Commit
+from reconciler.review_desk import Merged, MergeRefusedError, Wish
+from reconciler.snapshot import TooManyDocumentsError
+from reconciler.steps import problem_json
+from schemas.pattern import JSON
+from store.changes import Approval
+from web.api.actions import KINDS, message
+from web.api.encoding import rfc3339
+from web.api.query import DEFAULT_LIMIT, Parser, limit, one_of, revision, wrong
+from web.api.resource import Call
+from web.problems import Kind, Refusal, not_found
+
+ALL = "all"
+MOST_COMMITS = 250  # of one change that are listed; its authors are those of all
+
+LIST_QUERY: Mapping[str, Parser] = {"state": one_of([*State, ALL]), "cursor": revision, "limit": limit}
+BODY = ("head", "message")
+
+T = TypeVar("T")
+
+
+class Desk(Protocol):
+    """The reconciler's, as far as the API needs it."""
+
+    def list(
+        self, organisation: str, state: State | None, after: str | None, limit: int
+    ) -> tuple[list[Change], str | None]: ...
+    def one(self, organisation: str, branch: str) -> Change: ...
+    def approve(self, organisation: str, wish: Wish) -> Change: ...
+    def close(self, organisation: str, wish: Wish) -> Change: ...
+    def merge(self, organisation: str, wish: Wish) -> Merged: ...
+
+
+class Changes:
+    def __init__(self, desk: Desk, public_url: str) -> None:
+        self._desk = desk
+        self._host = urlsplit(public_url).hostname or "localhost"
+
+    def list(self, call: Call) -> JSON:
+        asked = call.query["state"] or State.OPEN
+        state = None if asked == ALL else State(asked)
+        most = call.query["limit"] or DEFAULT_LIMIT
+        organisation, after = call.identity.organisation, call.query["cursor"]
+        found, following = _asked(lambda: self._desk.list(organisation, state, after, most))
+        return {"items": [_brief_json(change) for change in found], "next": following}
+
+    def one(self, call: Call) -> JSON:
+        return _change_json(_asked(lambda: self._desk.one(call.identity.organisation, call.path["branch"])))
+
+    def post(self, call: Call) -> JSON:
+        """The last part of the path is what to do: a branch has slashes itself."""
+        branch, _, verb = call.path["branch"].rpartition("/")
+        organisation = call.identity.organisation
+        works: dict[str, Callable[[Wish], JSON]] = {
+            "approve": lambda wish: _brief_json(self._desk.approve(organisation, wish)),
+            "close": lambda wish: _brief_json(self._desk.close(organisation, wish)),
+            "merge": lambda wish: _merged_json(self._desk.merge(organisation, wish)),
+        }
+        if not branch or verb not in works:
+            raise not_found("Post to …/approve, …/merge or …/close of a branch.")
+        wish = self._wish(call, branch)
+        return _asked(lambda: works[verb](wish))
+
+    def _wish(self, call: Call, branch: str) -> Wish:
+        user = call.identity.user
+        author = Author(name=user, email=f"{user}@{self._host}", admin=call.identity.actor.admin)
+        return Wish(branch=branch, author=author, head=_head(call.body), message=message(call.body))
+
+
+def _asked(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except MergeRefusedError as refused:
+        problems = [problem_json(problem) for problem in refused.problems]
+        extra = {"reasons": list(refused.reasons)}
+        raise Refusal(Kind.UNMERGEABLE, str(refused), problems=problems, extra=extra) from None
+    except ActionRefusedError as refused:
+        raise Refusal(KINDS[refused.why], str(refused)) from None
+    except TooManyDocumentsError as error:
+        raise Refusal(Kind.GATE, error.reason.message) from None
+    except GitError as error:
+        raise Refusal(Kind.UNAVAILABLE, str(error)) from None
+
+
+def _head(body: Mapping[str, JSON]) -> str | None:
+    value = body.get("head")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{7,40}", value):
+        raise wrong("values", [{"path": "head", "message": "it takes a commit id of 7 to 40 hex digits"}])
+    return value
+
+
+def _brief_json(change: Change) -> dict[str, JSON]:
+    return {
+        "branch": change.branch,
+        "state": str(change.state),
+        "head": change.head.id,
+        "subject": change.head.message,
+        "authors": list(change.authors.names),
+        "updatedAt": rfc3339(change.updated_at),
+        "approved": len(change.counting),
+        "required": change.rules.approvals,
+    }
+
+
+def _change_json(change: Change) -> dict[str, JSON]:
+    outlook = change.outlook
+    plan = outlook.plan if outlook else None
+    commits = change.authors.commits
+    return {
+        **_brief_json(change),
+        "base": change.base,
+        "target": change.target,
+        "commits": [_commit_json(commit) for commit in commits[:MOST_COMMITS]],
+        "moreCommits": max(0, len(commits) - MOST_COMMITS),
+        "approvals": [_approval_json(change, approval) for approval in change.approvals],
+        "mergeable": not change.reasons,
+        "reasons": list(change.reasons),
+        "problems": [problem_json(problem) for problem in change.problems],
+        # What stays as it is may be thousands of deployments.
+        "plan": replace(plan, steps=plan.visible).as_json() if plan else None,
+        "diff": outlook.patch.text if outlook else "",
+        "diffTruncated": outlook.patch.is_cut if outlook else False,
+    }
+
+
+def _commit_json(commit: Commit) -> dict[str, JSON]:
+    return {"id": commit.id, "author": commit.author, "subject": commit.message, "at": rfc3339(commit.at)}
+
+
+def _approval_json(change: Change, approval: Approval) -> dict[str, JSON]:
+    why = change.discounted(approval)
+    return {
+        "user": approval.user,
+        "at": rfc3339(approval.at),
+        "head": approval.head,
+        "message": approval.message,
+        "counts": why is None,
+        "why": why,
+    }
+
+
+def _merged_json(done: Merged) -> dict[str, JSON]:
+    plan = replace(done.plan, steps=done.plan.visible)
+    return {"commit": done.commit, "ref": done.ref, "plan": plan.as_json()}
