@@ -96,7 +96,8 @@ class Server:
         if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
             return self._somebody_else(answer)
         problem = self._parsed(answer)
-        lines = [f"  {_place(one)}: {one.get('message', '')}" for one in problem.get("problems", ())]
+        lines = [f"  {reason}" for reason in problem.get("reasons", ())]
+        lines += [f"  {_place(one)}: {one.get('message', '')}" for one in problem.get("problems", ())]
         said = "\n".join([f"{problem.get('title')}:", *lines]) if lines else str(problem.get("detail"))
         return (MisusedError if problem.get("type") == MISUSE else RefusedError)(said)
 

@@ -14,6 +14,9 @@ from rich.text import Text
 from schemas.pattern import JSON
 
 STYLES = {
+    "open": "cyan",
+    "merged": "green",
+    "closed": "yellow",
     "active": "green",
     "ready": "green",
     "completed": "green",

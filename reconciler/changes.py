@@ -67,7 +67,6 @@ class Outlook:
     digest: str | None = None
     problems: tuple[Problem, ...] = ()
     conflict: str | None = None
-    conflicting: tuple[str, ...] = ()  # files
     patch: Patch = field(default_factory=Patch)
 
 

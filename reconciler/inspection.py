@@ -106,7 +106,7 @@ class Inspection:
             base = scratch.merge_base(change.head.id, self.known.head or "")
             since = scratch.commit(base).tree if base else None
             patch = self._patch(scratch, since, change.head.tree) if patched else Patch()
-            return Outlook(conflict=str(error), conflicting=error.files, patch=patch)
+            return Outlook(conflict=str(error), patch=patch)
         except TooManyDocumentsError as error:
             return Outlook(conflict=error.reason.message)
         now, then = self.known.snapshot.tree, landing.view.snapshot.tree

@@ -118,7 +118,7 @@ def test_a_push_to_a_protected_branch_is_refused_with_the_way_to_propose_it(
     propose = re.search(r"remote:   (git push origin \S+)", said)
     assert propose, said
     said = carol.git(*propose[1].split()[1:])
-    assert "carol/my-change: a push of this to main: 1 changed" in said
+    assert "carol/my-change: a merge of this into main: 1 changed" in said
     assert "hello" in said
     alice.git("pull", "-q", "origin", "carol/my-change")
     assert re.search(r"hello  v1 → v2  live in \d+ ms", alice.git("push", "origin", "main"))

@@ -14,6 +14,7 @@ from store.database import Database
 from store.deployments import DeploymentFilter, all_deployments, list_deployments
 
 HELLO = {"patterns/hello.yaml": pattern("hello"), "deployments/hello.yaml": deployment("hello")}
+REVIEW = "review it: weft change side   http://127.0.0.1:8080/api/v1/changes/side"
 BAD = """\
 apiVersion: weft/v1
 kind: Pattern
@@ -152,14 +153,15 @@ def test_another_branch_is_taken_as_it_is_and_told_what_it_would_do(work: Work, 
     outcome = work.push("side")
     assert outcome.refused == {}
     assert outcome.lines == (
-        "side: a push of this to main: 1 changed",
+        "side: a merge of this into main: 1 changed",
         "hello  v1 → v2  changed",
         "    node `say`: with.message: hello → side",
+        REVIEW,
     )
     work.commit({"patterns/bad.yaml": BAD})
     outcome = work.push("side")
     assert outcome.refused == {}
-    assert outcome.lines[0].startswith("side: a push of this to main would be refused, ")
+    assert outcome.lines[0].startswith("side: a merge of this into main would be refused, ")
     with database.connection() as connection:
         (hello,), _ = list_deployments(connection, "default", DeploymentFilter(), None, 10)
     assert hello.version.number == 1
@@ -179,6 +181,7 @@ def test_a_branch_that_is_behind_is_told_what_its_merge_would_do(work: Work, dat
         "hello  v1 → v2  changed",
         "    node `say`: with.message: hello → side",
         "    node `ask` added: call b",
+        REVIEW,
     )
     # Nothing of the merge itself is left behind, only the pack that was pushed.
     left = {path.suffix for path in set((work.bare / "objects").rglob("*")) - objects if path.is_file()}
@@ -203,7 +206,7 @@ def test_a_branch_that_conflicts_is_taken_and_told_in_which_files(work: Work) ->
     outcome = work.push("side")
     assert outcome.refused == {}
     both = f"{head[:10]} conflicts with {live[:10]} in patterns/hello.yaml: merge or rebase it first."
-    assert outcome.lines == (f"side: this cannot be merged into main: {both}",)
+    assert outcome.lines == (f"side: this cannot be merged into main: {both}", REVIEW)
     with pytest.raises(UnmergeableError, match=r"in patterns/hello\.yaml: ") as caught:
         work.reconciler.plan("default", None, "side")
     assert caught.value.files == ("patterns/hello.yaml",)
@@ -229,7 +232,7 @@ def test_branches_too_many_to_look_at_are_named(work: Work) -> None:
         work.git("branch", name)
     lines = work.push(*names).lines
     assert lines[-2:] == tuple(
-        f"{name}: `weft plan --head {name}` says what it would change" for name in names[5:]
+        f"{name}: `weft change {name}` says what it would change" for name in names[5:]
     )
 
 

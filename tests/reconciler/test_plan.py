@@ -129,7 +129,7 @@ def test_callers_that_change_with_a_pattern_are_named(work: Work) -> None:
     work.push()
     work.git("checkout", "--quiet", "-b", "side")
     work.commit({"patterns/a.yaml": pattern("a", "changed")})
-    assert work.push("side").lines[1:] == (
+    assert work.push("side").lines[1:-1] == (
         "a  v1 → v2  changed",
         "    node `say`: with.message: hello → changed",
         "    callers that change with it: b (deployment b), d (nothing live)",

@@ -93,6 +93,8 @@ def test_a_refusal_says_who_may_and_how_to_propose_the_change() -> None:
         "refs/heads/main is protected by weft.yaml: maintainers (alice, bob) and admins may push there;"
         " carol may not.",
         *PROPOSE,
+        "Then maintainers (alice, bob) and admins may merge it:",
+        "  weft merge carol/my-change",
     )
     assert said("refs/heads/closed", "carol")[0] == (
         "refs/heads/closed is protected by weft.yaml: only admins may push there; carol may not."
@@ -166,7 +168,7 @@ def test_the_first_push_that_protects_is_not_held_by_it(work: Work) -> None:
     work.commit({**HELLO, **settings()})
     assert work.push(pusher="carol").refused == {}
     work.commit({"patterns/hello.yaml": pattern("hello", "two")})
-    assert work.push(pusher="carol").lines[-1].endswith("HEAD:refs/heads/carol/my-change")
+    assert work.push(pusher="carol").lines[-1] == "  weft merge carol/my-change"
 
 
 def test_a_protected_ref_is_not_deleted_either(work: Work) -> None:

@@ -167,7 +167,7 @@ def test_a_branch_that_removes_too_much_is_told_so_and_its_plan_shows_it(work: W
     work.commit(without(4))
     outcome = work.push("side")
     assert not outcome.refused
-    assert outcome.lines[0] == "side: a push of this to main would be refused, 1 problem in 1 file:"
+    assert outcome.lines[0] == "side: a merge of this into main would be refused, 1 problem in 1 file:"
     assert "[mass-removal]" in outcome.lines[1]
     plan = work.reconciler.plan("default", None, "side")
     assert plan.summary == "4 unchanged, 4 stalled"
