@@ -31,7 +31,7 @@ def test_the_paths_in_the_docs_are_those_in_the_code(
         public_url="",
     )
     served = [
-        (method.upper(), route.path)
+        (method.upper(), route.path_format)
         for route in api.routes
         for method in getattr(route.app, "_endpoints", {})
     ]

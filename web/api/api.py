@@ -134,11 +134,17 @@ class Api:
 
     def _change_routes(self) -> list[Route]:
         changes = self._changes
+        works = {"approve": changes.approve, "merge": changes.merge, "close": changes.close}
+        # A branch has slashes, and may itself be called x/approve: only a POST has the verb as its last part.
         return [
             self._route("/changes", get=reads(changes.list, CHANGES_QUERY)),
-            self._route(
-                "/changes/{branch:path}", get=reads(changes.one), post=commits(changes.post, body=CHANGE_BODY)
+            *(
+                self._route(
+                    f"/changes/{{branch:path}}/{word}", ["POST"], post=commits(work, body=CHANGE_BODY)
+                )
+                for word, work in works.items()
             ),
+            self._route("/changes/{branch:path}", get=reads(changes.one)),
         ]
 
     def _token_routes(self) -> list[Route]:
@@ -152,5 +158,6 @@ class Api:
             self._route("/tokens/{id}", delete=administers(tokens.delete, 200)),
         ]
 
-    def _route(self, path: str, **endpoints: Endpoint) -> Route:
-        return Route(PREFIX + path, Resource(self._authenticator, **endpoints))
+    def _route(self, path: str, methods: list[str] | None = None, **endpoints: Endpoint) -> Route:
+        """With `methods`, others are left to the routes behind it."""
+        return Route(PREFIX + path, Resource(self._authenticator, **endpoints), methods=methods)

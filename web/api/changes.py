@@ -20,14 +20,23 @@ from schemas.pattern import JSON
 from store.changes import Approval
 from web.api.actions import KINDS, message
 from web.api.encoding import rfc3339
-from web.api.query import DEFAULT_LIMIT, Parser, limit, one_of, revision, wrong
+from web.api.query import DEFAULT_LIMIT, Parser, limit, one_of, wrong
 from web.api.resource import Call
-from web.problems import Kind, Refusal, not_found
+from web.problems import Kind, Refusal
 
 ALL = "all"
+LONGEST_NAME = 1000  # characters
 MOST_COMMITS = 250  # of one change that are listed; its authors are those of all
 
-LIST_QUERY: Mapping[str, Parser] = {"state": one_of([*State, ALL]), "cursor": revision, "limit": limit}
+
+def branch(text: str) -> str:
+    """Of a name that was a page's last, whether it is still there or not."""
+    if not 1 <= len(text) <= LONGEST_NAME or "\0" in text:
+        raise ValueError("it takes the name of a branch")
+    return text
+
+
+LIST_QUERY: Mapping[str, Parser] = {"state": one_of([*State, ALL]), "cursor": branch, "limit": limit}
 BODY = ("head", "message")
 
 T = TypeVar("T")
@@ -61,24 +70,26 @@ class Changes:
     def one(self, call: Call) -> JSON:
         return _change_json(_asked(lambda: self._desk.one(call.identity.organisation, call.path["branch"])))
 
-    def post(self, call: Call) -> JSON:
-        """The last part of the path is what to do: a branch has slashes itself."""
-        branch, _, verb = call.path["branch"].rpartition("/")
-        organisation = call.identity.organisation
-        works: dict[str, Callable[[Wish], JSON]] = {
-            "approve": lambda wish: _brief_json(self._desk.approve(organisation, wish)),
-            "close": lambda wish: _brief_json(self._desk.close(organisation, wish)),
-            "merge": lambda wish: _merged_json(self._desk.merge(organisation, wish)),
-        }
-        if not branch or verb not in works:
-            raise not_found("Post to …/approve, …/merge or …/close of a branch.")
-        wish = self._wish(call, branch)
-        return _asked(lambda: works[verb](wish))
+    def approve(self, call: Call) -> JSON:
+        wish = self._wish(call)
+        return _brief_json(_asked(lambda: self._desk.approve(call.identity.organisation, wish)))
 
-    def _wish(self, call: Call, branch: str) -> Wish:
+    def close(self, call: Call) -> JSON:
+        wish = self._wish(call)
+        return _brief_json(_asked(lambda: self._desk.close(call.identity.organisation, wish)))
+
+    def merge(self, call: Call) -> JSON:
+        wish = self._wish(call)
+        done = _asked(lambda: self._desk.merge(call.identity.organisation, wish))
+        plan = replace(done.plan, steps=done.plan.visible)
+        return {"commit": done.commit, "ref": done.ref, "plan": plan.as_json()}
+
+    def _wish(self, call: Call) -> Wish:
         user = call.identity.user
         author = Author(name=user, email=f"{user}@{self._host}", admin=call.identity.actor.admin)
-        return Wish(branch=branch, author=author, head=_head(call.body), message=message(call.body))
+        return Wish(
+            branch=call.path["branch"], author=author, head=_head(call.body), message=message(call.body)
+        )
 
 
 def _asked(work: Callable[[], T]) -> T:
@@ -153,8 +164,3 @@ def _approval_json(change: Change, approval: Approval) -> dict[str, JSON]:
         "counts": why is None,
         "why": why,
     }
-
-
-def _merged_json(done: Merged) -> dict[str, JSON]:
-    plan = replace(done.plan, steps=done.plan.visible)
-    return {"commit": done.commit, "ref": done.ref, "plan": plan.as_json()}
