@@ -105,7 +105,8 @@ class Change:
         if approval.head != self.head.id:
             return f"{approval.user} approved {approval.head[:10]}, the branch is at {self.head.id[:10]} now"
         if self.outlook is not None and approval.plan != self.outlook.digest:
-            return f"the plan is not the one {approval.user} approved: {self.target} has changed since"
+            changed = f"{self.target}, or what is live, has changed since"
+            return f"the plan is not the one {approval.user} approved: {changed}"
         return None
 
     @property

@@ -198,9 +198,13 @@ class Repository:
 
         `signed` None: with the message and author of `theirs`. Raises UnmergeableError.
         """
-        if self.merge_base(ours, theirs) is None:
+        base = self.merge_base(ours, theirs)
+        if base is None:
             raise UnmergeableError(f"{theirs[:10]} and {ours[:10]} have no common history: rebase it first.")
-        tree, files = merged_tree(self._git, ours, theirs)
+        # Mostly one side has nothing of its own, and thousands of files need not be compared.
+        tree, files = self.commit(theirs).tree if base == ours else None, list[str]()
+        if tree is None:
+            tree, files = merged_tree(self._git, ours, theirs)
         if tree is None:
             both = conflict_text(files)
             message = f"{theirs[:10]} conflicts with {ours[:10]} in {both}: merge or rebase it first."

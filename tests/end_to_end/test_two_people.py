@@ -239,3 +239,107 @@ def test_who_pushed_is_still_known_after_a_rebuild(service: Installation) -> Non
     admin(service, "rebuild")
     assert service.get("/api/v1/refs/moves?limit=200") == before
     assert {one["user"] for one in before["items"]} >= {"admin"}
+
+
+@pytest.fixture(scope="module")
+def reviewed(service: Installation, alice: Person, carol: Person) -> str:
+    """From here on main takes reviewed changes alone. Gives its commit."""
+    alice.git("checkout", "-q", "main")
+    alice.git("pull", "-q", "origin", "main")
+    head = alice.commit({"weft.yaml": SETTINGS.replace("main: {", "main: {approvals: 1, ")})
+    alice.git("push", "-q", "origin", "main")
+    carol.git("fetch", "-q", "origin")
+    return head
+
+
+def proposed(person: Person, branch: str, word: str) -> tuple[str, str]:
+    """A branch of main as it is, pushed. Gives its head, and what the push said."""
+    person.git("fetch", "-q", "origin")
+    person.git("checkout", "-q", "-B", branch, "origin/main")
+    head = person.commit(live("hello", LOG.replace("hello", word)))
+    return head, person.git("push", "-f", "origin", branch)
+
+
+def test_one_proposes_and_the_other_approves_and_merges(
+    service: Installation, alice: Person, carol: Person, reviewed: str
+) -> None:
+    alice.git("commit", "--allow-empty", "-qm", "No")
+    said = alice.git("push", "origin", "main", fails=True)
+    assert "it takes changes with 1 approval; only admins may push there; alice may not." in said
+    assert "remote:   git push origin HEAD:refs/heads/alice/my-change" in said
+    assert "remote:   weft approve alice/my-change" in said
+    assert alice.weft("pause", "hello").returncode == 1
+
+    head, said = proposed(carol, "carol/reviewed", "reviewed")
+    assert "carol/reviewed: a merge of this into main: 1 changed" in said
+    url = f"http://{service.address}/api/v1/changes/carol/reviewed"
+    assert f"remote: review it: weft change carol/reviewed   {url}" in said
+    listed = alice.weft("changes").stdout
+    assert re.search(rf"carol/reviewed +open +0 of 1 +{head[:10]} .* carol, .*Change", listed)
+    shown = alice.weft("change", "carol/reviewed", "--diff").stdout
+    for line in (
+        "Missing    it needs 1 approval and has 0",
+        "v2 → v3  changed",
+        "+    - {id: note, uses: log",
+    ):
+        assert line in shown
+    own = carol.weft("approve", "carol/reviewed")
+    assert own.returncode == 1
+    assert "carol pushed it: authors do not approve their own change" in own.stderr
+    early = alice.weft("merge", "carol/reviewed")
+    assert (early.returncode, "  it needs 1 approval and has 0" in early.stderr) == (1, True)
+    approved = alice.weft("approve", "carol/reviewed", "-m", "well done", "--head", head)
+    assert approved.stdout == (
+        f"carol/reviewed is approved at {head[:10]}; approvals: 1 of 1\nmerge it: weft merge carol/reviewed\n"
+    )
+    planned = json.loads(alice.weft("change", "carol/reviewed", "--json").stdout)
+    merged = alice.weft("merge", "carol/reviewed")
+    assert merged.returncode == 0, merged.stderr
+
+    alice.git("checkout", "-q", "main")
+    alice.git("fetch", "-q", "origin")
+    assert merged.stdout.startswith(f"main is at {alice.git('rev-parse', 'origin/main')[:10]}\n1 changed")
+    assert alice.git("log", "-1", "--format=%an%n%P%n%B", "origin/main").strip() == (
+        f"alice\n{reviewed} {head}\nMerge carol/reviewed: Change\n\n"
+        "Weft-Action: merge\nWeft-Change: carol/reviewed\nApproved-by: alice <alice@127.0.0.1>"
+    )
+    version = service.get("/api/v1/deployments/hello")["version"]
+    assert version["id"] == planned["plan"]["deployments"][0]["version"]["to"]["id"]
+    assert service.get("/api/v1/refs/moves?ref=main&limit=1")["items"][0]["user"] == "alice"
+    assert alice.weft("changes").stdout == "No change is open: push a branch to propose one.\n"
+    assert "merged" in alice.weft("changes", "--all").stdout
+
+
+def test_an_admin_does_not_approve_a_change_of_their_own_either(
+    service: Installation, carol: Person, reviewed: str
+) -> None:
+    proposed(carol, "roots", "roots")
+    carol.git("push", f"http://x:{service.token}@{service.address}/git/default.git", "roots:by-root")
+    own = weft("approve", "by-root", environ={"WEFT_DATA": str(service.data)})
+    assert own.returncode == 1
+    assert "admin pushed it: authors do not approve their own change, be they admins or not." in own.stderr
+    assert carol.weft("close", "by-root", "-m", "no").stdout.startswith("by-root is closed at ")
+    assert carol.weft("close", "roots").returncode == 0
+
+
+def test_what_was_approved_is_merged_or_nothing(alice: Person, carol: Person, reviewed: str) -> None:
+    first, _ = proposed(carol, "carol/sly", "honest")
+    assert alice.weft("approve", "carol/sly").returncode == 0
+    second = carol.commit(live("hello", LOG.replace("hello", "sly")))
+    carol.git("push", "-q", "origin", "carol/sly")
+    refused = alice.weft("merge", "carol/sly")
+    assert refused.returncode == 1
+    assert f"  alice approved {first[:10]}, the branch is at {second[:10]} now" in refused.stderr
+    shown = alice.weft("change", "carol/sly").stdout
+    assert f"(does not count: alice approved {first[:10]}, the branch is at {second[:10]} now)" in shown
+    # Closed, it is opened again by the next push; back at what was approved, it is merged.
+    assert carol.weft("close", "carol/sly").returncode == 0
+    assert "carol closed it; a push to carol/sly opens it again" in alice.weft("merge", "carol/sly").stderr
+    carol.git("push", "-q", "-f", "origin", f"{first}:carol/sly")
+    assert alice.weft("merge", "carol/sly").returncode == 0
+    # Whoever comes too late conflicts with it.
+    carol.git("checkout", "-q", "-B", "carol/late", reviewed)
+    carol.commit(live("hello", LOG.replace("hello", "late")))
+    assert "this cannot be merged into main" in carol.git("push", "origin", "carol/late")
+    late = alice.weft("approve", "carol/late")
+    assert (late.returncode, "conflicts with" in late.stderr) == (1, True)

@@ -253,7 +253,7 @@ def test_an_approval_holds_while_main_moves_unless_the_plan_does(site: Site, wor
     assert alice.sees("x")["mergeable"] is True
     advance(work, {"deployments/a.yaml": deployment("a", variables="{limit: 3}")})
     refused = alice.does("merge", "x", status=409)
-    other = "the plan is not the one alice approved: main has changed since"
+    other = "the plan is not the one alice approved: main, or what is live, has changed since"
     assert refused["reasons"] == ["it needs 1 approval and has 0", other]
     assert (refused["type"], refused["status"]) == ("urn:weft:problem:not-mergeable", 409)
     assert refused["detail"] == f"x cannot be merged: it needs 1 approval and has 0; {other}."
