@@ -194,19 +194,19 @@ UNCHANGED = Step(name="e", action=Action.UNCHANGED, before=BINDING, after=BINDIN
 @pytest.mark.parametrize(
     "other",
     [
-        Plan(base="y", head="z", merges=True, steps=(STEP,)),
-        Plan(base="x", head="x", steps=(STEP, UNCHANGED)),
-        Plan(base="x", head="x", steps=(replace(STEP, next_fires=(NOW,)),)),
-        Plan(base="x", head="x", steps=(replace(STEP, commit=commit("Eve <e@x>"), tried=HEAD),)),
+        Plan(base="y", head="z", merges=True, looked_at=(STEP,)),
+        Plan(base="x", head="x", looked_at=(STEP, UNCHANGED)),
+        Plan(base="x", head="x", looked_at=(replace(STEP, next_fires=(NOW,)),)),
+        Plan(base="x", head="x", looked_at=(replace(STEP, commit=commit("Eve <e@x>"), tried=HEAD),)),
         Plan(
             base="x",
             head="x",
-            steps=(replace(STEP, after=replace(AFTER, version=VersionRef(id="v2", number=9))),),
+            looked_at=(replace(STEP, after=replace(AFTER, version=VersionRef(id="v2", number=9))),),
         ),
     ],
 )
 def test_plans_that_change_the_same_are_one(other: Plan) -> None:
-    assert plan_digest(other) == plan_digest(Plan(base="x", head="x", steps=(STEP,)))
+    assert plan_digest(other) == plan_digest(Plan(base="x", head="x", looked_at=(STEP,)))
 
 
 @pytest.mark.parametrize(
@@ -226,11 +226,11 @@ def test_plans_that_change_the_same_are_one(other: Plan) -> None:
     ],
 )
 def test_plans_that_do_not_are_others(step: Step) -> None:
-    assert plan_digest(Plan(base="x", head="x", steps=(step,))) != plan_digest(
-        Plan(base="x", head="x", steps=(STEP,))
+    assert plan_digest(Plan(base="x", head="x", looked_at=(step,))) != plan_digest(
+        Plan(base="x", head="x", looked_at=(STEP,))
     )
-    assert plan_digest(Plan(base="x", head="x", steps=())) != plan_digest(
-        Plan(base="x", head="x", steps=(step,))
+    assert plan_digest(Plan(base="x", head="x", looked_at=())) != plan_digest(
+        Plan(base="x", head="x", looked_at=(step,))
     )
 
 

@@ -15,7 +15,7 @@ from reconciler.git_errors import GitError
 from reconciler.repository import Commit
 from reconciler.review_desk import Merged, MergeRefusedError, Wish
 from reconciler.snapshot import TooManyDocumentsError
-from reconciler.steps import problem_json
+from reconciler.steps import Plan, problem_json
 from schemas.pattern import JSON
 from store.changes import Approval
 from web.api.actions import KINDS, message
@@ -81,8 +81,7 @@ class Changes:
     def merge(self, call: Call) -> JSON:
         wish = self._wish(call)
         done = _asked(lambda: self._desk.merge(call.identity.organisation, wish))
-        plan = replace(done.plan, steps=done.plan.visible)
-        return {"commit": done.commit, "ref": done.ref, "plan": plan.as_json()}
+        return {"commit": done.commit, "ref": done.ref, "plan": _plan_json(done.plan)}
 
     def _wish(self, call: Call) -> Wish:
         user = call.identity.user
@@ -143,11 +142,16 @@ def _change_json(change: Change) -> dict[str, JSON]:
         "mergeable": not change.reasons,
         "reasons": list(change.reasons),
         "problems": [problem_json(problem) for problem in change.problems],
-        # What stays as it is may be thousands of deployments.
-        "plan": replace(plan, steps=plan.visible).as_json() if plan else None,
+        "plan": _plan_json(plan) if plan else None,
         "diff": outlook.patch.text if outlook else "",
         "diffTruncated": outlook.patch.is_cut if outlook else False,
     }
+
+
+def _plan_json(plan: Plan) -> dict[str, JSON]:
+    """What stays as it is may be thousands of deployments: they are counted only."""
+    visible = replace(plan, looked_at=plan.visible, settled=())
+    return {**visible.as_json(), "summary": plan.summary}
 
 
 def _commit_json(commit: Commit) -> dict[str, JSON]:
