@@ -138,7 +138,8 @@ def _reason(ref: str, actor: Actor, project: Project | Problem, default_ref: str
     rules = protecting(ref, project)
     needed = max((rule.approvals for rule in rules), default=0)
     if needed:
-        way = _by_review(needed) if ref == default_ref else "it asks for approvals, which only changes get"
+        main = default_ref.removeprefix(BRANCHES)
+        way = _by_review(needed) if ref == default_ref else f"it asks for approvals, which only {main} has"
         return f"protected by {PROJECT_FILE}: {way}; only admins may push there"
     rule = next((rule for rule in rules if not _names(rule, actor.user, project)), None)
     return None if rule is None else f"protected by {PROJECT_FILE}: {_who(rule, project)} may push there"

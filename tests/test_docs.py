@@ -217,4 +217,6 @@ def test_the_examples_can_be_copied_as_their_readme_says(service: LiveService, t
     # Its history is another one than that of the pattern above, so it goes to a branch of its own.
     said = run(block.replace("weft main", "weft main:examples"), tmp_path, service, TOKEN=service.token)
     # What it is told depends on whether the README's commands were run before.
-    assert re.search(r"examples: (a merge of this into main: \d|this cannot be merged into main: )", said), said
+    assert re.search(r"examples: (a merge of this into main: \d|this cannot be merged into main: )", said), (
+        said
+    )

@@ -102,6 +102,36 @@ def test_a_refusal_says_who_may_and_how_to_propose_the_change() -> None:
     assert "nobody (nobody), dave and admins" in said("refs/heads/frozen/a", "carol")[0]
 
 
+def test_a_branch_that_takes_reviewed_changes_says_how_they_get_there() -> None:
+    two = {
+        "main": Protected(approvals=2),
+        "release": Protected(approvals=1, push=("carol",)),
+        "mine": Protected(),
+    }
+    project = replace(PROJECT, branches=two)
+
+    def lines(ref: str, user: str = "carol", *, admin: bool = False) -> tuple[str, ...]:
+        update = RefUpdate(ref=ref, old="a" * 40, new="b" * 40)
+        return refused_moves([update], Actor(user=user, admin=admin), project, MAIN).lines
+
+    assert lines(MAIN) == (
+        "refs/heads/main is protected by weft.yaml: it takes changes with 2 approvals; only admins may push there;"
+        " carol may not.",
+        *PROPOSE,
+        "Then others may approve it, but none of its authors; 2 approvals are needed to merge it:",
+        "  weft approve carol/my-change",
+        "  weft merge carol/my-change",
+    )
+    assert lines(MAIN, admin=True) == ()
+    # Only the default branch has changes: elsewhere nobody could approve anything.
+    assert lines("refs/heads/release") == (
+        "refs/heads/release is protected by weft.yaml: it asks for approvals, which only main has;"
+        " only admins may push there; carol may not.",
+        *PROPOSE,
+    )
+    assert lines("refs/heads/mine") == ()
+
+
 def test_a_deletion_is_not_proposed() -> None:
     assert said(MAIN, "alice", new=ABSENT) == ()
     assert len(said(MAIN, "carol", new=ABSENT)) == 1

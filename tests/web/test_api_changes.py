@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -303,8 +304,19 @@ def test_a_closed_change_is_opened_by_a_push_even_of_the_same_commit(site: Site,
     carol.does("close", "x")
     work.push(":x", pusher="carol")
     assert alice.sees("x", status=404)["detail"] == "There is no branch x: push it first."
-    work.git("reset", "-q", "--hard", head)
     work.push("x", pusher="carol")
+    assert alice.sees("x")["state"] == "open"
+    # A clock that was set back between the two does not keep another commit closed.
+    carol.does("close", "x")
+    site.execute("UPDATE closures SET at = now() + interval '1 hour'")
+    work.commit({}, "Still more")
+    work.push("x", pusher="carol")
+    assert alice.sees("x")["state"] == "open"
+    site.execute("UPDATE closures SET at = now()")
+    carol.does("close", "x")
+    for commit in (head, "x@{1}"):
+        work.git("reset", "-q", "--hard", commit)
+        work.push("x", pusher="carol")
     assert alice.sees("x")["state"] == "open"
 
 
@@ -480,6 +492,32 @@ def test_changes_are_listed_by_state_and_page_by_page(site: Site, work: Work) ->
     assert (one["approved"], one["required"], one["authors"]) == (0, 1, ["carol", "Ada <ada@example.org>"])
     assert site.http.get("/changes?state=closd").status_code == 422
     assert alice.sees("main", status=404)["detail"] == "main is the default branch: what it has is live."
+
+
+def test_what_is_merged_is_what_was_looked_at(site: Site, work: Work) -> None:
+    propose(work, "x", "two")
+    alice, before = Person(site, "alice"), main(work)
+    alice.does("approve", "x")
+    refused = alice.does("merge", "x", {"head": before}, status=409)
+    assert refused["reasons"] == [f"x is at {work.git('rev-parse', 'x')[:10]} now, and not at {before[:10]}"]
+    assert main(work) == before
+
+
+def test_a_branch_that_a_deployment_follows_is_a_change_like_any_other(site: Site, work: Work) -> None:
+    head = propose(work, "staging", "two")
+    advance(work, {"deployments/s.yaml": deployment("s", "a", source="{branch: staging}")})
+    work.git("checkout", "-q", "staging")
+    work.commit({"patterns/a.yaml": pattern("a", "three")})
+    lines = work.push("staging", pusher="carol").lines
+    assert re.search(r"^s  \S+ → \S+  live in ", lines[0])
+    assert lines[1].startswith("staging: a merge of this into main: 1 changed, 1 unchanged")
+    alice = Person(site, "alice")
+    assert [commit["id"] for commit in alice.sees("staging")["commits"]][1] == head
+    alice.does("approve", "staging")
+    planned = alice.sees("staging")["plan"]["deployments"]
+    assert alice.does("merge", "staging")["plan"]["deployments"] == planned
+    assert [read(site, f"deployments/{name}")["version"]["number"] for name in "as"] == [2, 2]
+    assert work.git("rev-parse", "staging", GIT_DIR=str(work.bare)) == work.git("rev-parse", "staging")
 
 
 @pytest.mark.parametrize(
