@@ -52,7 +52,8 @@ def test_globs_that_would_never_match_are_refused(glob: str) -> None:
 def test_the_settings_are_typed() -> None:
     text = HEAD + (
         "  groups: {maintainers: [alice, bob], none: []}\n"
-        "  protect:\n    main: {push: [maintainers], approvals: 2}\n    x: {approvals: 1}\n    tags: {'*/production': {push: [alice]}}\n"
+        "  protect:\n    main: {push: [maintainers], approvals: 2}\n    x: {approvals: 1}\n"
+        "    tags: {'*/production': {push: [alice]}}\n"
     )
     [document] = parse_file("weft.yaml", text.encode()).documents
     assert document.typed == Project(
@@ -77,7 +78,8 @@ def test_a_misspelt_group_is_told_with_what_was_meant() -> None:
 
 @pytest.mark.parametrize(
     "written", ["groups: 1", "groups: {a: b}", "protect: []", "protect: {main: []}", "protect: {tags: {x: 1}}",
-                "protect: {main: {approvals: 1.5}}", "protect: {main: {push: alice}}", "protect: {main: {push: [1]}}", "protect: {main: {}}"]
+                "protect: {main: {approvals: 1.5}}", "protect: {main: {push: alice}}",
+                "protect: {main: {push: [1]}}", "protect: {main: {}}"]
 )  # fmt: skip
 def test_a_wrong_shape_is_said_once_and_breaks_nothing(written: str) -> None:
     assert codes(f"  {written}\n") in (["wrong-type"], ["missing-key"])
