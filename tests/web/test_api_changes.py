@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def main(work: Work) -> str:
     return work.git("rev-parse", "main", GIT_DIR=str(work.bare))
 
 
-def advance(work: Work, files: dict[str, str | None], message: str = "Meanwhile") -> str:
+def advance(work: Work, files: Mapping[str, str | None], message: str = "Meanwhile") -> str:
     """A commit of an admin's on main, whatever branch was checked out."""
     work.git("fetch", "-q", str(work.bare), "main")
     work.git("checkout", "-q", "-B", "main", "FETCH_HEAD")
@@ -492,6 +492,27 @@ def test_changes_are_listed_by_state_and_page_by_page(site: Site, work: Work) ->
     assert (one["approved"], one["required"], one["authors"]) == (0, 1, ["carol", "Ada <ada@example.org>"])
     assert site.http.get("/changes?state=closd").status_code == 422
     assert alice.sees("main", status=404)["detail"] == "main is the default branch: what it has is live."
+
+
+def test_a_diff_shows_what_moved_and_is_cut_at_a_mebibyte(site: Site, work: Work) -> None:
+    advance(work, {"notes.md": "".join(f"line {n}\n" for n in range(50)), "data.bin": "\0"})
+    work.git("checkout", "-q", "-b", "x")
+    work.git("mv", "notes.md", "docs.md")
+    work.commit({"data.bin": "\0\1", "latin.txt": b"caf\xe9\n"})
+    work.push("x", pusher="carol")
+    alice = Person(site, "alice")
+    seen = alice.sees("x")
+    assert "rename from notes.md\nrename to docs.md\n" in seen["diff"]
+    assert "Binary files a/data.bin and b/data.bin differ\n" in seen["diff"]
+    assert "+caf\ufffd\n" in seen["diff"]
+    assert seen["diffTruncated"] is False
+    work.commit({f"large{n}.txt": f"{n} is a large file\n" * 40_000 for n in range(3)})
+    work.push("x", pusher="carol")
+    seen = alice.sees("x")
+    assert seen["diffTruncated"] is True
+    assert 1_000_000 < len(seen["diff"]) <= 1024 * 1024
+    assert seen["diff"].endswith("large file\n")
+    assert alice.does("approve", "x")["approved"] == 1
 
 
 def test_what_is_merged_is_what_was_looked_at(site: Site, work: Work) -> None:
