@@ -98,6 +98,9 @@ def rollback(
         int | None,
         typer.Option(min=1, help="This version. Default: the one that was live before.", show_default=False),
     ] = None,
+    revert: Annotated[
+        bool, typer.Option("--revert", help="Restore the pattern's files instead of pinning the version.")
+    ] = False,
     message: Message = None,
     data: Data = None,
     as_json: Json = False,
@@ -106,12 +109,9 @@ def rollback(
 
     Example: weft rollback order-intake -m 'v4 loses orders'
     """
-    _act(
-        ("deployments", name, "rollback"),
-        ({} if to is None else {"to": to}) | _said(message),
-        data,
-        as_json=as_json,
-    )
+    wanted = {"to": to, "revert": revert or None}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    _act(("deployments", name, "rollback"), given | _said(message), data, as_json=as_json)
 
 
 def pause(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:

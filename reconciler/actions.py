@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.edits import written
+from reconciler.intents import Change, Create, Edit, Intent, MoveTag, Remove, Restore
 from reconciler.numbers import Ledger
 from reconciler.plan import Live
 from reconciler.refs import TAGS
@@ -47,9 +48,13 @@ class Promote:
 
 @dataclass(frozen=True, kw_only=True)
 class RollBack:
-    """To version `to`; None: to what was live before what is live now."""
+    """To version `to`; None: to what was live before what is live now.
+
+    `revert`: not by a pin, but by what the pattern's files were then.
+    """
 
     to: int | None = None
+    revert: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,52 +105,13 @@ class Scene:
     before: Callable[[], VersionRef | None]
     beside: Callable[[str], list[Live]]
 
+    @property
+    def default_source(self) -> Source:
+        return Source(kind=SourceKind.BRANCH, value=self.default_branch)
 
-@dataclass(frozen=True, kw_only=True)
-class Edit:
-    """`spec.<key>` of the deployment's document becomes `value`."""
-
-    key: str
-    value: JSON
-
-
-@dataclass(frozen=True, kw_only=True)
-class MoveTag:
-    """The tag that the deployment follows, to `commit`."""
-
-    ref: str
-    commit: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remove:
-    """The deployment's document."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Create:
-    """A new file."""
-
-    path: str
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intent:
-    """What to change, and what the commit or tag says. `verb` is the trailer `Weft-Action`."""
-
-    change: Edit | MoveTag | Remove | Create
-    verb: str
-    subject: str
-    version: VersionRef | None = None
-
-    def message(self, name: str, said: str) -> str:
-        what = "Weft-Pattern" if self.verb == "clone" else "Weft-Deployment"
-        trailers = [f"Weft-Action: {self.verb}", f"{what}: {name}"]
-        if self.version is not None:
-            trailers.append(f"Weft-Version: {self.version.number or self.version.id}")
-        body = f"{said.strip()}\n\n" if said.strip() else ""
-        return f"{self.subject}\n\n{body}" + "\n".join(trailers) + "\n"
+    @property
+    def source(self) -> Source:
+        return self.spec.source or self.default_source
 
 
 def decide(action: OfDeployment, scene: Scene) -> Intent:
@@ -154,7 +120,9 @@ def decide(action: OfDeployment, scene: Scene) -> Intent:
         case SetState():
             return _set_state(action.state, scene)
         case Undeploy():
-            return Intent(change=Remove(), verb="undeploy", subject=f"Undeploy {scene.name}")
+            return _intent(scene, Remove(), "undeploy", f"Undeploy {scene.name}")
+        case RollBack(revert=True):
+            return _restore(_target(action, scene), scene)
         case RollBack():
             return _to_version(scene, _target(action, scene), "rollback", f"Roll {scene.name} back to")
         case Promote():
@@ -166,14 +134,16 @@ def deployed(name: str, action: Deploy) -> Intent:
     spec = {"pattern": action.pattern, **action.settings}
     lines = ["apiVersion: weft/v1", "kind: Deployment", "metadata:", f"  name: {written(name)}", "spec:"]
     lines += [f"  {key}: {written(value)}" for key, value in spec.items()]
-    change = Create(path=f"deployments/{name}.yaml", text="\n".join(lines) + "\n")
-    return Intent(change=change, verb="deploy", subject=f"Deploy {action.pattern} as {name}")
+    change = Create(files={f"deployments/{name}.yaml": "\n".join(lines) + "\n"})
+    subject = f"Deploy {action.pattern} as {name}"
+    return Intent(change=change, verb="deploy", subject=subject, about={"Deployment": name})
 
 
 def cloned(name: str, action: Clone, text: str) -> Intent:
     """The file of a copy whose text is made already."""
-    change = Create(path=f"patterns/{name}.yaml", text=text)
-    return Intent(change=change, verb="clone", subject=f"Clone {action.pattern} as {name}")
+    change = Create(files={f"patterns/{name}.yaml": text})
+    subject = f"Clone {action.pattern} as {name}"
+    return Intent(change=change, verb="clone", subject=subject, about={"Pattern": name})
 
 
 _STATES = {
@@ -187,7 +157,14 @@ def _set_state(state: State, scene: Scene) -> Intent:
     if scene.spec.state == state:
         raise ActionRefusedError(Why.CONFLICT, f"{scene.name} is {state} already.")
     verb, word = _STATES[state]
-    return Intent(change=Edit(key="state", value=str(state)), verb=verb, subject=f"{word} {scene.name}")
+    return _intent(scene, Edit(key="state", value=str(state)), verb, f"{word} {scene.name}")
+
+
+def _intent(
+    scene: Scene, change: Change, verb: str, subject: str, version: VersionRef | None = None
+) -> Intent:
+    about = {"Deployment": scene.name}
+    return Intent(change=change, verb=verb, subject=subject, about=about, version=version)
 
 
 def _promote(action: Promote, scene: Scene) -> Intent:
@@ -203,10 +180,10 @@ def _promote(action: Promote, scene: Scene) -> Intent:
 
 
 def _follow(scene: Scene, source: Source) -> Intent:
-    if (scene.spec.source or Source(kind=SourceKind.BRANCH, value=scene.default_branch)) == source:
+    if scene.source == source:
         raise ActionRefusedError(Why.CONFLICT, f"{scene.name} follows the {source} already.")
     change = Edit(key="source", value={str(source.kind): source.value})
-    return Intent(change=change, verb="promote", subject=f"Let {scene.name} follow the {source}")
+    return _intent(scene, change, "promote", f"Let {scene.name} follow the {source}")
 
 
 def _to_version(scene: Scene, version: VersionRef, verb: str, subject: str) -> Intent:
@@ -223,12 +200,30 @@ def _to_version(scene: Scene, version: VersionRef, verb: str, subject: str) -> I
         change = Edit(key="source", value={"commit": commit})
         pinned = source == Source(kind=SourceKind.COMMIT, value=commit)
     else:
-        raise ActionRefusedError(
-            Why.INVALID, f"No commit is known that holds {version} of {scene.spec.pattern}."
-        )
+        raise _unheld(version, scene)
     if pinned:
         raise ActionRefusedError(Why.CONFLICT, f"{scene.name} is set to {version} already.")
-    return Intent(change=change, verb=verb, subject=f"{subject} {version}", version=version)
+    return _intent(scene, change, verb, f"{subject} {version}", version)
+
+
+def _restore(version: VersionRef, scene: Scene) -> Intent:
+    """What the default branch holds is live only where that is followed."""
+    if scene.source != scene.default_source:
+        message = (
+            f"{scene.name} follows the {scene.source}, not the {scene.default_source}, so that restoring"
+            " files would change nothing of it: roll back without `revert`."
+        )
+        raise ActionRefusedError(Why.CONFLICT, message)
+    commit = scene.held_by(version.id)
+    if commit is None:
+        raise _unheld(version, scene)
+    change = Restore(pattern=scene.spec.pattern, version=version, commit=commit)
+    return _intent(scene, change, "rollback", f"Restore {scene.spec.pattern} as of {version}", version)
+
+
+def _unheld(version: VersionRef, scene: Scene) -> ActionRefusedError:
+    message = f"No commit is known that holds {version} of {scene.spec.pattern}."
+    return ActionRefusedError(Why.INVALID, message)
 
 
 def _target(action: RollBack, scene: Scene) -> VersionRef:

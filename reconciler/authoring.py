@@ -8,11 +8,7 @@ from reconciler.actions import (
     Action,
     ActionRefusedError,
     Clone,
-    Create,
     Deploy,
-    Edit,
-    Intent,
-    MoveTag,
     Scene,
     Why,
     cloned,
@@ -20,11 +16,16 @@ from reconciler.actions import (
     deployed,
 )
 from reconciler.edits import EditError, Target, remove_document, renamed_copy, set_value
+from reconciler.git_errors import PathTakenError, UnknownRevisionError
+from reconciler.ground import Ground
+from reconciler.intents import Create, Edit, Intent, MoveTag, Remove, Restore
 from reconciler.landing import Known
-from reconciler.plan import ARCHIVED, UNDEPLOYED, Live
-from reconciler.refs import ABSENT, BRANCHES, TAGS, RefUpdate
+from reconciler.plan import UNDEPLOYED, Live
+from reconciler.refs import ABSENT, TAGS, RefUpdate
 from reconciler.repository import Signed
+from reconciler.restoration import Restoration
 from reconciler.session import Session
+from reconciler.snapshot import Snapshot
 from reconciler.steps import VersionRef
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Document, Kind
@@ -55,65 +56,42 @@ class Request:
 
 def write(request: Request, session: Session, known: Known) -> RefUpdate:
     """Raises ActionRefusedError."""
+    ground = Ground(session=session, known=known)
     try:
-        intent, path = _intent(request, session, known)
+        intent = _intent(request, ground)
         signed = Signed(
-            name=request.author.name,
-            email=request.author.email,
-            message=intent.message(request.name, request.message),
+            name=request.author.name, email=request.author.email, message=intent.message(request.message)
         )
-        if isinstance(intent.change, MoveTag):
-            return _moved_tag(intent.change, signed, session)
-        return _committed(Target(Kind.DEPLOYMENT, request.name), path, intent, signed, session)
-    except EditError as error:
+        match intent.change:
+            case MoveTag() as change:
+                return _moved_tag(change, signed, session)
+            case Restore() as change:
+                return _restored(change, signed, ground)
+            case Create() as change:
+                return _created(change, signed, ground)
+            case change:
+                return _edited(request.name, change, signed, ground)
+    except (EditError, PathTakenError) as error:
         raise ActionRefusedError(Why.CONFLICT, f"The file cannot be changed here: {error}.") from error
 
 
-def _intent(request: Request, session: Session, known: Known) -> tuple[Intent, str]:
-    """What to do, and in which file."""
+def _intent(request: Request, ground: Ground) -> Intent:
     match request.action:
         case Deploy() as action:
-            _check_free(Kind.DEPLOYMENT, request.name, known)
-            _document(Kind.PATTERN, action.pattern, session, known)
-            intent = deployed(request.name, action)
+            ground.check_free(Kind.DEPLOYMENT, request.name)
+            ground.document(Kind.PATTERN, action.pattern)
+            return deployed(request.name, action)
         case Clone() as action:
-            _check_free(Kind.PATTERN, request.name, known)
-            source = _document(Kind.PATTERN, action.pattern, session, known)
-            text = renamed_copy(
-                _text(source.path, session), Target(Kind.PATTERN, action.pattern), request.name
-            )
-            intent = cloned(request.name, action, text)
+            ground.check_free(Kind.PATTERN, request.name)
+            text = ground.text(ground.document(Kind.PATTERN, action.pattern))
+            copy = renamed_copy(text, Target(Kind.PATTERN, action.pattern), request.name)
+            return cloned(request.name, action, copy)
         case action:
-            document = _document(Kind.DEPLOYMENT, request.name, session, known)
-            return decide(action, _scene(document, session, known)), document.path
-    assert isinstance(intent.change, Create)
-    return intent, intent.change.path
+            return decide(action, _scene(ground.document(Kind.DEPLOYMENT, request.name), ground))
 
 
-def _check_free(kind: Kind, name: str, known: Known) -> None:
-    places = known.snapshot.places.get((kind, name))
-    if places:
-        what = f"There is a {kind} {name} already, at {places[0].path}:{places[0].line}"
-        raise ActionRefusedError(Why.CONFLICT, f"{what}: choose another name.")
-
-
-def _document(kind: Kind, name: str, session: Session, known: Known) -> Document:
-    live = known.live.get(name) if kind is Kind.DEPLOYMENT else None
-    if live is not None and live.binding.state == ARCHIVED:
-        by = f"{name} was archived by commit {live.commit[:10]}, for good"
-        raise ActionRefusedError(Why.CONFLICT, f"{by}: deploy its pattern under another name.")
-    places = known.snapshot.places.get((kind, name))
-    branch = session.default_ref.removeprefix(BRANCHES)
-    if not places or known.head is None:
-        raise ActionRefusedError(Why.UNKNOWN, f"{branch} has no {str(kind).lower()} {name}.")
-    problem = known.snapshot.fault(places)
-    if problem is not None or places[0].document is None:
-        raise ActionRefusedError(Why.CONFLICT, f"The file of {name} in {branch} has problems: {problem}")
-    return places[0].document
-
-
-def _scene(document: Document, session: Session, known: Known) -> Scene:
-    spec = document.typed
+def _scene(document: Document, ground: Ground) -> Scene:
+    spec, session = document.typed, ground.session
     assert isinstance(spec, DeploymentSpec)
 
     def held_by(version: str) -> str | None:
@@ -121,7 +99,7 @@ def _scene(document: Document, session: Session, known: Known) -> Scene:
         return freeze.commit if freeze else None
 
     def beside(environment: str) -> list[Live]:
-        live = (one for one in known.live.values() if one.binding.pattern == spec.pattern)
+        live = (one for one in ground.known.live.values() if one.binding.pattern == spec.pattern)
         return [
             one for one in live if one.binding.environment == environment and one.binding.state != UNDEPLOYED
         ]
@@ -129,9 +107,9 @@ def _scene(document: Document, session: Session, known: Known) -> Scene:
     return Scene(
         name=document.name,
         spec=spec,
-        live=known.live.get(document.name),
-        ledger=known.ledger,
-        default_branch=session.default_ref.removeprefix(BRANCHES),
+        live=ground.known.live.get(document.name),
+        ledger=ground.known.ledger,
+        default_branch=ground.branch,
         held_by=held_by,
         before=lambda: _before(document.name, spec.pattern, session),
         beside=beside,
@@ -155,31 +133,47 @@ def _moved_tag(change: MoveTag, signed: Signed, session: Session) -> RefUpdate:
     return RefUpdate(ref=change.ref, old=session.refs.get(change.ref, ABSENT), new=tag)
 
 
-def _text(path: str, session: Session) -> str:
-    """What the default branch's head holds there; nothing where there is no file."""
-    repository = session.repository
-    entry = repository.find_entry(repository.commit(session.refs[session.default_ref]).tree, path)
-    return repository.blob(entry[1]).decode() if entry else ""
+def _created(change: Create, signed: Signed, ground: Ground) -> RefUpdate:
+    for path in change.files:
+        if ground.content(path) is not None:
+            message = f"There is a file {path} already: choose another name."
+            raise ActionRefusedError(Why.CONFLICT, message)
+    return ground.committed({path: text.encode() for path, text in change.files.items()}, signed)
 
 
-def _committed(target: Target, path: str, intent: Intent, signed: Signed, session: Session) -> RefUpdate:
-    before, head = _text(path, session), session.refs[session.default_ref]
-    after = _edited(before, path, target, intent)
-    tree = session.repository.commit(head).tree
-    changed = session.repository.with_file(tree, path, None if after is None else after.encode())
-    commit = session.repository.write_commit(changed, head, signed)
-    return RefUpdate(ref=session.default_ref, old=head, new=commit)
+def _edited(name: str, change: Edit | Remove, signed: Signed, ground: Ground) -> RefUpdate:
+    document, target = ground.document(Kind.DEPLOYMENT, name), Target(Kind.DEPLOYMENT, name)
+    text = ground.text(document)
+    if isinstance(change, Edit):
+        after: str | None = set_value(text, target, ("spec", change.key), change.value, behind="pattern")
+    else:
+        after = remove_document(text, target)
+    return ground.committed({document.path: None if after is None else after.encode()}, signed)
 
 
-def _edited(text: str, path: str, target: Target, intent: Intent) -> str | None:
-    match intent.change:
-        case Edit() as change:
-            return set_value(text, target, ("spec", change.key), change.value, behind="pattern")
-        case Create() as change:
-            if text:
-                raise ActionRefusedError(
-                    Why.CONFLICT, f"There is a file {path} already: choose another name."
-                )
-            return change.text
-        case _:
-            return remove_document(text, target)
+def _restored(change: Restore, signed: Signed, ground: Ground) -> RefUpdate:
+    """Refused where that does not give the version: a new one with nearly its content would be no way back."""
+    try:
+        then = ground.snapshot(change.commit)
+    except UnknownRevisionError as error:
+        message = f"The commit that held {change.version} is lost here: {error}"
+        raise ActionRefusedError(Why.INVALID, message) from error
+    restoration = Restoration(now=ground.known.snapshot, then=then, reader=ground.reader)
+    if _held(then, change):
+        restoration.restore(change.pattern)
+    if not restoration.files and _held(ground.known.snapshot, change):
+        message = f"{ground.branch} holds {change.version} of {change.pattern} already."
+        raise ActionRefusedError(Why.CONFLICT, message)
+    update = ground.committed(restoration.files, signed, like=then.tree)
+    if not _held(ground.snapshot(update.new), change):
+        message = (
+            f"The files of commit {change.commit[:10]} do not give {change.version} of {change.pattern} any"
+            " more beside what else is there: roll back without `revert`, which pins it."
+        )
+        raise ActionRefusedError(Why.CONFLICT, message)
+    return update
+
+
+def _held(snapshot: Snapshot, change: Restore) -> bool:
+    version = snapshot.frozen.versions.get(change.pattern)
+    return version is not None and version.id == change.version.id

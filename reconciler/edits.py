@@ -62,9 +62,50 @@ def remove_document(text: str, target: Target) -> str | None:
 
 def renamed_copy(text: str, target: Target, name: str) -> str:
     """The document alone, for a file of its own, under another name. Raises EditError."""
+    return set_value(document_alone(text, target), target, ("metadata", "name"), name, behind="title")
+
+
+def document_alone(text: str, target: Target) -> str:
+    """The document with the comments before it, for a file of its own. Raises EditError."""
     start, end = _extent(text, _documents(text), target)
-    alone = _SEPARATOR.sub("", text[start:end], count=1)
-    return set_value(alone, target, ("metadata", "name"), name, behind="title")
+    return _SEPARATOR.sub("", text[start:end], count=1)
+
+
+def replaced_document(text: str, target: Target, alone: str) -> str:
+    """The file with another text for one of its documents. Raises EditError."""
+    documents = _documents(text)
+    start, end = _extent(text, documents, target)
+    changed = _joined(text[:start], alone, text[end:])
+    values, (new,) = list(_values(text)), _values(alone)
+    values[_find(text, target).number] = new
+    return _held_to(changed, values)
+
+
+def added_document(text: str, _target: Target, alone: str) -> str:
+    """The file with one more document at its end. Raises EditError."""
+    return _held_to(_joined(text, alone, ""), [*_values(text), *_values(alone)])
+
+
+def _joined(before: str, alone: str, after: str) -> str:
+    if before.strip() and not alone.startswith("---"):
+        alone = f"---{_newline(before)}{alone}"
+    return "".join(_ended(part) for part in (before, alone)) + after
+
+
+def _newline(text: str) -> str:
+    found = _BREAK.search(text)
+    return found[0] if found else "\n"
+
+
+def _ended(text: str) -> str:
+    return text if not text or text.endswith(("\n", "\r")) else text + _newline(text)
+
+
+def _held_to(text: str, values: Sequence[JSON]) -> str:
+    """The text, if it says that. Raises EditError."""
+    if list(_values(text)) != list(values):
+        raise EditError("the document cannot be put there beside the others: give it a file of its own")
+    return text
 
 
 def written(value: JSON) -> str:
@@ -180,8 +221,7 @@ def _inserted(text: str, mapping: Any, line: str, behind: str) -> str:
         raise EditError(f"something stands before {key.value} in its line: write the new key yourself")
     found = _BREAK.search(text, end)
     if found is None:
-        usual = _BREAK.search(text)
-        return f"{text}{usual[0] if usual else chr(10)}{indentation}{line}"
+        return f"{text}{_newline(text)}{indentation}{line}"
     return f"{text[: found.end()]}{indentation}{line}{found[0]}{text[found.end() :]}"
 
 

@@ -35,3 +35,7 @@ class UnmergeableError(GitError):
     def __init__(self, message: str, files: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.files = tuple(files)
+
+
+class PathTakenError(GitError):
+    """A file cannot stand there: a folder does, or a file where a folder would have to be."""

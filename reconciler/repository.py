@@ -18,6 +18,7 @@ from reconciler.git_errors import (
     AmbiguousRevisionError,
     GitError,
     NoCommitError,
+    PathTakenError,
     RefConflictError,
     UnknownRevisionError,
     UnmergeableError,
@@ -251,21 +252,33 @@ class Repository:
     def blob(self, blob: str) -> bytes:
         return bytes(self._git[blob].read_raw())
 
-    def with_file(self, tree: str, path: str, content: bytes | None) -> str:
-        """The tree with this file; None takes it away. Written, but nothing refers to it yet."""
-        blob = None if content is None else self._git.create_blob(content)
-        return str(self._with_entry(self._git[tree].peel(pygit2.Tree), path.split("/"), blob))
+    def with_files(self, tree: str, files: Mapping[str, bytes | None], like: str | None = None) -> str:
+        """The tree with these files; None takes one away. Written, but nothing refers to it yet.
 
-    def _with_entry(self, tree: pygit2.Tree | None, path: list[str], blob: pygit2.Oid | None) -> pygit2.Oid:
+        A file that is there keeps its mode; a new one has that of the tree `like`, or is a plain file.
+        Raises PathTakenError.
+        """
+        for path, content in files.items():
+            entry = self.find_entry(like, path) if like else None
+            mode = FileMode(int(entry[0], 8)) if entry and entry[0] in FILE_MODES else FileMode.BLOB
+            new = None if content is None else (self._git.create_blob(content), mode)
+            tree = str(self._with_entry(self._git[tree].peel(pygit2.Tree), path.split("/"), new))
+        return tree
+
+    def _with_entry(
+        self, tree: pygit2.Tree | None, path: list[str], new: tuple[pygit2.Oid, FileMode] | None
+    ) -> pygit2.Oid:
         builder = self._git.TreeBuilder(tree) if tree is not None else self._git.TreeBuilder()
         name, *rest = path
         before = tree[name] if tree is not None and name in tree else None
+        if before is not None and bool(rest) != isinstance(before, pygit2.Tree):
+            raise PathTakenError(f"{name} is a {'file' if rest else 'folder'} there")
         if rest:
             below = before if isinstance(before, pygit2.Tree) else None
-            entry, mode = self._with_entry(below, rest, blob), FileMode.TREE
-        elif blob is not None:
-            entry, mode = blob, before.filemode if isinstance(before, pygit2.Blob) else FileMode.BLOB
-        if blob is None and (not rest or len(self._git[entry].peel(pygit2.Tree)) == 0):
+            entry, mode = self._with_entry(below, rest, new), FileMode.TREE
+        elif new is not None:
+            entry, mode = new[0], before.filemode if isinstance(before, pygit2.Blob) else new[1]
+        if new is None and (not rest or len(self._git[entry].peel(pygit2.Tree)) == 0):
             builder.remove(name)
         else:
             builder.insert(name, entry, mode)

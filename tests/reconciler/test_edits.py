@@ -9,7 +9,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.edits import EditError, Target, remove_document, set_value, written
+from reconciler.edits import (
+    EditError,
+    Target,
+    added_document,
+    document_alone,
+    remove_document,
+    replaced_document,
+    set_value,
+    written,
+)
 from schemas.documents import Kind
 from schemas.yaml_text import read_yaml
 
@@ -177,3 +186,20 @@ def test_what_is_written_reads_as_the_same(value: object) -> None:
     text = f"a: {written(value)}\n"
 
     assert read_yaml("x", text.encode()).documents[0].value == {"a": value}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_document_is_exchanged_for_another_and_its_neighbours_stay(end: str) -> None:
+    first, second = (
+        "# one\nkind: Pattern\nmetadata: {name: a}\n",
+        "kind: Pattern\nmetadata: {name: b}   # b\n",
+    )
+    text = f"{first}--- # between\n{second}".replace("\n", end)
+    a, b = Target(Kind.PATTERN, "a"), Target(Kind.PATTERN, "b")
+    new = "kind: Pattern\nmetadata: {name: a, title: New}".replace("\n", end)
+
+    changed = replaced_document(text, a, new)
+    assert changed == f"{new}{end}" + text[text.index("---") :]
+    alone = document_alone(text, b)
+    assert replaced_document(text, b, alone) == text
+    assert added_document(document_alone(text, a), b, alone) == text

@@ -2,10 +2,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from api_site import Site
 from git_clone import Clone
 from git_server import GitServer, Host
 
 from web.git.limits import GitLimits
+
+
+@pytest.fixture
+def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
+    with Site(database_url, redis_url, tmp_path / "git") as site:
+        yield site
 
 
 @pytest.fixture(scope="session")

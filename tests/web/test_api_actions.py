@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,6 @@ DEPLOYMENT = (
     "spec:\r\n      # odd indentation\r\n      pattern: a     # what runs\r\n"
     "      variables: {x:   1}\r\n"
 )
-
-
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path / "git") as site:
-        yield site
 
 
 @pytest.fixture

@@ -1,21 +1,11 @@
 """Who may do what, over real HTTP."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import pytest
 from api_site import ADMIN, Site
 
 from web.auth import ADMIN as ADMIN_IDENTITY
 from web.auth import Authenticator, Role
-
-
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path) as site:
-        yield site
-
 
 PATHS = ("/deployments", "/deployments/x", "/runs", "/patterns", "/plan", "/nothing", "/runs/no-uuid")
 AUTHORIZATIONS = ("", "Bearer", "Bearer wrong-token", "Basic YTpi", f"Token {ADMIN}", "Bearer \xff")

@@ -1,9 +1,7 @@
 """What is live and what ran, read over real HTTP."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +12,6 @@ from store.deployments import Condition
 from store.runs import RunStatus
 from store.spans import Span, SpanStatus
 from web.api.encoding import Answer, stored
-
-
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path) as site:
-        yield site
 
 
 def ids(answer: Any) -> list[str]:

@@ -3,7 +3,6 @@
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,12 +13,6 @@ from store.runs import RunStatus
 from store.spans import Span, SpanStatus
 from web.api import starting
 from web.api.contents import Content
-
-
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path) as site:
-        yield site
 
 
 def start(site: Site, name: str, body: Any = None, **query: str) -> httpx.Response:

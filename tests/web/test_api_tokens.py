@@ -1,7 +1,6 @@
 """Tokens and who moved refs, over real HTTP."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,6 @@ from git_work import Work, pattern
 
 from store.accounts import find_token
 from web.auth import digest_of
-
-
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path / "git") as site:
-        yield site
 
 
 def create(site: Site, user: str = "alice", role: str = "editor", **more: Any) -> dict[str, Any]:

@@ -17,12 +17,6 @@ from web.health import Health
 
 
 @pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
 def silent() -> Iterator[int]:
     """A port where connections are taken and nothing is ever said."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -31,7 +31,7 @@ LONGEST_MESSAGE = 10_000  # characters
 MOST = 2_147_483_647
 
 PROMOTE_BODY = ("version", "tag", "fromEnvironment", "follow", "message")
-ROLLBACK_BODY = ("to", "message")
+ROLLBACK_BODY = ("to", "revert", "message")
 STATE_BODY = ("message",)
 SETTINGS = ("environment", "source", "state", "variables", "schedules", "retry", "timeout")
 DEPLOY_BODY = ("pattern", "name", *SETTINGS, "message")
@@ -61,7 +61,7 @@ class Actions:
 
     def roll_back(self, call: Call) -> JSON:
         to = _number(call.body, "to") if "to" in call.body else None
-        return self._do(call, RollBack(to=to))
+        return self._do(call, RollBack(to=to, revert=_flag(call.body, "revert")))
 
     def set_state(self, state: State) -> Work:
         return lambda call: self._do(call, SetState(state=state))
@@ -122,6 +122,13 @@ def _number(body: JSON, key: str) -> int:
     value = body[key]
     if type(value) is not int or not 1 <= value <= MOST:
         raise wrong("values", [{"path": key, "message": "it takes the number of a version, such as 3"}])
+    return value
+
+
+def _flag(body: JSON, key: str) -> bool:
+    value = body.get(key, False)
+    if not isinstance(value, bool):
+        raise wrong("values", [{"path": key, "message": "it takes true or false"}])
     return value
 
 
