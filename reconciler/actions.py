@@ -5,18 +5,19 @@ Each action changes one value of one file, or moves the tag that the deployment 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.edits import written
-from reconciler.intents import Change, Create, Edit, Intent, MoveTag, Remove, Restore
+from reconciler.intents import Change, Create, Edit, Intent, MoveTag, Remove, Restore, Words
 from reconciler.numbers import Ledger
 from reconciler.plan import Live
 from reconciler.refs import TAGS
 from reconciler.steps import VersionRef
 from schemas.deployment import DeploymentSpec, Source, SourceKind, State
 from schemas.pattern import JSON
+from schemas.problems import Problem
 
 
 class Why(StrEnum):
@@ -31,9 +32,10 @@ class Why(StrEnum):
 class ActionRefusedError(Exception):
     """Nothing was changed. The message says why, and what to do."""
 
-    def __init__(self, why: Why, message: str) -> None:
+    def __init__(self, why: Why, message: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
         self.why = why
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +86,21 @@ class Clone:
     pattern: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class SaveFile:
+    """`content` None removes it. `base`: the blob that was edited, None for a file that shall be new.
+
+    `branch` None: the default one. One that is not there begins at the default one's head.
+    """
+
+    path: str
+    content: bytes | None
+    base: str | None
+    branch: str | None = None
+
+
 OfDeployment = Promote | RollBack | SetState | Undeploy
-Action = OfDeployment | Deploy | Clone
+Action = OfDeployment | Deploy | Clone | SaveFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,14 +151,20 @@ def deployed(name: str, action: Deploy) -> Intent:
     lines += [f"  {key}: {written(value)}" for key, value in spec.items()]
     change = Create(files={f"deployments/{name}.yaml": "\n".join(lines) + "\n"})
     subject = f"Deploy {action.pattern} as {name}"
-    return Intent(change=change, verb="deploy", subject=subject, about={"Deployment": name})
+    return Intent(change=change, words=Words(verb="deploy", subject=subject, about={"Deployment": name}))
 
 
 def cloned(name: str, action: Clone, text: str) -> Intent:
     """The file of a copy whose text is made already."""
     change = Create(files={f"patterns/{name}.yaml": text})
     subject = f"Clone {action.pattern} as {name}"
-    return Intent(change=change, verb="clone", subject=subject, about={"Pattern": name})
+    return Intent(change=change, words=Words(verb="clone", subject=subject, about={"Pattern": name}))
+
+
+def saving(action: SaveFile) -> Words:
+    """What the commit of a saved file says."""
+    verb = "Remove" if action.content is None else "Add" if action.base is None else "Change"
+    return Words(verb="edit", subject=f"{verb} {action.path}", about={"File": action.path})
 
 
 _STATES = {
@@ -164,7 +185,8 @@ def _intent(
     scene: Scene, change: Change, verb: str, subject: str, version: VersionRef | None = None
 ) -> Intent:
     about = {"Deployment": scene.name}
-    return Intent(change=change, verb=verb, subject=subject, about=about, version=version)
+    words = Words(verb=verb, subject=subject, about=about, version=version)
+    return Intent(change=change, words=words)
 
 
 def _promote(action: Promote, scene: Scene) -> Intent:

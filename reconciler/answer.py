@@ -18,12 +18,27 @@ from schemas.problems import Problem
 class PushOutcome:
     """`lines` go to the pusher's terminal. `refused`: ref → short reason; empty when all was accepted.
 
-    `plan` is what an accepted one has made of what is live.
+    `plan` is what an accepted one has made of what is live, `reviews` are of its other branches; `problems` are
+    those that a refused one was refused for.
     """
 
     lines: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     plan: Plan | None = None
+    problems: tuple[Problem, ...] = ()
+    reviews: tuple[Review, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """About a branch that is not live: what speaks against it, and what it would change were it merged.
+
+    `plan` is None where it cannot be merged.
+    """
+
+    lines: tuple[str, ...]
+    plan: Plan | None = None
+    problems: tuple[Problem, ...] = ()
 
 
 def refusal(
@@ -34,7 +49,7 @@ def refusal(
     others = f"not moved, because {first} was refused"
     refused = {update.ref: reasons.get(update.ref, others) for update in updates}
     lines = problem_lines(problems) or [f"{ref}: {reason}" for ref, reason in reasons.items()]
-    return PushOutcome(lines=tuple(lines), refused=refused)
+    return PushOutcome(lines=tuple(lines), refused=refused, problems=tuple(problems))
 
 
 def forbidden(updates: Sequence[RefUpdate], refused: Refused, faults: Mapping[str, str]) -> PushOutcome:

@@ -9,16 +9,20 @@ from reconciler.actions import (
     ActionRefusedError,
     Clone,
     Deploy,
+    OfDeployment,
+    SaveFile,
     Scene,
     Why,
     cloned,
     decide,
     deployed,
+    saving,
 )
 from reconciler.edits import EditError, Target, remove_document, renamed_copy, set_value
+from reconciler.files import save
 from reconciler.git_errors import PathTakenError, UnknownRevisionError
 from reconciler.ground import Ground
-from reconciler.intents import Create, Edit, Intent, MoveTag, Remove, Restore
+from reconciler.intents import Create, Edit, Intent, MoveTag, Remove, Restore, Words
 from reconciler.landing import Known
 from reconciler.plan import UNDEPLOYED, Live
 from reconciler.refs import ABSENT, TAGS, RefUpdate
@@ -46,7 +50,10 @@ class Author:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What `author` wants done to `name`: a deployment, or the new pattern of a clone. `message` may be empty."""
+    """What `author` wants done to `name`: a deployment, the new pattern of a clone, a file's path.
+
+    `message` may be empty.
+    """
 
     name: str
     action: Action
@@ -58,10 +65,10 @@ def write(request: Request, session: Session, known: Known) -> RefUpdate:
     """Raises ActionRefusedError."""
     ground = Ground(session=session, known=known)
     try:
-        intent = _intent(request, ground)
-        signed = Signed(
-            name=request.author.name, email=request.author.email, message=intent.message(request.message)
-        )
+        if isinstance(request.action, SaveFile):
+            return save(request.action, _signed(request, saving(request.action)), session)
+        intent = _intent(request, request.action, ground)
+        signed = _signed(request, intent.words)
         match intent.change:
             case MoveTag() as change:
                 return _moved_tag(change, signed, session)
@@ -75,18 +82,23 @@ def write(request: Request, session: Session, known: Known) -> RefUpdate:
         raise ActionRefusedError(Why.CONFLICT, f"The file cannot be changed here: {error}.") from error
 
 
-def _intent(request: Request, ground: Ground) -> Intent:
-    match request.action:
-        case Deploy() as action:
+def _signed(request: Request, words: Words) -> Signed:
+    author = request.author
+    return Signed(name=author.name, email=author.email, message=words.message(request.message))
+
+
+def _intent(request: Request, action: OfDeployment | Deploy | Clone, ground: Ground) -> Intent:
+    match action:
+        case Deploy():
             ground.check_free(Kind.DEPLOYMENT, request.name)
             ground.document(Kind.PATTERN, action.pattern)
             return deployed(request.name, action)
-        case Clone() as action:
+        case Clone():
             ground.check_free(Kind.PATTERN, request.name)
             text = ground.text(ground.document(Kind.PATTERN, action.pattern))
             copy = renamed_copy(text, Target(Kind.PATTERN, action.pattern), request.name)
             return cloned(request.name, action, copy)
-        case action:
+        case _:
             return decide(action, _scene(ground.document(Kind.DEPLOYMENT, request.name), ground))
 
 

@@ -88,7 +88,9 @@ class Delivery:
             session.repository.update_refs(push.updates)
         except RefConflictError as error:
             return refusal(push.updates, {update.ref: str(error) for update in push.updates})
-        return PushOutcome(lines=(*self._make_live(session, known, landing, push), *said), plan=plan)
+        lines = self._make_live(session, known, landing, push)
+        lines += [line for review in said for line in review.lines]
+        return PushOutcome(lines=tuple(lines), plan=plan, reviews=said)
 
     def _make_live(self, session: Session, known: Known, landing: Landing, push: Push) -> list[str]:
         # The objects have moved: a repository of its own looks for them where they are now.

@@ -148,9 +148,14 @@ def _source_place(wanted: Wanted, view: View) -> tuple[int, int]:
     return (reference.line, reference.column) if reference else (document.line, document.column)
 
 
+def is_dangerous_path(path: str) -> bool:
+    """Whether Git refuses to check it out."""
+    return _DANGEROUS.search(path) is not None
+
+
 def _dangerous_paths(differing: Sequence[Change]) -> Iterator[Problem]:
     for change in differing:
-        if change.now is not None and _DANGEROUS.search(change.path):
+        if change.now is not None and is_dangerous_path(change.path):
             yield Problem(
                 path=change.path,
                 line=1,

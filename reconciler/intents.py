@@ -50,13 +50,9 @@ Change = Edit | MoveTag | Remove | Create | Restore
 
 
 @dataclass(frozen=True, kw_only=True)
-class Intent:
-    """What to change, and what the commit or tag says.
+class Words:
+    """What a commit or tag says. `verb` is the trailer `Weft-Action`; `about` are, too: {"Deployment": name}."""
 
-    `verb` is the trailer `Weft-Action`; `about` are trailers, too: {"Deployment": name}.
-    """
-
-    change: Change
     verb: str
     subject: str
     about: Mapping[str, str]
@@ -69,3 +65,11 @@ class Intent:
             trailers.append(f"Weft-Version: {self.version.number or self.version.id}")
         body = f"{said.strip()}\n\n" if said.strip() else ""
         return f"{self.subject}\n\n{body}" + "\n".join(trailers) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """What to change, and what to say of it."""
+
+    change: Change
+    words: Words

@@ -14,6 +14,7 @@ from reconciler.actor import Actor
 from reconciler.answer import PushOutcome, forbidden, refusal
 from reconciler.authoring import Request, write
 from reconciler.delivery import Cause, Delivery, Push
+from reconciler.files import StoredFile, read_file
 from reconciler.gate import commit_problems, refused_refs
 from reconciler.git_errors import GitError
 from reconciler.landing import Known, land, view_of
@@ -53,12 +54,16 @@ class Reconciled:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """An action that is live: the commit that says it, or that the moved tag now holds."""
+    """An action that is live: the commit that says it, or that the moved tag now holds.
+
+    For a branch that is not live, `plan` (None where it cannot be merged) and `problems` are about its merge.
+    """
 
     commit: str
     ref: str
-    plan: Plan
+    plan: Plan | None
     lines: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 class Reconciler:
@@ -126,10 +131,14 @@ class Reconciler:
                     Why.INVALID, "\n".join(f"{ref}: {why}" for ref, why in refused.items())
                 )
             outcome = self._delivery.deliver(session, known, push)
-            if outcome.plan is None:
-                raise ActionRefusedError(Why.INVALID, "\n".join(outcome.lines))
+            if outcome.refused:
+                raise ActionRefusedError(Why.INVALID, "\n".join(outcome.lines), outcome.problems)
             commit = session.repository.commit(update.new).id
-            return Done(commit=commit, ref=update.ref, plan=outcome.plan, lines=outcome.lines)
+            return _done(commit, update.ref, outcome)
+
+    def file(self, organisation: str, path: str, ref: str | None) -> StoredFile:
+        """A file of a branch, a tag or a commit. Raises NoFileError, LargeFileError, GitError."""
+        return read_file(Repository(self._git / f"{organisation}.git"), path, ref)
 
     def reconcile(self, organisation: str) -> Reconciled:
         """Bring the database to what the refs say. Cheap when nothing has changed; safe at any time.
@@ -206,6 +215,12 @@ class Reconciler:
         moves = moves_since(last_known(session.connection, session.organisation), session.refs)
         self._delivery.write(session, known, landing, Cause(moves=moves, problems=found))
         return Reconciled(changed=True, plan=landing.plan, problems=found)
+
+
+def _done(commit: str, ref: str, outcome: PushOutcome) -> Done:
+    for review in outcome.reviews:
+        return Done(commit=commit, ref=ref, plan=review.plan, lines=outcome.lines, problems=review.problems)
+    return Done(commit=commit, ref=ref, plan=outcome.plan, lines=outcome.lines)
 
 
 def _held(session: Session, known: Known, push: Push) -> Refused:

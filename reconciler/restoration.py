@@ -46,7 +46,7 @@ class Restoration:
         if self._is_same(name):
             return
         key = (Kind.PATTERN, name)
-        places, before = self.now.places.get(key, ()), self.then.places[key][0].path
+        places, before = self.now.places.get(key), self.then.places.get(key)[0].path
         if len(places) > 1:
             raise EditError(f"the pattern {name} stands in it twice; remove one of them")
         path = places[0].path if places else before

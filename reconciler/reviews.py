@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from reconciler.answer import review_lines
+from reconciler.answer import Review, review_lines
 from reconciler.changes import MergeText
 from reconciler.gate import landing_problems
 from reconciler.git_errors import UnmergeableError
@@ -22,30 +23,29 @@ MOST_REVIEWS = 5  # branches of one push that are compared with the default bran
 
 def reviews(
     session: Session, known: Known, refs: Mapping[str, str], updates: Sequence[RefUpdate], public_url: str
-) -> list[str]:
-    """Lines about every branch that `updates` move, but the default one. `refs` are as they will be."""
+) -> tuple[Review, ...]:
+    """About every branch that `updates` move, but the default one. `refs` are as they will be."""
     moved = [u for u in updates if u.ref.startswith(BRANCHES) and u.new != ABSENT]
     branches = [u for u in moved if u.ref != session.default_ref]
     if not branches:
-        return []
+        return ()
     with session.repository.scratch() as scratch:
         view = view_of(known, scratch, refs, session.default_ref)
-        lines = []
+        found = []
         for update in branches[:MOST_REVIEWS]:
-            lines += _review(session, known, view, update)
-            lines += _way_on(update.ref.removeprefix(BRANCHES), public_url) if known.head else []
+            review = _review(session, known, view, update)
+            way_on = _way_on(update.ref.removeprefix(BRANCHES), public_url) if known.head else ()
+            found.append(replace(review, lines=(*review.lines, *way_on)))
     unsaid = [u.ref.removeprefix(BRANCHES) for u in branches[MOST_REVIEWS:]]
-    return [
-        *lines,
-        *(f"{branch}: `weft change {branch}` says what it would change" for branch in unsaid),
-    ]
+    more = (f"{branch}: `weft change {branch}` says what it would change" for branch in unsaid)
+    return (*found, *(Review(lines=(line,)) for line in more))
 
 
 def _way_on(branch: str, public_url: str) -> list[str]:
     return [f"review it: weft change {branch}   {public_url}/api/v1/changes/{quote(branch)}"]
 
 
-def _review(session: Session, known: Known, view: View, update: RefUpdate) -> list[str]:
+def _review(session: Session, known: Known, view: View, update: RefUpdate) -> Review:
     branch, default = (ref.removeprefix(BRANCHES) for ref in (update.ref, session.default_ref))
     repository = session.repository
     head = repository.commit(update.new)
@@ -54,7 +54,8 @@ def _review(session: Session, known: Known, view: View, update: RefUpdate) -> li
     try:
         landing = merged(known, view, head, str(text))
     except UnmergeableError as error:
-        return [f"{branch}: this cannot be merged into {default}: {error}"]
+        return Review(lines=(f"{branch}: this cannot be merged into {default}: {error}",))
     found = landing_problems(landing, known)
     plan = landing.plan if found else landing.described(session.stored, datetime.now(UTC))
-    return review_lines(branch, default, found, plan)
+    lines = review_lines(branch, default, found, plan)
+    return Review(lines=tuple(lines), plan=plan, problems=tuple(found))

@@ -34,6 +34,7 @@ class Kind(Enum):
     RUN_ENDED = ("run-ended", 409, "The run has ended")
     RUN_NOT_ENDED = ("run-not-ended", 409, "The run has not ended")
     NOTHING_FAILED = ("nothing-failed", 409, "Nothing of this run failed")
+    NOT_TEXT = ("not-text", 409, "The file is not text")
     NOT_HERE = ("not-in-this-version", 409, "The live version cannot do this")
     UNMERGEABLE = ("not-mergeable", 409, "It cannot be merged")
     ARCHIVED = ("deployment-archived", 410, "Archived")

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from schemas.deployment import State
 from store.database import Database
+from web.api.acting import Acting, Actor
 from web.api.actions import (
     CLONE_BODY,
     DEPLOY_BODY,
@@ -15,7 +16,6 @@ from web.api.actions import (
     ROLLBACK_BODY,
     STATE_BODY,
     Actions,
-    Actor,
 )
 from web.api.changes import BODY as CHANGE_BODY
 from web.api.changes import LIST_QUERY as CHANGES_QUERY
@@ -23,6 +23,7 @@ from web.api.changes import Changes, Desk
 from web.api.contents import Contents
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
+from web.api.files import READ_QUERY, REMOVE_QUERY, SAVE_BODY, Files, Source
 from web.api.moves import LIST_QUERY as MOVES_QUERY
 from web.api.moves import Moves
 from web.api.patterns import LIST_QUERY as PATTERNS_QUERY
@@ -40,7 +41,7 @@ from web.auth import Authenticator, Role
 PREFIX = "/api/v1"
 
 
-class Live(Planner, Actor, Protocol):
+class Live(Planner, Actor, Source, Protocol):
     """The reconciler, as far as the API needs it."""
 
     @property
@@ -66,7 +67,9 @@ class Api:
         self._runs = Runs(database, contents)
         self._starting = Starting(database, contents, self._runs, ring)
         self._plans = Plans(reconciler)
-        self._actions = Actions(reconciler, public_url)
+        acting = Acting(reconciler, public_url)
+        self._actions = Actions(acting)
+        self._files = Files(reconciler, acting)
         self._changes = Changes(reconciler.changes, public_url)
         self._moves = Moves(database)
         self._tokens = Tokens(database, authenticator)
@@ -80,6 +83,7 @@ class Api:
             *self._run_routes(),
             self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
             *self._change_routes(),
+            self._file_route(),
             self._route("/refs/moves", get=reads(self._moves.list, MOVES_QUERY)),
             *self._token_routes(),
             Route("/api", Resource(self._authenticator)),
@@ -122,6 +126,14 @@ class Api:
             self._route("/patterns/{name}/versions", get=reads(self._patterns.versions, VERSIONS_QUERY)),
             self._route("/patterns/{name}/versions/{number}", get=reads(self._patterns.version)),
         ]
+
+    def _file_route(self) -> Route:
+        return self._route(
+            "/files/{path:path}",
+            get=reads(self._files.read, READ_QUERY),
+            put=commits(self._files.save, body=SAVE_BODY),
+            delete=commits(self._files.remove, query=REMOVE_QUERY, body=None),
+        )
 
     def _run_routes(self) -> list[Route]:
         retry = acts(self._starting.retry, body=("from", "version", "input"))

@@ -18,10 +18,11 @@ from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan, problem_json
 from schemas.pattern import JSON
 from store.changes import Approval
-from web.api.actions import KINDS, message
+from web.api.acting import KINDS
 from web.api.encoding import rfc3339
 from web.api.query import DEFAULT_LIMIT, Parser, limit, one_of, wrong
 from web.api.resource import Call
+from web.api.values import message
 from web.problems import Kind, Refusal
 
 ALL = "all"

@@ -63,9 +63,11 @@ def acts(work: Work, *, body: tuple[str, ...] = ()) -> Endpoint:
     return Endpoint(role=Role.OPERATOR, handle=partial(_in_thread, work, 202), body=body)
 
 
-def commits(work: Work, *, body: tuple[str, ...] = ()) -> Endpoint:
+def commits(
+    work: Work, *, query: Mapping[str, Parser] | None = None, body: tuple[str, ...] | None = ()
+) -> Endpoint:
     """What changes what is live, as whoever may push does it: done with the answer."""
-    return Endpoint(role=Role.EDITOR, handle=partial(_in_thread, work, 200), body=body)
+    return Endpoint(role=Role.EDITOR, handle=partial(_in_thread, work, 200), query=query, body=body)
 
 
 def administers(
