@@ -4,25 +4,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
 
-from cli.client import open_server
+from cli.acting import Message, act, said
 from cli.options import Data, Json
-from cli.printing import print_json
-from reconciler.plan_text import plan_text
-from schemas.pattern import JSON
 
 Name = Annotated[str, typer.Argument(help="The deployment's name.")]
-Message = Annotated[
-    str | None, typer.Option("--message", "-m", help="Why, for the commit's text.", show_default=False)
-]
 
 
 def register(app: typer.Typer) -> None:
-    for command in (deploy, clone, promote, rollback, pause, resume, archive, undeploy):
+    for command in (deploy, clone, promote, rollback):
         app.command()(command)
+    for word, text in _WORDS.items():
+        app.command(word, help=cleandoc(text))(_of_deployment(word))
 
 
 def deploy(
@@ -48,7 +46,7 @@ def deploy(
     source = {"version": version} if version is not None else {"tag": tag} if tag is not None else None
     wanted = {"pattern": pattern, "name": name, "environment": environment, "source": source}
     given = {key: value for key, value in wanted.items() if value is not None}
-    _act(("deployments",), given | _said(message), data, as_json=as_json)
+    act(("deployments",), given | said(message), data, as_json=as_json)
 
 
 def clone(
@@ -62,7 +60,7 @@ def clone(
 
     Example: weft clone order-intake order-intake-2
     """
-    _act(("patterns", pattern, "clone"), {"name": new} | _said(message), data, as_json=as_json)
+    act(("patterns", pattern, "clone"), {"name": new} | said(message), data, as_json=as_json)
 
 
 def promote(
@@ -89,7 +87,7 @@ def promote(
     given = {key: value for key, value in ways.items() if value is not None}
     if len(given) != 1:
         raise typer.BadParameter("give exactly one of --version, --tag, --from and --follow")
-    _act(("deployments", name, "promote"), given | _said(message), data, as_json=as_json)
+    act(("deployments", name, "promote"), given | said(message), data, as_json=as_json)
 
 
 def rollback(
@@ -111,51 +109,32 @@ def rollback(
     """
     wanted = {"to": to, "revert": revert or None}
     given = {key: value for key, value in wanted.items() if value is not None}
-    _act(("deployments", name, "rollback"), given | _said(message), data, as_json=as_json)
+    act(("deployments", name, "rollback"), given | said(message), data, as_json=as_json)
 
 
-def pause(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
-    """Start no more runs: webhooks answer 503, schedules do not fire, runs in progress end.
+_WORDS = {
+    "pause": """Start no more runs: webhooks answer 503, schedules do not fire, runs in progress end.
 
     Example: weft pause order-intake -m 'the warehouse moves'
-    """
-    _act(("deployments", name, "pause"), _said(message), data, as_json=as_json)
-
-
-def resume(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
-    """Start runs again.
+    """,
+    "resume": """Start runs again.
 
     Example: weft resume order-intake
-    """
-    _act(("deployments", name, "resume"), _said(message), data, as_json=as_json)
-
-
-def archive(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
-    """End it for good: no run, no change any more. What ran stays.
+    """,
+    "archive": """End it for good: no run, no change any more. What ran stays.
 
     Example: weft archive order-intake -m 'replaced by orders'
-    """
-    _act(("deployments", name, "archive"), _said(message), data, as_json=as_json)
-
-
-def undeploy(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
-    """Take its file away: its webhook answers 404 until it is deployed again. What ran stays.
+    """,
+    "undeploy": """Take its file away: its webhook answers 404 until it is deployed again. What ran stays.
 
     Example: weft undeploy order-intake
-    """
-    _act(("deployments", name, "undeploy"), _said(message), data, as_json=as_json)
+    """,
+}
+"""The commands that take nothing but a deployment, and their help."""
 
 
-def _said(message: str | None) -> dict[str, JSON]:
-    return {} if message is None else {"message": message}
+def _of_deployment(word: str) -> Callable[..., None]:
+    def command(name: Name, message: Message = None, data: Data = None, as_json: Json = False) -> None:
+        act(("deployments", name, word), said(message), data, as_json=as_json)
 
-
-def _act(path: tuple[str, ...], body: dict[str, JSON], data: str | None, *, as_json: bool) -> None:
-    with open_server(data) as server:
-        done = server.post(*path, body=body)
-    if as_json:
-        print_json(done)
-        return
-    ref = done["ref"].removeprefix("refs/heads/").removeprefix("refs/")
-    typer.echo(f"{ref} is at {done['commit'][:10]}")
-    typer.echo(plan_text(done["plan"]))
+    return command

@@ -24,6 +24,7 @@ COMMANDS = {
     "versions": "cli.deployments",
     "deploy": "cli.actions",
     "clone": "cli.actions",
+    "template": "cli.templates",
     "promote": "cli.actions",
     "rollback": "cli.actions",
     "pause": "cli.actions",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from cli.arguments import read_json
 from cli.client import Server, open_server
 from cli.options import Data, Json
 from cli.printing import columns, make_console, moment, print_json, styled, took, version
@@ -186,20 +184,7 @@ def _exit_by(ended: JSON) -> None:
 
 
 def _input(given: str | None) -> dict[str, JSON]:
-    if given is None:
-        return {}
-    try:
-        return {"input": json.loads(_read(given))}
-    except OSError as error:
-        raise typer.BadParameter(f"{error.filename}: {error.strerror}", param_hint="--input") from error
-    except ValueError as error:
-        raise typer.BadParameter(f"this is not JSON: {error}", param_hint="--input") from error
-
-
-def _read(given: str) -> str:
-    if given == "@-":
-        return sys.stdin.read()
-    return Path(given[1:]).read_text("utf-8") if given.startswith("@") else given
+    return {} if given is None else {"input": read_json("--input", given)}
 
 
 def _time(option: str, text: str | None) -> str | None:

@@ -26,16 +26,23 @@ class Why(StrEnum):
     UNKNOWN = "unknown"  # what it names is not there
     CONFLICT = "conflict"  # it is so already, or not in a state for it
     INVALID = "invalid"  # it asks for what cannot be
+    UNFIT = "unfit"  # the template does not take these parameters
     FORBIDDEN = "forbidden"  # weft.yaml protects what it would move from whoever asks
 
 
 class ActionRefusedError(Exception):
-    """Nothing was changed. The message says why, and what to do."""
+    """Nothing was changed. The message says why, and what to do.
 
-    def __init__(self, why: Why, message: str, problems: Sequence[Problem] = ()) -> None:
+    `problems` are those of files, `reasons` every one of several.
+    """
+
+    def __init__(
+        self, why: Why, message: str, problems: Sequence[Problem] = (), reasons: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
         self.why = why
         self.problems = tuple(problems)
+        self.reasons = tuple(reasons)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +106,24 @@ class SaveFile:
     branch: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class UseTemplate:
+    """A new pattern, and a deployment of it where the template has one."""
+
+    template: str
+    parameters: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateTemplate:
+    """A new template that is `pattern`, without parameters yet."""
+
+    pattern: str
+
+
 OfDeployment = Promote | RollBack | SetState | Undeploy
-Action = OfDeployment | Deploy | Clone | SaveFile
+OfDocument = OfDeployment | Deploy | Clone | UseTemplate | CreateTemplate
+Action = OfDocument | SaveFile
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,12 @@ from reconciler.actions import (
     Action,
     ActionRefusedError,
     Clone,
+    CreateTemplate,
     Deploy,
-    OfDeployment,
+    OfDocument,
     SaveFile,
     Scene,
+    UseTemplate,
     Why,
     cloned,
     decide,
@@ -31,6 +33,7 @@ from reconciler.restoration import Restoration
 from reconciler.session import Session
 from reconciler.snapshot import Snapshot
 from reconciler.steps import VersionRef
+from reconciler.templates import template_created, template_used
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Document, Kind
 from store.deployments import get_deployment, revisions
@@ -87,7 +90,7 @@ def _signed(request: Request, words: Words) -> Signed:
     return Signed(name=author.name, email=author.email, message=words.message(request.message))
 
 
-def _intent(request: Request, action: OfDeployment | Deploy | Clone, ground: Ground) -> Intent:
+def _intent(request: Request, action: OfDocument, ground: Ground) -> Intent:
     match action:
         case Deploy():
             ground.check_free(Kind.DEPLOYMENT, request.name)
@@ -98,6 +101,10 @@ def _intent(request: Request, action: OfDeployment | Deploy | Clone, ground: Gro
             text = ground.text(ground.document(Kind.PATTERN, action.pattern))
             copy = renamed_copy(text, Target(Kind.PATTERN, action.pattern), request.name)
             return cloned(request.name, action, copy)
+        case UseTemplate():
+            return template_used(request.name, action, ground)
+        case CreateTemplate():
+            return template_created(request.name, action, ground)
         case _:
             return decide(action, _scene(ground.document(Kind.DEPLOYMENT, request.name), ground))
 

@@ -17,6 +17,7 @@ from reconciler.delivery import Cause, Delivery, Push
 from reconciler.files import StoredFile, read_file
 from reconciler.gate import commit_problems, refused_refs
 from reconciler.git_errors import GitError
+from reconciler.ground import Ground
 from reconciler.landing import Known, land, view_of
 from reconciler.moves import moves_since
 from reconciler.proposal import UnreadableCommitError, propose
@@ -28,6 +29,8 @@ from reconciler.review_desk import ReviewDesk
 from reconciler.session import Session, Sessions
 from reconciler.snapshot import TooManyDocumentsError, problems
 from reconciler.steps import Plan
+from reconciler.templates import templates_in
+from schemas.documents import Document
 from schemas.problems import Problem
 from store.database import Database
 from store.ref_moves import last_known
@@ -135,6 +138,11 @@ class Reconciler:
                 raise ActionRefusedError(Why.INVALID, "\n".join(outcome.lines), outcome.problems)
             commit = session.repository.commit(update.new).id
             return _done(commit, update.ref, outcome)
+
+    def templates(self, organisation: str) -> list[Document]:
+        """Those of the default branch that can be used, by name. Raises RepositoryLostError, GitError."""
+        with self._sessions.open(organisation) as session:
+            return templates_in(Ground(session=session, known=self._caught_up(session)))
 
     def file(self, organisation: str, path: str, ref: str | None) -> StoredFile:
         """A file of a branch, a tag or a commit. Raises NoFileError, LargeFileError, GitError."""

@@ -18,6 +18,8 @@ from schemas.project import Project, project_from_spec
 from schemas.project_rules import project_mistakes
 from schemas.references import Reference, references_of
 from schemas.shape import mistakes
+from schemas.template import Template, template_from_spec
+from schemas.template_rules import template_mistakes
 from schemas.yaml_text import YamlDocument, read_yaml
 
 __all__ = [
@@ -36,6 +38,7 @@ class Kind(StrEnum):
     PATTERN = "Pattern"  # a workflow
     DEPLOYMENT = "Deployment"  # a live binding of a pattern to a version
     PROJECT = "Project"  # settings of the whole repository
+    TEMPLATE = "Template"  # a pattern with parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Document:
     column: int
     metadata: Metadata
     spec: dict[str, JSON]
-    typed: Pattern | DeploymentSpec | Project
+    typed: Pattern | DeploymentSpec | Project | Template
     references: tuple[Reference, ...] = ()
 
 
@@ -87,9 +90,14 @@ class ParsedFile:
     broken: tuple[Identity, ...] = ()
 
 
-_FOLDERS: Final = {Kind.PATTERN: "patterns/", Kind.DEPLOYMENT: "deployments/", Kind.PROJECT: "weft.yaml"}
+_FOLDERS: Final = {
+    Kind.PATTERN: "patterns/",
+    Kind.DEPLOYMENT: "deployments/",
+    Kind.PROJECT: "weft.yaml",
+    Kind.TEMPLATE: "templates/",
+}
 MOST_PROBLEMS: Final = 100
-_DOCUMENT_PATH: Final = re.compile(r"weft\.yaml|(?:patterns|deployments)/.+\.ya?ml", re.DOTALL)
+_DOCUMENT_PATH: Final = re.compile(r"weft\.yaml|(?:patterns|deployments|templates)/.+\.ya?ml", re.DOTALL)
 
 
 def is_document_path(path: str) -> bool:
@@ -149,6 +157,8 @@ def _content_mistakes(kind: Kind, document: Mapping[str, JSON]) -> Iterator[Mist
         yield from pattern_mistakes(spec)
     elif kind is Kind.DEPLOYMENT:
         yield from schedule_mistakes(spec.get("schedules"), ("spec", "schedules"))
+    elif kind is Kind.TEMPLATE:
+        yield from template_mistakes(spec)
     else:
         yield from project_mistakes(spec)
 
@@ -194,10 +204,11 @@ def _document(path: str, kind: Kind, one: YamlDocument) -> Document:
     )
 
 
-_TYPED: Final[Mapping[Kind, Callable[[str, JSON], Pattern | DeploymentSpec | Project]]] = {
+_TYPED: Final[Mapping[Kind, Callable[[str, JSON], Pattern | DeploymentSpec | Project | Template]]] = {
     Kind.PATTERN: pattern_from_spec,
     Kind.DEPLOYMENT: lambda _name, spec: deployment_from_spec(spec),
     Kind.PROJECT: project_from_spec,
+    Kind.TEMPLATE: template_from_spec,
 }
 
 
@@ -222,7 +233,7 @@ def _identity(kind: Kind, one: YamlDocument) -> Identity | None:
     return Identity(kind=kind, name=name, line=one.line, column=one.column)
 
 
-_GUESSED_KIND: Final = re.compile(r"^kind:[ \t]*[\"']?(Pattern|Deployment|Project)\b", re.MULTILINE)
+_GUESSED_KIND: Final = re.compile(r"^kind:[ \t]*[\"']?(Pattern|Deployment|Project|Template)\b", re.MULTILINE)
 _GUESSED_NAME: Final = re.compile(
     r"^(?:metadata:[^\n]*[{,]|[ ]+)[ \t]*name:[ \t]*[\"']?([a-z0-9-]{1,63})\b", re.MULTILINE
 )

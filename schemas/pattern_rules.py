@@ -84,7 +84,7 @@ def _list_mistakes(nodes: Sequence[Outline], outer: View | None, scope: Scope) -
         yield from _fixed_texts(node)
         here = Scope(view, scope.variables, scope.everywhere, node)
         for text in node.texts:
-            if text.path[-1] not in _FIXED.get(node.uses, ()):
+            if text.path[-1] not in FIXED.get(node.uses, ()):
                 yield from text_mistakes(text, here)
         for block in node.blocks.values():
             yield from _list_mistakes(block, view, scope)
@@ -98,12 +98,12 @@ def _output_mistakes(output: JSON, nodes: Sequence[Outline], scope: Scope) -> It
 
 
 # What is frozen with the version, or is a program: no value may be put into it.
-_FIXED: Final[Mapping[str, tuple[str, ...]]] = {"script": ("file", "code", "function"), "call": ("pattern",)}
+FIXED: Final[Mapping[str, tuple[str, ...]]] = {"script": ("file", "code", "function"), "call": ("pattern",)}
 
 
 def _fixed_texts(node: Outline) -> Iterator[Mistake]:
     inputs = node.inputs if isinstance(node.inputs, dict) else {}
-    for key in _FIXED.get(node.uses, ()):
+    for key in FIXED.get(node.uses, ()):
         value, path = inputs.get(key), (*node.path, "with", key)
         if isinstance(value, str) and OPENING in value:
             message = f'"{key}" is fixed with the version and cannot hold an expression'

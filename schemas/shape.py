@@ -20,12 +20,12 @@ from schemas.mistakes import Mistake, did_you_mean
 from schemas.pattern import JSON
 
 _BASE: Final = "https://schemas.weft.invalid/v1/"
-_FILES: Final = ("common", "nodes", "pattern", "deployment", "project")
+_FILES: Final = ("common", "nodes", "pattern", "deployment", "project", "template")
 _MOST: Final = 100  # errors looked at in one document
 
 
 def mistakes(kind: str, document: JSON) -> list[Mistake]:
-    """What the schema of `kind` ("pattern", "deployment", "project") has against the document."""
+    """What the schema of `kind` ("pattern", "deployment", …) has against the document."""
     validator = _validator(kind)
     if validator.is_valid(document):
         return []

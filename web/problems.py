@@ -42,6 +42,7 @@ class Kind(Enum):
     INVALID = ("invalid-request", 422, "The request is not right")
     UNREADABLE = ("commit-has-problems", 422, "The commit's files have problems")
     INVALID_INPUT = ("invalid-input", 422, "The input does not fit the pattern")
+    UNFIT = ("invalid-parameters", 422, "The parameters do not fit the template")
     GATE = ("refused-by-gate", 422, "The commit would be refused")
     HEAD_TOO_LARGE = ("head-too-large", 431, "The request's head is too large")
     INTERNAL = ("internal-error", 500, "Weft failed at this")

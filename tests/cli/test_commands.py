@@ -41,8 +41,12 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert "No such command 'deplyo'" in done.stderr
 
 
-def test_every_command_below_token_has_an_example() -> None:
-    group = commands(make_app("token"))["token"]
-    assert set(group.commands) == {"create", "list", "revoke"}
+GROUPS = {"token": {"create", "list", "revoke"}, "template": {"list", "use", "create"}}
+
+
+@pytest.mark.parametrize("word", GROUPS)
+def test_every_command_of_a_group_has_an_example(word: str) -> None:
+    group = commands(make_app(word))[word]
+    assert set(group.commands) == GROUPS[word]
     for name, found in group.commands.items():
-        assert f"Example: weft token {name}" in found.help
+        assert f"Example: weft {word} {name}" in found.help

@@ -22,6 +22,7 @@ KINDS = {
     Why.UNKNOWN: Kind.NOT_FOUND,
     Why.CONFLICT: Kind.CONFLICT,
     Why.INVALID: Kind.GATE,
+    Why.UNFIT: Kind.UNFIT,
     Why.FORBIDDEN: Kind.FORBIDDEN,
 }
 
@@ -45,7 +46,10 @@ class Acting:
         try:
             return self._reconciler.act(call.identity.organisation, request)
         except ActionRefusedError as refused:
-            problems = problems_json(refused.problems)
+            problems = [
+                *problems_json(refused.problems),
+                *({"path": "parameters", "message": reason} for reason in refused.reasons),
+            ]
             raise Refusal(KINDS[refused.why], str(refused), problems=problems) from None
         except TooManyDocumentsError as error:
             raise Refusal(Kind.GATE, error.reason.message) from None

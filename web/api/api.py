@@ -34,6 +34,8 @@ from web.api.resource import Endpoint, Resource, acts, administers, commits, rea
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
 from web.api.starting import Ring, Starting
+from web.api.templates import CREATE_BODY, USE_BODY, Library, Templates
+from web.api.templates import LIST_QUERY as TEMPLATES_QUERY
 from web.api.tokens import LIST_QUERY as TOKENS_QUERY
 from web.api.tokens import NEW_BODY, Tokens
 from web.auth import Authenticator, Role
@@ -41,7 +43,7 @@ from web.auth import Authenticator, Role
 PREFIX = "/api/v1"
 
 
-class Live(Planner, Actor, Source, Protocol):
+class Live(Planner, Actor, Source, Library, Protocol):
     """The reconciler, as far as the API needs it."""
 
     @property
@@ -71,6 +73,7 @@ class Api:
         self._actions = Actions(acting)
         self._files = Files(reconciler, acting)
         self._changes = Changes(reconciler.changes, public_url)
+        self._templates = Templates(reconciler, acting)
         self._moves = Moves(database)
         self._tokens = Tokens(database, authenticator)
 
@@ -80,6 +83,7 @@ class Api:
             *self._deployment_routes(),
             *self._action_routes(),
             *self._pattern_routes(),
+            *self._template_routes(),
             *self._run_routes(),
             self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
             *self._change_routes(),
@@ -125,6 +129,15 @@ class Api:
             self._route("/patterns/{name}/clone", post=commits(self._actions.clone, body=CLONE_BODY)),
             self._route("/patterns/{name}/versions", get=reads(self._patterns.versions, VERSIONS_QUERY)),
             self._route("/patterns/{name}/versions/{number}", get=reads(self._patterns.version)),
+        ]
+
+    def _template_routes(self) -> list[Route]:
+        templates = self._templates
+        return [
+            self._route("/patterns/{name}/template", post=commits(templates.create, body=CREATE_BODY)),
+            self._route("/templates", get=reads(templates.listed, TEMPLATES_QUERY)),
+            self._route("/templates/{name}", get=reads(templates.one)),
+            self._route("/templates/{name}/use", post=commits(templates.use, body=USE_BODY)),
         ]
 
     def _file_route(self) -> Route:
