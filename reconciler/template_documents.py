@@ -65,8 +65,9 @@ def template_of(text: str, pattern: str, name: str) -> str:
     end = newline(text)
     part = _Part(text, Target(Kind.PATTERN, pattern), None)
     lines = [*_head("Template", name), "spec:", "  parameters: {type: object}"]
-    below = re.sub(r"(?m)^(?=[^\r\n])", "  ", part.text())
-    made = end.join(lines) + f"{end}  pattern:{below[2:]}"
+    first, *rest = part.text().splitlines(keepends=True)
+    below = "".join(f"  {line}" if line.strip() else line for line in rest)
+    made = end.join(lines) + f"{end}  pattern:{first}{below}"
     (before,) = (one for one in values_of(text) if _is(one, "Pattern", pattern))
     wanted = _value("Template", name, {"parameters": {"type": "object"}, "pattern": before["spec"]})
     return _held_to(made, wanted)

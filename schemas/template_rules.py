@@ -23,6 +23,15 @@ LARGEST_FILLING: Final = 4 * 1024 * 1024  # characters
 _NOT_IN_CODE: Final = "Hand the value over in `input`: in a program's text it would be a piece of program."
 
 
+_OF_ITS_OWN: Final = Mistake(
+    path=("spec", "pattern"),
+    at_key=True,
+    code="unknown-key",
+    message='unknown key "pattern"',
+    hint="The deployment is always of the pattern that the template makes: take it out.",
+)
+
+
 def template_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     """All mistakes of a template's `spec`, whatever shape it has."""
     parameters = spec.get("parameters")
@@ -111,6 +120,8 @@ class _Part:
             yield from mistakes("pattern", {**envelope, "spec": spec})
             yield from pattern_mistakes(spec)
         else:
+            if "pattern" in self.written:
+                yield _OF_ITS_OWN
             yield from mistakes("deployment", {**envelope, "spec": {**spec, "pattern": "example"}})
             yield from schedule_mistakes(spec.get("schedules"), ("spec", "schedules"))
 
@@ -125,7 +136,9 @@ class _Part:
             return
         if not set(named) <= set(parameter_schemas(self.parameters)):
             return  # that is said already
-        guessed = next((name for name in named if not samples[name].given), None)
+        # A name that an expression gets wrong is wrong whatever the parameters are.
+        is_name = mistake.spot is not None and not mistake.code.startswith("expression")
+        guessed = next((name for name in named if not is_name and not samples[name].given), None)
         hint = mistake.hint
         if guessed is not None:
             tried = f"{samples[guessed].value!r:.60}"

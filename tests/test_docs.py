@@ -27,7 +27,12 @@ SCHEMAS = ROOT / "schemas" / "v1"
 EXAMPLES = ROOT / "examples-repo"
 PAGES = sorted([ROOT / "README.md", EXAMPLES / "README.md", *(ROOT / "docs").glob("*.md")])
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FOLDERS = {"Pattern": "patterns/{}.yaml", "Deployment": "deployments/{}.yaml", "Project": "weft.yaml"}
+FOLDERS = {
+    "Pattern": "patterns/{}.yaml",
+    "Deployment": "deployments/{}.yaml",
+    "Project": "weft.yaml",
+    "Template": "templates/{}.yaml",
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:

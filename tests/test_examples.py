@@ -15,10 +15,13 @@ import httpx
 import pytest
 from live_service import live_service
 
+from reconciler.template_documents import used
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Document, Kind, ParsedFile, is_document_path, parse_file
+from schemas.json_schemas import violations
 from schemas.pattern import Node, Pattern
 from schemas.rules import AssetState, check
+from schemas.template import Template, with_defaults
 
 ROOT = Path(__file__).parent.parent / "examples-repo"
 
@@ -51,6 +54,25 @@ def test_no_file_has_a_problem() -> None:
     files = parsed_files()
     assert [str(problem) for file in files.values() for problem in file.problems] == []
     assert [str(problem) for problem in check(files, state_of)] == []
+
+
+USES = {
+    "webhook-to-http": {"url": "https://crm.example/orders", "values": ["created", "paid"], "attempts": 5},
+    "scheduled-check": {"url": "https://shop.example/health", "every": "1h"},
+}
+
+
+def test_every_template_makes_a_pattern_and_a_deployment_without_a_problem() -> None:
+    assert {one.name for one in documents(Kind.TEMPLATE)} == set(USES)
+    for one in documents(Kind.TEMPLATE):
+        assert isinstance(one.typed, Template)
+        values = with_defaults(one.typed.parameters, USES[one.name])
+        assert violations(one.typed.parameters, values) == ()
+        made = used((ROOT / one.path).read_text(), one.typed, "made", values)
+        files = parsed_files() | {path: parse_file(path, text.encode()) for path, text in made.items()}
+        assert [str(problem) for file in files.values() for problem in file.problems] == []
+        assert [str(problem) for problem in check(files, state_of)] == []
+        assert set(made) == {"patterns/made.yaml", "deployments/made.yaml"}
 
 
 def test_every_yaml_file_is_one_that_weft_reads() -> None:
@@ -254,3 +276,21 @@ def test_the_probe_finds_weft_up_and_the_paused_one_does_not_run(site: httpx.Cli
     run = by_hand(site, "uptime-weft", None)
     assert run["output"]["status"] == 200
     assert site.post("/api/v1/deployments/uptime-site/runs", json={}).status_code == 409
+
+
+def test_a_webhook_made_of_the_template_sends_on_what_is_of_interest(site: httpx.Client) -> None:
+    address = f"{site.base_url}/healthz"
+    parameters = {"url": str(address), "values": ["paid"], "attempts": 1}
+    made = site.post(
+        "/api/v1/templates/webhook-to-http/use", json={"name": "send-on", "parameters": parameters}
+    )
+    assert made.status_code == 200, made.text
+
+    ignored = by_webhook(site, "send-on", json={"event": "seen"})
+    assert (ignored["status"], [node["id"] for node in ignored["nodes"]]) == ("completed", ["uninteresting"])
+    sent = by_webhook(site, "send-on", json={"event": "paid"})
+    assert [(node["id"], node["status"]) for node in sent["nodes"]][:2] == [
+        ("uninteresting", "skipped"),
+        ("send", "failed"),  # the health page takes no POST
+    ]
+    assert "405" in sent["error"]["message"]

@@ -14,7 +14,7 @@ from api_site import ADMIN, Site
 from git_work import Work, deployment, pattern
 from typer.testing import CliRunner, Result
 
-from cli import actions, deployments, printing, rebuild, runs
+from cli import actions, deployments, printing, rebuild, runs, templates
 from cli.errors import CommandError
 from store.deployments import Condition
 from store.runs import RunStatus
@@ -36,7 +36,7 @@ def weft(site: Site) -> Weft:
 
 def make_app() -> typer.Typer:
     app = typer.Typer()
-    for module in (actions, deployments, runs, rebuild):
+    for module in (actions, deployments, runs, rebuild, templates):
         module.register(app)
     return app
 
@@ -301,6 +301,69 @@ def test_actions_say_what_they_made_of_it(site: Site, weft: Weft, tmp_path: Path
     assert "one of" in wrong_usage(weft("deploy", "b", "--version", "1", "--tag", "x"))
     assert "exactly one of" in wrong_usage(weft("promote", "a", "--version", "1", "--tag", "x"))
     assert weft("undeploy", "a").stdout.splitlines()[1:3] == ["1 undeployed", "a  v2  undeployed"]
+
+
+def test_a_rollback_may_restore_the_files_instead(site: Site, weft: Weft, tmp_path: Path) -> None:
+    work = Work(tmp_path / "work", site.reconciler)
+    for number in (1, 2):
+        work.commit({"patterns/a.yaml": pattern("a", f"v{number}"), "deployments/a.yaml": deployment("a")})
+        work.push()
+    assert weft("rollback", "a", "--revert").stdout.splitlines()[1:3] == ["1 changed", "a  v2 → v1  changed"]
+    assert work.git("show", "main:patterns/a.yaml", GIT_DIR=str(work.bare)) == pattern("a", "v1").strip()
+
+
+TEMPLATE = """\
+apiVersion: weft/v1
+kind: Template
+metadata: {name: tell, description: Say something.}
+spec:
+  parameters:
+    type: object
+    required: [text]
+    properties: {text: {type: string}, times: {type: integer, default: 2}, tags: {type: array, default: []}}
+  pattern:
+    on: {webhook: {}}
+    nodes:
+    - id: say
+      uses: set
+      with: {text: "${{ params.text }}", n: "${{ params.times }}", t: "${{ params.tags }}"}
+  deployment: {}
+"""
+
+
+def test_a_template_is_listed_used_and_made(site: Site, weft: Weft, tmp_path: Path) -> None:
+    work = Work(tmp_path / "work", site.reconciler)
+    work.commit({"README.md": "Nothing yet"})
+    work.push()
+    assert "No templates yet" in weft("template", "list").stdout
+    work.commit({"templates/tell.yaml": TEMPLATE})
+    work.push()
+
+    row = weft("template", "list").stdout.splitlines()[1]
+    assert row.split()[:6] == ["tell", "text*,", "times,", "tags", "pattern,", "deployment"]
+    params = ("-p", "text=5", "-p", "times=7", "-p", 'tags=["a=b"]')
+    assert weft("template", "use", "tell", "mine", *params).stdout.splitlines()[1:3] == [
+        "1 created",
+        "mine  v1  created",
+    ]
+    [node] = site.http.get("/patterns/mine/versions/1").json()["spec"]["nodes"]
+    assert node["with"] == {"text": "5", "n": 7, "t": ["a=b"]}
+
+    given = tmp_path / "given.json"
+    given.write_text('{"text": "from a file", "times": 1}')
+    assert weft("template", "use", "tell", "other", "--params", f"@{given}", "-p", "times=3").exit_code == 0
+    [node] = site.http.get("/patterns/other/versions/1").json()["spec"]["nodes"]
+    assert node["with"] == {"text": "from a file", "n": 3, "t": []}
+
+    refused = str(refusal(weft("template", "use", "tell", "third", "-p", "times=x")))
+    assert "parameters: times: 'x' is not of type 'integer'" in refused
+    assert "parameters: 'text' is a required property" in refused
+    assert "KEY=VALUE" in wrong_usage(weft("template", "use", "tell", "third", "-p", "text"))
+    assert "an object" in wrong_usage(weft("template", "use", "tell", "third", "--params", "[]"))
+    assert "not JSON" in wrong_usage(weft("template", "use", "tell", "third", "--params", "{"))
+    assert 'Did you mean "tell"' in str(refusal(weft("template", "use", "tel", "third", "-p", "text=x")))
+    assert weft("template", "create", "mine").exit_code == 0
+    assert [one["name"] for one in json.loads(weft("template", "list", "--json").stdout)] == ["mine", "tell"]
 
 
 def test_every_command_shows_an_example() -> None:

@@ -29,7 +29,8 @@ def repository(case: Path) -> dict[str, bytes]:
         return {str(one.relative_to(case)): one.read_bytes() for one in case.rglob("*") if one.is_file()}
     content = case.read_bytes()
     kind = re.search(rb"^kind: *(\w+)", content, re.MULTILINE)
-    path = {b"Deployment": "deployments/a.yaml", b"Project": "weft.yaml"}.get(kind[1] if kind else b"")
+    folders = {b"Deployment": "deployments/a.yaml", b"Project": "weft.yaml", b"Template": "templates/a.yaml"}
+    path = folders.get(kind[1] if kind else b"")
     return {path or "patterns/a.yaml": content}
 
 

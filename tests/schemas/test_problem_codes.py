@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 CODE = re.compile(r"[a-z]+(?:-[a-z0-9]+)+")
 
-NOT_CODES = {"utf-8", "rev-list", "rev-parse", "update-ref"}
+NOT_CODES = {"utf-8", "rev-list", "rev-parse", "update-ref", "date-time", "use-template", "create-template"}
 """Other words with a hyphen in the folders that report problems."""
 
 MADE_BY_TESTS = {
