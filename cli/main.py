@@ -22,6 +22,7 @@ COMMANDS = {
     "deployments": "cli.deployments",
     "deployment": "cli.deployments",
     "versions": "cli.deployments",
+    "diff": "cli.diff",
     "deploy": "cli.actions",
     "clone": "cli.actions",
     "template": "cli.templates",

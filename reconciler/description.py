@@ -66,6 +66,20 @@ def described(plan: Plan, describing: Describing) -> Plan:
     return replace(plan, looked_at=looked_at)
 
 
+def version_changes(before: Mapping[str, JSON], after: Mapping[str, JSON]) -> tuple[Change, ...]:
+    """What differs between two versions' contents, whatever deployments make of it."""
+    one, other = (
+        _Side(pattern=held["spec"], assets=held["assets"], calls=held["calls"]) for held in (before, after)
+    )
+    if one == other:
+        return ()
+    return (
+        *trigger_changes(one.pattern.get("on", {}), other.pattern.get("on", {})),
+        *ScheduleTeller(path="on.schedule").changes(one.offered, other.offered),
+        *_version_changes(one, other),
+    )
+
+
 def _described(step: Step, describing: Describing, moved: Mapping[str, Collection[str]]) -> Step:
     if step.action in (Action.UNCHANGED, Action.REFUSED):
         return step

@@ -14,7 +14,7 @@ from api_site import ADMIN, Site
 from git_work import Work, deployment, pattern
 from typer.testing import CliRunner, Result
 
-from cli import actions, deployments, printing, rebuild, runs, templates
+from cli import actions, deployments, diff, printing, rebuild, runs, templates
 from cli.errors import CommandError
 from store.deployments import Condition
 from store.runs import RunStatus
@@ -36,7 +36,7 @@ def weft(site: Site) -> Weft:
 
 def make_app() -> typer.Typer:
     app = typer.Typer()
-    for module in (actions, deployments, runs, rebuild, templates):
+    for module in (actions, deployments, diff, runs, rebuild, templates):
         module.register(app)
     return app
 
@@ -364,6 +364,31 @@ def test_a_template_is_listed_used_and_made(site: Site, weft: Weft, tmp_path: Pa
     assert 'Did you mean "tell"' in str(refusal(weft("template", "use", "tel", "third", "-p", "text=x")))
     assert weft("template", "create", "mine").exit_code == 0
     assert [one["name"] for one in json.loads(weft("template", "list", "--json").stdout)] == ["mine", "tell"]
+
+
+def test_a_diff_speaks_as_a_plan_does(site: Site, weft: Weft, tmp_path: Path) -> None:
+    work = Work(tmp_path / "work", site.reconciler)
+    one = pattern("a", "good day", script="s.py")
+    other = one.replace("good day", "bye").replace(
+        "{webhook: {}, call: {}}", "{call: {}, schedule: [{every: 1h}]}"
+    )
+    for text, program in ((one, "1"), (one, "2"), (other, "2")):
+        work.commit({"patterns/a.yaml": text, "s.py": program})
+        work.push()
+
+    assert weft("diff", "a", "1", "2").stdout.splitlines() == ["a  v1 → v2", "    file s.py changed"]
+    assert weft("diff", "a", "2", "3").stdout.splitlines() == [
+        "a  v2 → v3",
+        "    trigger webhook removed",
+        "    trigger schedule added: every 1h",
+        "    node `say`: with.message: good day → bye",
+    ]
+    assert weft("diff", "a", "3", "3").stdout.splitlines() == ["a  v3 → v3", "    no difference"]
+    found = json.loads(weft("diff", "a", "3", "1", "--json").stdout)
+    assert (found["from"]["number"], found["to"]["number"], len(found["changes"])) == (3, 1, 4)
+    assert "has no version '9'" in str(refusal(weft("diff", "a", "1", "9")))
+    assert "has no version '1'" in str(refusal(weft("diff", "b", "1", "9")))
+    assert site.http.get("/patterns/a/diff?from=1").status_code == 422
 
 
 def test_every_command_shows_an_example() -> None:

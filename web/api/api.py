@@ -26,8 +26,8 @@ from web.api.deployments import REVISIONS_QUERY, Deployments
 from web.api.files import READ_QUERY, REMOVE_QUERY, SAVE_BODY, Files, Source
 from web.api.moves import LIST_QUERY as MOVES_QUERY
 from web.api.moves import Moves
+from web.api.patterns import DIFF_QUERY, VERSIONS_QUERY, Patterns
 from web.api.patterns import LIST_QUERY as PATTERNS_QUERY
-from web.api.patterns import VERSIONS_QUERY, Patterns
 from web.api.plans import PLAN_QUERY, Planner, Plans
 from web.api.query import wait
 from web.api.resource import Endpoint, Resource, acts, administers, commits, reads
@@ -129,6 +129,7 @@ class Api:
             self._route("/patterns/{name}/clone", post=commits(self._actions.clone, body=CLONE_BODY)),
             self._route("/patterns/{name}/versions", get=reads(self._patterns.versions, VERSIONS_QUERY)),
             self._route("/patterns/{name}/versions/{number}", get=reads(self._patterns.version)),
+            self._route("/patterns/{name}/diff", get=reads(self._patterns.diff, DIFF_QUERY)),
         ]
 
     def _template_routes(self) -> list[Route]:

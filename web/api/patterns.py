@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from reconciler.description import version_changes
 from schemas.pattern import JSON
-from store.database import Database
-from store.versions import Freeze, list_patterns, list_versions, load_version, version_by_number
+from store.database import Connection, Database
+from store.versions import (
+    Freeze,
+    VersionContent,
+    list_patterns,
+    list_versions,
+    load_version,
+    version_by_number,
+)
 from web.api.deployments import version_json
-from web.api.query import DEFAULT_LIMIT, Parser, is_label, label, limit, number
+from web.api.query import DEFAULT_LIMIT, Parser, is_label, label, limit, number, wrong
 from web.api.resource import Call
 from web.problems import Refusal, not_found
 
 LIST_QUERY: Mapping[str, Parser] = {"cursor": label, "limit": limit}
+DIFF_QUERY: Mapping[str, Parser] = {"from": number(1), "to": number(1)}
 VERSIONS_QUERY: Mapping[str, Parser] = {"cursor": number(0), "limit": limit}
 
 Item = TypeVar("Item")
@@ -49,17 +58,49 @@ class Patterns:
 
     def version(self, call: Call) -> JSON:
         """One with its content."""
-        name, text = call.path["name"], call.path["number"]
-        found = content = None
-        if is_label(name) and text.isascii() and text.isdigit() and len(text) < 10:
-            with self._database.connection() as connection:
-                found = version_by_number(connection, call.identity.organisation, name, int(text))
-                content = load_version(connection, found.version_id) if found else None
+        text = call.path["number"]
+        known = text.isascii() and text.isdigit() and len(text) < 10
+        with self._database.connection() as connection:
+            found, content = self._held(connection, call, int(text) if known else None, text)
+        return {**_version(found), "spec": content.spec, "assets": content.assets, "calls": content.calls}
+
+    def diff(self, call: Call) -> JSON:
+        """What differs between two, in words."""
+        numbers = {key: call.query[key] for key in DIFF_QUERY}
+        missing = [
+            {"path": key, "message": "a number is needed"} for key, at in numbers.items() if at is None
+        ]
+        if missing:
+            raise wrong("query parameters", missing)
+        with self._database.connection() as connection:
+            (one, before), (other, after) = (
+                self._held(connection, call, at, str(at)) for at in numbers.values()
+            )
+        changes = version_changes(_content(before), _content(after))
+        return {
+            "pattern": call.path["name"],
+            "from": {"id": one.version_id, "number": one.number},
+            "to": {"id": other.version_id, "number": other.number},
+            "changes": [change.as_json() for change in changes],
+        }
+
+    def _held(
+        self, connection: Connection, call: Call, at: int | None, text: str
+    ) -> tuple[Freeze, VersionContent]:
+        """Raises Refusal."""
+        name, organisation = call.path["name"], call.identity.organisation
+        known = at is not None and is_label(name)
+        found = version_by_number(connection, organisation, name, at) if known and at else None
+        content = load_version(connection, found.version_id) if found else None
         if found is None or content is None:
             raise not_found(
                 f"{name!r:.80} has no version {text!r:.20}. `weft versions {name:.63}` lists those it has."
             )
-        return {**_version(found), "spec": content.spec, "assets": content.assets, "calls": content.calls}
+        return found, content
+
+
+def _content(version: VersionContent) -> dict[str, JSON]:
+    return {"spec": version.spec, "assets": version.assets, "calls": version.calls}
 
 
 def _page(items: Sequence[Item], most: int | None) -> tuple[Sequence[Item], bool]:
