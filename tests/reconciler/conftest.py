@@ -1,11 +1,12 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from git_work import Work
+from git_work import Work, pattern
 
 from reconciler.reconciler import Reconciler
 from store.database import Database, migrate
+from store.deployments import Deployment, get_deployment
 
 KEY = b"k" * 32
 
@@ -27,3 +28,25 @@ def reconciler(database: Database, tmp_path: Path) -> Reconciler:
 def work(tmp_path: Path, reconciler: Reconciler) -> Work:
     """A clone whose pushes go through the reconciler."""
     return Work(tmp_path / "work", reconciler)
+
+
+@pytest.fixture
+def live(database: Database) -> Callable[..., Deployment]:
+    """Reads a deployment, `hello` unless told otherwise."""
+
+    def read(name: str = "hello") -> Deployment:
+        with database.connection() as connection:
+            found = get_deployment(connection, "default", name)
+        assert found is not None
+        return found
+
+    return read
+
+
+@pytest.fixture
+def history(work: Work) -> list[str]:
+    """Three pushed commits: hello v1, v2, v3."""
+    texts = ("one", "two", "three")
+    commits = [work.commit({"patterns/hello.yaml": pattern("hello", text)}, text) for text in texts]
+    work.push()
+    return commits

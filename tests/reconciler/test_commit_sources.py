@@ -8,21 +8,9 @@ from git_work import Work, deployment, pattern
 
 from reconciler.git_errors import AmbiguousRevisionError, NoCommitError, UnknownRevisionError
 from reconciler.repository import Repository
-from store.database import Database
-from store.deployments import Deployment, get_deployment
+from store.deployments import Deployment
 
 SHORT = 7
-
-
-@pytest.fixture
-def live(database: Database) -> Callable[[], Deployment]:
-    def read() -> Deployment:
-        with database.connection() as connection:
-            found = get_deployment(connection, "default", "hello")
-        assert found is not None
-        return found
-
-    return read
 
 
 def hashed(kind: str, content: bytes) -> str:

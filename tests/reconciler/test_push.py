@@ -3,25 +3,13 @@
 import re
 from collections.abc import Callable
 
-import pytest
 from git_work import Work, deployment, pattern
 
 from store.database import Database
-from store.deployments import Deployment, get_deployment, revisions
+from store.deployments import Deployment, revisions
 from store.versions import list_versions, load_asset, load_version
 
 Read = Callable[[str], Deployment]
-
-
-@pytest.fixture
-def live(database: Database) -> Read:
-    def read(name: str) -> Deployment:
-        with database.connection() as connection:
-            found = get_deployment(connection, "default", name)
-        assert found is not None
-        return found
-
-    return read
 
 
 def number(deployment: Deployment) -> int | None:

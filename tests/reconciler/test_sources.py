@@ -2,37 +2,15 @@
 
 from collections.abc import Callable
 
-import pytest
 from git_work import Work, deployment, pattern
 
 from reconciler.repository import Repository
 from store.database import Database
-from store.deployments import Deployment, get_deployment
+from store.deployments import Deployment
 from store.repositories import repository_state
 from store.versions import list_versions, load_version
 
 Read = Callable[[str], Deployment]
-
-
-@pytest.fixture
-def live(database: Database) -> Read:
-    def read(name: str = "hello") -> Deployment:
-        with database.connection() as connection:
-            found = get_deployment(connection, "default", name)
-        assert found is not None
-        return found
-
-    return read
-
-
-@pytest.fixture
-def history(work: Work) -> list[str]:
-    """Three pushed commits: hello v1, v2, v3."""
-    commits = [
-        work.commit({"patterns/hello.yaml": pattern("hello", text)}, text) for text in ("one", "two", "three")
-    ]
-    work.push()
-    return commits
 
 
 def follow(work: Work, source: str) -> None:

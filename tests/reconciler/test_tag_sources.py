@@ -7,33 +7,12 @@ import pytest
 from git_work import Work, deployment, pattern
 
 from reconciler.reconciler import PushOutcome
-from store.database import Database
-from store.deployments import Deployment, get_deployment
+from store.deployments import Deployment
 
 Read = Callable[[str], Deployment]
 VERSIONS = "{tags: hello/v*}"
 
 NOTHING = ["nothing that is live has changed"]
-
-
-@pytest.fixture
-def live(database: Database) -> Read:
-    def read(name: str = "hello") -> Deployment:
-        with database.connection() as connection:
-            found = get_deployment(connection, "default", name)
-        assert found is not None
-        return found
-
-    return read
-
-
-@pytest.fixture
-def history(work: Work) -> list[str]:
-    """Three commits that are pushed: hello v1, v2, v3."""
-    texts = ("one", "two", "three")
-    commits = [work.commit({"patterns/hello.yaml": pattern("hello", text)}, text) for text in texts]
-    work.push()
-    return commits
 
 
 def tag(work: Work, name: str, *arguments: str) -> PushOutcome:
