@@ -12,14 +12,10 @@ from reconciler.actions import (
     Deploy,
     OfDocument,
     SaveFile,
-    Scene,
     UseTemplate,
     Why,
-    cloned,
-    decide,
-    deployed,
-    saving,
 )
+from reconciler.decisions import Scene, cloned, decide, deployed, saving
 from reconciler.edits import EditError, Target, remove_document, renamed_copy, set_value
 from reconciler.files import save
 from reconciler.git_errors import PathTakenError, UnknownRevisionError

@@ -116,7 +116,7 @@ def filled_pieces(text: str, params: Mapping[str, JSON], standing: Standing) -> 
     made, at, changes = "", 0, []
     for piece in pieces(text):
         made += text[at : piece.start]
-        new = _put(piece, params, (made, text[piece.end :]), standing)
+        new = _put(piece, params, (made[-2:], text[piece.end : piece.end + 2]), standing)
         changes.append((text[piece.start : piece.end], new))
         made += new
         at = piece.end
@@ -182,7 +182,7 @@ def _put(piece: Piece, params: Mapping[str, JSON], around: tuple[str, str], stan
     if value is None:
         return _with_literals(piece, params)
     text, (before, after) = to_text(value[0]), around
-    if standing is Standing.PLAIN or OPENING not in before[-2:] + text + after[:2]:
+    if standing is Standing.PLAIN or OPENING not in before + text + after:
         return text
     return f"${{{{ {literal(text)} }}}}"
 
