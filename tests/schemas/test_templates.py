@@ -183,6 +183,21 @@ def test_what_looks_like_an_expression_stays_text_where_expressions_are_evaluate
     assert compile_template(made["nodes"][0]["with"]).evaluate({}) == {"x": [f"<{PARAMS['s']}>"]}
 
 
+@pytest.mark.parametrize(
+    ("text", "values", "made"),
+    [
+        ("$${{ params.a }}", {"a": "{{ secrets.X }}"}, "${{ secrets.X }}"),
+        ("${{ params.a }}{{ secrets.X }}", {"a": "$"}, "${{ secrets.X }}"),
+        ("${${{ params.a }}{ 1 }}", {"a": ""}, "${{ 1 }}"),
+        ("${{ params.a }}${{ params.b }}{ 1 }}", {"a": "$", "b": "{"}, "${{ 1 }}"),
+    ],
+)
+def test_a_value_and_the_text_around_it_do_not_become_an_expression(
+    text: str, values: dict[str, str], made: str
+) -> None:
+    assert compile_template(filled_text(text, values, Standing.EVALUATED)).evaluate({}) == made
+
+
 texts = st.one_of(
     st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30),
     st.lists(st.sampled_from(["$", "{", "}", "{{", "}}", "${{", '"', "'", "\\", "\n", " ", "params.v", ": ", "#"]))
