@@ -11,7 +11,9 @@ from web.git.limits import GitLimits
 
 @pytest.fixture
 def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path / "git") as site:
+    git = tmp_path / "git"
+    git.mkdir()
+    with Site(database_url, redis_url, git) as site:
         yield site
 
 
