@@ -160,7 +160,9 @@ def _edited(name: str, change: Edit | Remove, signed: Signed, ground: Ground) ->
     document, target = ground.document(Kind.DEPLOYMENT, name), Target(Kind.DEPLOYMENT, name)
     text = ground.text(document)
     if isinstance(change, Edit):
-        after: str | None = set_value(text, target, ("spec", change.key), change.value, behind="pattern")
+        after: str | None = text
+        for key, value in change.values.items():
+            text = after = set_value(text, target, ("spec", key), value, behind="pattern")
     else:
         after = remove_document(text, target)
     return ground.committed({document.path: None if after is None else after.encode()}, signed)

@@ -5,7 +5,7 @@ Each changes one value of one file, or moves the tag that the deployment follows
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reconciler.actions import (
@@ -27,6 +27,7 @@ from reconciler.plan import Live
 from reconciler.refs import TAGS
 from reconciler.steps import VersionRef
 from schemas.deployment import DeploymentSpec, Source, SourceKind, State
+from schemas.pattern import JSON
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,27 @@ def _set_state(state: State, scene: Scene) -> Intent:
     if scene.spec.state == state:
         raise ActionRefusedError(Why.CONFLICT, f"{scene.name} is {state} already.")
     verb, word = _STATES[state]
-    return _intent(scene, Edit(key="state", value=str(state)), verb, f"{word} {scene.name}")
+    values: dict[str, JSON] = {"state": str(state)}
+    if state == State.ARCHIVED:
+        values |= _kept(scene)
+    return _intent(scene, Edit(values=values), verb, f"{word} {scene.name}")
+
+
+def _kept(scene: Scene) -> Mapping[str, JSON]:
+    """The source that an archived deployment needs, so that Git alone says for ever what it was.
+
+    A tag or another branch may move later; what the default branch held in this commit stays.
+    """
+    version = scene.live.binding.version if scene.live else None
+    if version is None or scene.source in (scene.default_source, _numbered_source(version)):
+        return {}
+    return {
+        "source": {"version": version.number} if version.number else {"commit": scene.held_by(version.id)}
+    }
+
+
+def _numbered_source(version: VersionRef) -> Source:
+    return Source(kind=SourceKind.VERSION, value=str(version.number))
 
 
 def _intent(
@@ -130,7 +151,7 @@ def _promote(action: Promote, scene: Scene) -> Intent:
 def _follow(scene: Scene, source: Source) -> Intent:
     if scene.source == source:
         raise ActionRefusedError(Why.CONFLICT, f"{scene.name} follows the {source} already.")
-    change = Edit(key="source", value={str(source.kind): source.value})
+    change = Edit(values={"source": {str(source.kind): source.value}})
     return _intent(scene, change, "promote", f"Let {scene.name} follow the {source}")
 
 
@@ -142,10 +163,10 @@ def _to_version(scene: Scene, version: VersionRef, verb: str, subject: str) -> I
         change: Edit | MoveTag = MoveTag(ref=TAGS + source.value, commit=commit)
         pinned = scene.live is not None and scene.live.binding.version == version
     elif version.number is not None:
-        change = Edit(key="source", value={"version": version.number})
-        pinned = source == Source(kind=SourceKind.VERSION, value=str(version.number))
+        change = Edit(values={"source": {"version": version.number}})
+        pinned = source == _numbered_source(version)
     elif commit is not None:
-        change = Edit(key="source", value={"commit": commit})
+        change = Edit(values={"source": {"commit": commit}})
         pinned = source == Source(kind=SourceKind.COMMIT, value=commit)
     else:
         raise _unheld(version, scene)

@@ -11,10 +11,9 @@ from schemas.pattern import JSON
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """`spec.<key>` of the deployment's document becomes `value`."""
+    """`spec.<key>` of the deployment's document becomes `value`, for each of them."""
 
-    key: str
-    value: JSON
+    values: Mapping[str, JSON]
 
 
 @dataclass(frozen=True, kw_only=True)

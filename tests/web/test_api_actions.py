@@ -219,6 +219,24 @@ def test_an_archive_is_for_good(site: Site, work: Work) -> None:
     assert live(site) == ("archived", 3)
 
 
+def test_what_was_archived_under_a_tag_is_the_same_without_the_database(site: Site, work: Work) -> None:
+    file = DEPLOYMENT.replace("# what runs\r\n", "# what runs\r\n      source: {tag: a/live}\r\n")
+    work.git("tag", "a/live", "HEAD~1")
+    work.commit({"deployments/a.yaml": file}, "Follow a tag")
+    work.push("refs/tags/a/live", "main")
+    act(site, "archive")
+    kept = file.replace("{tag: a/live}\r\n", "{version: 2}\r\n      state: archived\r\n")
+    assert sorted(pulled(work).splitlines()) == sorted(kept.splitlines())
+    work.git("tag", "--force", "a/live", "HEAD")
+    work.push("refs/tags/a/live")
+    site.execute("TRUNCATE repositories, freezes, versions, deployments, revisions, ref_moves CASCADE")
+
+    site.reconciler.rebuild("default")
+
+    assert live(site) == ("archived", 2)
+    act(site, "resume", status=409)
+
+
 @pytest.mark.parametrize(
     ("action", "body", "status", "said"),
     [
