@@ -24,7 +24,7 @@ from cli.settings import Settings
 from cli.values import without_password
 from store import health
 
-OLDEST_GIT = (2, 30)
+OLDEST_GIT = (2, 31)
 LEAST_SPACE = 1024**3  # bytes
 WORST_CLOCK = 1.0  # seconds between this machine and the database
 
@@ -58,7 +58,7 @@ def check_git() -> Check:
     said = subprocess.run([git, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     number = re.search(r"(\d+)\.(\d+)", said)
     new_enough = number is not None and tuple(map(int, number.groups())) >= OLDEST_GIT
-    return Check(name="git", found=said, remedy="" if new_enough else "install Git 2.30 or newer")
+    return Check(name="git", found=said, remedy="" if new_enough else "install Git 2.31 or newer")
 
 
 def check_data_folder(data: Path) -> Check:

@@ -22,6 +22,9 @@ from cli.settings import (
     SETTINGS,
     STARS,
     TOKEN,
+    UPSTREAM,
+    UPSTREAM_EVERY,
+    UPSTREAM_TOKEN,
     URL,
     Given,
     Origin,
@@ -30,6 +33,7 @@ from cli.settings import (
     read_settings,
 )
 from cli.values import without_password
+from reconciler.remote_address import address
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,12 @@ def show_settings(given: Given, settings: Settings) -> Iterator[Shown]:
 def _shown_value(setting: Setting[Any], given: Given, settings: Settings) -> str:
     if setting in (DATABASE_URL, REDIS_URL):
         return without_password(given.read(setting) or "embedded")
+    if setting is UPSTREAM:
+        return "none" if settings.upstream is None else address(settings.upstream).url
+    if setting is UPSTREAM_TOKEN and settings.upstream_token is None:
+        return "none"
+    if setting is UPSTREAM_EVERY:
+        return f"{settings.upstream_every:g}s"
     if setting.secret:
         return STARS
     if setting is URL:

@@ -47,4 +47,13 @@ Threads = Annotated[
         show_default=False,
     ),
 ]
+Upstream = Annotated[
+    str | None,
+    typer.Option(
+        "--upstream",
+        metavar="URL",
+        help="Mirror this repository (WEFT_UPSTREAM).",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli.options import Data, Host, Port, Processes, Threads, Workers
+from cli.options import Data, Host, Port, Processes, Threads, Upstream, Workers
 from cli.settings import Given, Settings, read_settings
 from cli.up import run_alone, run_everything
 
@@ -15,22 +15,29 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    data: Data = None, host: Host = None, port: Port = None, workers: Workers = None, threads: Threads = None
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    upstream: Upstream = None,
 ) -> None:
     """Start everything on this machine, the embedded database and broker included.
 
     Example: weft up --port 9000 --data ./weft-data
     """
     flags = {"WEFT_DATA": data, "WEFT_HOST": host, "WEFT_PORT": port}
-    run_everything(_settings(flags | {"WEFT_WORKERS": workers, "WEFT_THREADS": threads}))
+    flags |= {"WEFT_WORKERS": workers, "WEFT_THREADS": threads, "WEFT_UPSTREAM": upstream}
+    run_everything(_settings(flags))
 
 
-def web(data: Data = None, host: Host = None, port: Port = None) -> None:
+def web(data: Data = None, host: Host = None, port: Port = None, upstream: Upstream = None) -> None:
     """Start the web server alone: webhooks, Git, the API.
 
     Example: WEFT_DATABASE_URL=postgresql://weft@db/weft WEFT_REDIS_URL=redis://cache weft web
     """
-    run_alone(_settings({"WEFT_DATA": data, "WEFT_HOST": host, "WEFT_PORT": port}), {"web": 1})
+    flags = {"WEFT_DATA": data, "WEFT_HOST": host, "WEFT_PORT": port, "WEFT_UPSTREAM": upstream}
+    run_alone(_settings(flags), {"web": 1})
 
 
 def worker(data: Data = None, processes: Processes = None, threads: Threads = None) -> None:
@@ -43,12 +50,12 @@ def worker(data: Data = None, processes: Processes = None, threads: Threads = No
     run_alone(settings, {"worker": settings.workers})
 
 
-def controller(data: Data = None) -> None:
+def controller(data: Data = None, upstream: Upstream = None) -> None:
     """Start the controller alone; of several, one leads and the others stand by.
 
     Example: weft controller
     """
-    run_alone(_settings({"WEFT_DATA": data}), {"controller": 1})
+    run_alone(_settings({"WEFT_DATA": data, "WEFT_UPSTREAM": upstream}), {"controller": 1})
 
 
 def _settings(flags: dict[str, str | None]) -> Settings:

@@ -109,6 +109,27 @@ THREADS = Setting(
     right="a number from 1 to 256, such as 16",
     default="16",
 )
+UPSTREAM = Setting(
+    name="WEFT_UPSTREAM",
+    flag="--upstream",
+    parse=values.git_address,
+    right="a repository's address, such as https://git.example/team/flows.git or git@git.example:team/flows.git",
+    default="none",
+    secret=True,
+)
+UPSTREAM_TOKEN = Setting(
+    name="WEFT_UPSTREAM_TOKEN",
+    parse=values.secret,
+    right="a token without a space",
+    default="none",
+    secret=True,
+)
+UPSTREAM_EVERY = Setting(
+    name="WEFT_UPSTREAM_EVERY",
+    parse=values.duration(1.0, 86400.0),
+    right="a duration from 1s to 1d, such as 30s",
+    default="30s",
+)
 LOG = Setting(
     name="WEFT_LOG",
     parse=values.log,
@@ -130,7 +151,7 @@ TOKEN = Setting(
 )
 SETTINGS: tuple[Setting[Any], ...] = (
     *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, ADMIN_TOKEN, INSTALLATION_KEY),
-    *(WORKERS, THREADS, LOG, URL, TOKEN),
+    *(WORKERS, THREADS, UPSTREAM, UPSTREAM_TOKEN, UPSTREAM_EVERY, LOG, URL, TOKEN),
 )
 
 
@@ -139,7 +160,7 @@ class Settings:
     """What the service runs with, checked.
 
     `database_url`, `redis_url` None: the embedded servers. `admin_token`, `installation_key` None: the files
-    in the data folder, which `cli.installation` makes at the first start.
+    in the data folder, which `cli.installation` makes at the first start. `upstream_every`: seconds.
     """
 
     data: Path
@@ -152,6 +173,9 @@ class Settings:
     installation_key: bytes | None = field(repr=False)
     workers: int
     threads: int
+    upstream: str | None = field(repr=False)
+    upstream_token: str | None = field(repr=False)
+    upstream_every: float
     log: str
 
 
@@ -200,6 +224,9 @@ def read_settings(given: Given | None = None) -> Settings:
         installation_key=given.read(INSTALLATION_KEY),
         workers=given.read(WORKERS) or default_workers(),
         threads=given.read(THREADS) or 16,
+        upstream=given.read(UPSTREAM),
+        upstream_token=given.read(UPSTREAM_TOKEN),
+        upstream_every=given.read(UPSTREAM_EVERY) or 30.0,
         log=given.read(LOG) or "info",
     )
 

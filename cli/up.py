@@ -28,7 +28,7 @@ from cli.settings import Settings, default_public_url
 from cli.supervisor import Supervisor
 from cli.values import without_password
 from store.database import StoreError, migrate
-from store.settings import ServiceSettings
+from store.settings import ServiceSettings, UpstreamSettings
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,16 @@ def fill_in(settings: Settings, servers: Servers, *, key: bytes, token: str | No
         admin_token=token,
         installation_key=key,
         threads=settings.threads,
+        upstream=upstream_settings(settings),
         log=settings.log,
+    )
+
+
+def upstream_settings(settings: Settings) -> UpstreamSettings | None:
+    if settings.upstream is None:
+        return None
+    return UpstreamSettings(
+        url=settings.upstream, token=settings.upstream_token, every=settings.upstream_every
     )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli.logs import parse_log
+from reconciler.remote_address import address
+from schemas.quantities import seconds
 
 
 def folder(text: str) -> Path:
@@ -51,6 +53,30 @@ def web_url(text: str) -> str:
         raise ValueError(text)
     _ = url.port  # raises for one that is no number
     return text.rstrip("/")
+
+
+def git_address(text: str) -> str:
+    """Where a repository is: a relative path becomes one that every process understands."""
+    url = address(text).url
+    return text if "://" in text else url
+
+
+def duration(least: float, most: float) -> Callable[[str], float]:
+    """Seconds."""
+
+    def parse(text: str) -> float:
+        found = seconds(text)
+        if not least <= found <= most:
+            raise ValueError(text)
+        return found
+
+    return parse
+
+
+def secret(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("secret")
+    return text
 
 
 def token(text: str) -> str:

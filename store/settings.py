@@ -7,6 +7,15 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpstreamSettings:
+    """The repository elsewhere that the first organisation mirrors. `every`: seconds between two looks at it."""
+
+    url: str = field(repr=False)  # may hold a password
+    token: str | None = field(repr=False)
+    every: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """Settings with nothing left open: the embedded servers' addresses and the made secrets are filled in.
 
@@ -22,4 +31,5 @@ class ServiceSettings:
     installation_key: bytes = field(repr=False)
     threads: int
     log: str  # WEFT_LOG: a level, `text` or `json`, or both with a comma
+    upstream: UpstreamSettings | None = None
     listener: int | None = None
