@@ -10,8 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
+from rich.markup import escape
 
 from cli.installation import token_file
+from reconciler.remote_address import address
 from store.settings import ServiceSettings
 
 
@@ -28,7 +30,7 @@ class Announcement:
         wait_until_ready(self.local_url)
         seconds = age(self.command)
         console = Console(highlight=False, soft_wrap=True)
-        console.print(welcome(settings.public_url, token_file(settings.data), seconds))
+        console.print(welcome(settings.public_url, token_file(settings.data), seconds, upstream_of(settings)))
 
 
 def wait_until_ready(url: str) -> None:
@@ -54,15 +56,21 @@ def age(pid: int) -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
-def welcome(url: str, token: Path, seconds: float) -> str:
+def upstream_of(settings: ServiceSettings) -> str | None:
+    """Its address as it may be shown."""
+    return None if settings.upstream is None else address(settings.upstream.url).url
+
+
+def welcome(url: str, token: Path, seconds: float, upstream: str | None) -> str:
     """What to do now, in Rich's markup."""
     git = f"{url}/git/default.git"
     scheme, _, rest = git.partition("://")
+    mirrors = "" if upstream is None else f"  Mirrors {escape(upstream)}\n"
     return f"""[bold green]Weft is up[/] at [bold]{url}[/], after {seconds:.1f} s
 
   Git     {git}
   Token   in {token} (for Git: any user name, the token as password)
   Deploy  git remote add weft "{scheme}://weft:$(cat {token})@{rest}"
           git push weft main
-  Stop    Ctrl-C
+{mirrors}  Stop    Ctrl-C
 """

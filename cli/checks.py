@@ -23,6 +23,8 @@ from cli.listener import listen
 from cli.settings import Settings
 from cli.values import without_password
 from store import health
+from store.settings import FIRST_ORGANISATION
+from store.upstream import UpstreamState, look_up
 
 OLDEST_GIT = (2, 31)
 LEAST_SPACE = 1024**3  # bytes
@@ -48,6 +50,7 @@ def all_checks(settings: Settings) -> Iterator[Check]:
     yield check_data_folder(settings.data)
     yield check_space(settings.data)
     yield from check_database(settings)
+    yield from check_upstream(settings)
     yield check_broker(settings)
     yield check_port(settings)
 
@@ -99,6 +102,37 @@ def check_database(settings: Settings) -> Iterator[Check]:
     yield _version_of(seen)
     yield _schema_of(seen)
     yield clock(seen.now, datetime.fromtimestamp((before + after) / 2, UTC))
+
+
+def check_upstream(settings: Settings) -> Iterator[Check]:
+    """How the mirror does, where there is one and the database can say so."""
+    url = settings.database_url or postgres.running_url(settings.data)
+    if url is None or (settings.database_url is None and holder(settings.data) is None):
+        return
+    try:
+        state = look_up(url, FIRST_ORGANISATION)
+    except psycopg.Error:  # said already, by the checks of the database
+        return
+    if state is not None:
+        yield from upstream_checks(state)
+
+
+def upstream_checks(state: UpstreamState) -> Iterator[Check]:
+    """One for the whole, and one for each ref that a person has to look at. Pure."""
+    look = state.look
+    if look.error is not None:
+        since = f"{state.failing_since:%Y-%m-%d %H:%M:%S %Z}" if state.failing_since else "now"
+        yield Check(
+            name="upstream",
+            found=f"does not do since {since}: {look.error}",
+            remedy="what is live stays; it is tried again and again, so nothing else has to be done here",
+        )
+    else:
+        skipped = f", {len(look.skipped)} refs skipped: see GET /api/v1/upstream" if look.skipped else ""
+        yield Check(name="upstream", found=f"{state.url} looked at {state.looked_at:%H:%M:%S %Z}{skipped}")
+    for one in look.apart:
+        remedy = "; ".join(one.resolve) or "see above"
+        yield Check(name="upstream", found=one.reason, remedy=remedy)
 
 
 def _version_of(seen: health.Health) -> Check:

@@ -10,10 +10,13 @@ from collections.abc import Callable
 
 from reconciler.controller import ReconcileLoop
 from reconciler.reconciler import Reconciler
+from reconciler.remote import Remote
+from reconciler.upstream import Mirror
+from reconciler.upstream_loop import MirrorLoop, forget
 from runner.scheduler import Scheduler
 from runner.sweeper import Sweeper
 from store.database import Database
-from store.settings import ServiceSettings
+from store.settings import FIRST_ORGANISATION, ServiceSettings
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +37,28 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
     )
     loop = ReconcileLoop(reconciler, database)
     sweeper, scheduler = Sweeper(database, settings.redis_url), Scheduler(database, settings.redis_url)
-    threads = [_start(main, stop) for main in (loop.run, sweeper.run, scheduler.run)]
+    remote, mirror = _upstream(settings, database, reconciler)
+    threads = [_start(main, stop) for main in (loop.run, sweeper.run, scheduler.run, mirror)]
     stop.wait()
+    if remote is not None:
+        remote.close()
     sweeper.wake()
     scheduler.wake()
     for thread in threads:
         thread.join(timeout=5.0)
     database.close()
+
+
+def _upstream(
+    settings: ServiceSettings, database: Database, reconciler: Reconciler
+) -> tuple[Remote | None, Callable[[threading.Event], None]]:
+    """The upstream, if any, and what keeps the mirror of it; without one, what tidies up after an earlier one."""
+    given = settings.upstream
+    if given is None:
+        return None, lambda stop: forget(database, FIRST_ORGANISATION, stop)
+    remote = Remote(given.url, token=given.token)
+    mirror = Mirror(reconciler, FIRST_ORGANISATION, remote, public_url=settings.public_url)
+    return remote, MirrorLoop(mirror, database, every=given.every).run
 
 
 def _start(main: Callable[[threading.Event], None], stop: threading.Event) -> threading.Thread:

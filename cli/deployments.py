@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.client import Server, open_server
+from cli.client import RefusedError, Server, open_server
 from cli.options import Data, Json
 from cli.printing import (
     MISSING,
@@ -58,6 +58,9 @@ def deployments(
     with open_server(data) as server:
         query = {"state": state, "environment": environment, "pattern": pattern, "q": search}
         found = list(server.items("deployments", most=MOST, **query))
+        warnings = [] if as_json else upstream_warnings(server)
+    for line in warnings:
+        typer.echo(line, err=True)
     if as_json:
         print_json(found)
     elif not found:
@@ -65,6 +68,18 @@ def deployments(
     else:
         headers = ("NAME", "VERSION", "STATE", "STATUS", "SOURCE", "DEPLOYED")
         make_console().print(columns(headers, map(_row, found), cut=("NAME", "SOURCE")))
+
+
+def upstream_warnings(server: Server) -> list[str]:
+    """Why what is live may not be what the upstream says."""
+    try:
+        state = server.get("upstream")
+    except RefusedError:  # there is none
+        return []
+    error = state["lastError"]
+    failing = [] if error is None else [f"since {moment(state['failingSince'])}: {error}"]
+    lines = [*failing, *(one["reason"] for one in state["diverged"])]
+    return [f"upstream: {line} (weft doctor says what to do)" for line in lines]
 
 
 def _row(found: JSON) -> tuple[str | Text, ...]:

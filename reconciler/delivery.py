@@ -20,7 +20,7 @@ from reconciler.moves import moves_of
 from reconciler.quarantine import migrate
 from reconciler.reader import Reader
 from reconciler.recollection import Recollection
-from reconciler.refs import ABSENT, TAGS, RefUpdate, digest
+from reconciler.refs import ABSENT, TAGS, RefUpdate, digest, refs_after
 from reconciler.repository import Repository
 from reconciler.reviews import reviews
 from reconciler.session import Session
@@ -48,9 +48,13 @@ class Push:
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Who moved which refs, and what is wrong with the head that got in all the same."""
+    """Who moved which refs, and what is wrong with the head that got in all the same.
+
+    `user` made what is live now so; `moved_by` is who moved the refs, where that is another.
+    """
 
     user: str | None = None
+    moved_by: str | None = None
     moves: Sequence[Move]
     problems: tuple[Problem, ...]
 
@@ -72,7 +76,7 @@ class Delivery:
 
     def deliver(self, session: Session, known: Known, push: Push) -> PushOutcome:
         """Refuse, or move the objects, then the refs, then what is live."""
-        refs = _moved(session.refs, push.updates)
+        refs = refs_after(session.refs, push.updates)
         landing = land(known, view_of(known, session.repository, refs, session.default_ref))
         if refs.get(session.default_ref) != session.refs.get(session.default_ref):
             wrong = landing_problems(landing, known)
@@ -125,7 +129,7 @@ class Delivery:
         clean = not applying.problems
         with session.connection.transaction():
             generation = apply(session.connection, landing, applying)
-            record_moves(session.connection, session.organisation, cause.moves, cause.user)
+            record_moves(session.connection, session.organisation, cause.moves, cause.moved_by or cause.user)
         self._announce()
         self._recollection.keep(session.organisation, remembered(known, landing, generation, clean=clean))
 
@@ -148,8 +152,3 @@ def _left_problems(known: Known, landing: Landing) -> tuple[Problem, ...]:
 
 def _listens(version: VersionRef | None, content: Callable[[VersionRef], Mapping[str, JSON]]) -> bool:
     return version is not None and "webhook" in content(version)["spec"].get("on", {})
-
-
-def _moved(refs: Mapping[str, str], updates: Sequence[RefUpdate]) -> dict[str, str]:
-    moved = {**refs, **{update.ref: update.new for update in updates}}
-    return {ref: object_id for ref, object_id in moved.items() if object_id != ABSENT}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 from reconciler.description import Describing, described
 from reconciler.freeze import Version
@@ -116,7 +117,11 @@ def view_of(known: Known, repository: Repository, refs: Mapping[str, str], defau
 def land(known: Known, view: View) -> Landing:
     """Everything that the view's refs bring: the default branch's commits since `known`, then the plan."""
     head = view.refs.get(view.default_ref)
-    line = view.reader.repository.first_parents(head, known.head)[0] if head else []
+    repository = view.reader.repository
+    line = repository.first_parents(head, known.head)[0] if head else []
+    if known.head is None:
+        # What was there before the branch was rewritten has the first numbers, as it had then.
+        line = [*chain(*(repository.first_parents(kept, None)[0] for kept in repository.kept_lines())), *line]
     ledger = known.ledger.copy()
     snapshot, firsts = walk(line, known.snapshot, ledger, view.reader)
     commit = view.reader.commit(head) if head else None

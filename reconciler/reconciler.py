@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,14 +17,14 @@ from reconciler.authoring import Request, write
 from reconciler.delivery import Cause, Delivery, Push
 from reconciler.files import StoredFile, read_file
 from reconciler.gate import commit_problems, refused_refs
-from reconciler.git_errors import GitError
+from reconciler.git_errors import GitError, RefConflictError
 from reconciler.ground import Ground
 from reconciler.landing import Known, land, view_of
 from reconciler.moves import moves_since
 from reconciler.proposal import UnreadableCommitError, propose
 from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.recollection import Recollection, stored_live
-from reconciler.refs import BRANCHES, RefUpdate, digest
+from reconciler.refs import ABSENT, BRANCHES, RefUpdate, digest, refs_after
 from reconciler.repository import Repository
 from reconciler.review_desk import ReviewDesk
 from reconciler.session import Session, Sessions
@@ -67,6 +68,14 @@ class Done:
     plan: Plan | None
     lines: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Takeover:
+    """`refused`: ref → why it could not move."""
+
+    refused: Mapping[str, str] = field(default_factory=dict)
+    reconciled: Reconciled = Reconciled(changed=False)
 
 
 class Reconciler:
@@ -159,6 +168,28 @@ class Reconciler:
                 return Reconciled(changed=False)
             return self._catch_up(session, self._recollection.recall(session, state))
 
+    def take_over(
+        self, organisation: str, choose: Callable[[Session], Sequence[RefUpdate]], moved_by: str
+    ) -> Takeover:
+        """Move what `choose` says, behind the gate: somebody else has decided it already.
+
+        Raises RepositoryLostError, and TooManyDocumentsError: nothing has moved then.
+        """
+        with self._sessions.open(organisation) as session:
+            with suppress(RepositoryLostError):  # this may bring it back
+                self._caught_up(session)
+            updates = choose(session)
+            if not updates:
+                return Takeover()
+            known = self._recollection.recall(session, repository_state(session.connection, organisation))
+            if any(update.ref == session.default_ref for update in updates):
+                refs = refs_after(session.refs, updates)
+                land(known, view_of(known, session.repository, refs, session.default_ref))
+            refused = _move_each(session.repository, updates)
+            repository = Repository(session.repository.path)
+            after = replace(session, repository=repository, refs=repository.refs())
+            return Takeover(refused=refused, reconciled=self._catch_up(after, known, moved_by))
+
     def remember(self, organisation: str) -> None:
         """Read the head now, so that the first push after a start need not wait for that."""
         with self._sessions.open(organisation) as session:
@@ -210,18 +241,19 @@ class Reconciler:
         self._catch_up(session, known)
         return self._recollection.recall(session, repository_state(session.connection, session.organisation))
 
-    def _catch_up(self, session: Session, known: Known) -> Reconciled:
+    def _catch_up(self, session: Session, known: Known, moved_by: str | None = None) -> Reconciled:
         if session.default_ref not in session.refs and (known.head or known.live):
             raise RepositoryLostError(
                 f"The repository of {session.organisation} has no {session.default_ref.removeprefix(BRANCHES)}, "
                 "but the database has deployments of it: restore the folder `git` of the data folder, "
                 "or push the branch."
             )
+        _keep_line(session, known)
         view = view_of(known, session.repository, session.refs, session.default_ref)
         landing = land(known, replace(view, look_back=LOOK_BACK))
         found = problems(landing.view.snapshot, view.reader)
         moves = moves_since(last_known(session.connection, session.organisation), session.refs)
-        self._delivery.write(session, known, landing, Cause(moves=moves, problems=found))
+        self._delivery.write(session, known, landing, Cause(moves=moves, problems=found, moved_by=moved_by))
         return Reconciled(changed=True, plan=landing.plan, problems=found)
 
 
@@ -234,6 +266,31 @@ def _done(commit: str, ref: str, outcome: PushOutcome) -> Done:
 def _held(session: Session, known: Known, push: Push) -> Refused:
     """What its pusher may not move, by the default branch's head as it is before the push."""
     return refused_moves(push.updates, push.pusher, project_of(known.snapshot), session.default_ref)
+
+
+def _move_each(repository: Repository, updates: Sequence[RefUpdate]) -> dict[str, str]:
+    """All together; where one cannot, all that can. Deletions first: a branch may take the place of a folder."""
+    gone = [update for update in updates if update.new == ABSENT]
+    refused = {}
+    for together in (gone, [update for update in updates if update.new != ABSENT]):
+        try:
+            repository.update_refs(together)
+        except RefConflictError:
+            for update in together:
+                try:
+                    repository.update_refs([update])
+                except RefConflictError as error:
+                    refused[update.ref] = str(error)
+    return refused
+
+
+def _keep_line(session: Session, known: Known) -> None:
+    """Where the default branch was rewritten, what it held before stays reachable."""
+    repository, head = session.repository, session.refs.get(session.default_ref)
+    if known.head is None or head is None or not repository.has(known.head):
+        return
+    if not repository.first_parents(head, known.head)[1]:
+        repository.keep_line(known.head)
 
 
 def _in_step(state: RepositoryState | None, refs: Mapping[str, str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pygit2
@@ -12,6 +12,7 @@ ABSENT = "0" * 40
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
+LINES = "refs/weft/lines/"  # what the default branch held before it was rewritten, in order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,12 @@ class RefUpdate:
     ref: str
     old: str
     new: str
+
+
+def refs_after(refs: Mapping[str, str], updates: Sequence[RefUpdate]) -> dict[str, str]:
+    """Where everything is after the updates."""
+    after = {**refs, **{update.ref: update.new for update in updates}}
+    return {ref: object_id for ref, object_id in after.items() if object_id != ABSENT}
 
 
 def digest(refs: Mapping[str, str]) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.remote_address import address
-from reconciler.remote_git import Ended, Limits, TooMuchError, TooSlowError, run
 from reconciler.refs import ABSENT, RefUpdate
+from reconciler.remote_address import address
+from reconciler.remote_git import ClosedError, Ended, Limits, Running, TooMuchError, TooSlowError
 
 MOST_REFS = 20_000
 MOST_PUSHED = 500  # refs of one push: its arguments must fit
@@ -18,6 +18,7 @@ PATIENCE = 60.0  # seconds for what moves no objects
 LEFTOVER_AGE = 3600.0  # seconds; no fetch takes that long
 
 _LINE = re.compile(rb"([0-9a-f]{40})\t(refs/(?:heads|tags)/.+)")
+_WITH_ANOTHER = re.compile(r"atomic (push|transaction) fail|not moved, because")
 _HEAD = re.compile(rb"ref: (refs/heads/.+)\tHEAD")
 
 # What Git says → what to do about it. The first that matches.
@@ -36,6 +37,11 @@ _REMEDIES = (
     (r"transport '.*' not allowed", "use http, https, ssh or a path"),
 )  # fmt: skip
 _NOISE = ("hint:", "remote:", "To ", "Everything up-to-date", "error: failed to push some refs")
+
+
+def went_with_another(reason: str) -> bool:
+    """Whether a ref was refused for another one's sake."""
+    return _WITH_ANOTHER.search(reason) is not None
 
 
 class RemoteError(Exception):
@@ -61,6 +67,11 @@ class Remote:
         """`token` is sent as the password of http and https. Raises ValueError for what is no address."""
         self._address = address(url, token)
         self._limits = limits or Limits()
+        self._running = Running()
+
+    def close(self) -> None:
+        """Ends what is under way, and refuses what comes."""
+        self._running.close()
 
     @property
     def url(self) -> str:
@@ -90,8 +101,9 @@ class Remote:
     def push(self, repository: Path, updates: Sequence[RefUpdate]) -> dict[str, str]:
         """Move the remote's refs from `old`, if they are there still, to `new`: all of them or none.
 
-        Gives ref → why not, for those that the remote refused; nothing has moved then. Of more than 500 refs the
-        first may have moved. Raises RemoteError.
+        Gives ref → why not, for those that the remote refused; nothing has moved then. Those that only went down
+        with another are left out, unless the remote does not tell which that is. Of more than 500 refs the first
+        may have moved. Raises RemoteError.
         """
         for start in range(0, len(updates), MOST_PUSHED):
             refused = self._push(repository, updates[start : start + MOST_PUSHED])
@@ -107,13 +119,14 @@ class Remote:
         refused = dict(self._refused(ended))
         if ended.code != 0 and not refused:
             raise self._failed("pushed to", ended)
-        return refused
+        alone = {ref: reason for ref, reason in refused.items() if not went_with_another(reason)}
+        return alone or refused
 
     def _refused(self, ended: Ended) -> Iterator[tuple[str, str]]:
-        """Of `--porcelain`: flag, tab, from:to, tab, summary (reason). What went down with another is left out."""
+        """Of `--porcelain`: flag, tab, from:to, tab, summary (reason)."""
         for line in self._clean(ended.printed.decode(errors="replace")).splitlines():
             parts = line.split("\t")
-            if parts[0] == "!" and len(parts) == 3 and "atomic push failed" not in parts[2]:
+            if parts[0] == "!" and len(parts) == 3:
                 reason = re.sub(r"^\[[^]]*\] \((.*)\)$", r"\1", parts[2])
                 yield parts[1].partition(":")[2], self._explained(reason, ended.said)
 
@@ -122,7 +135,7 @@ class Remote:
         lines = [line.removeprefix("remote:").strip() for line in self._clean(said).splitlines()]
         told = [line for line, raw in zip(lines, said.splitlines(), strict=True) if raw.startswith("remote:")]
         hook = next((line for line in told if line), "")
-        return f"{reason} ({hook})" if hook and "hook" in reason else reason
+        return f"{reason} ({hook})" if hook and re.search("hook|failed", reason) else reason
 
     def _advertised(self, printed: bytes) -> Advertised:
         refs: dict[str, str] = {}
@@ -171,7 +184,9 @@ class Remote:
         limits = limits or self._limits
         header = self._address.header
         try:
-            return run(repository, arguments, header=header, stdin=stdin, limits=limits)
+            return self._running.run(repository, arguments, header=header, stdin=stdin, limits=limits)
+        except ClosedError:
+            raise RemoteError(f"{self.url} cannot be {done}: Weft stops.") from None
         except TooSlowError:
             raise RemoteError(
                 f"{self.url} cannot be {done}: it did not answer in {limits.seconds:g} s;"

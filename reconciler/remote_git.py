@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 MEBIBYTE = 1024 * 1024
+CHUNK = MEBIBYTE
 
 # What the user may have set for Git and what a connection needs; the rest of GIT_* would lead it elsewhere.
 _KEPT = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")
@@ -47,6 +50,10 @@ class TooMuchError(Exception):
     """It said more than it may."""
 
 
+class ClosedError(Exception):
+    """Nothing runs any more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Seconds for one command, bytes of what it prints and of one file that it writes (a pack is one)."""
@@ -63,60 +70,92 @@ class Ended:
     said: str = field(repr=False)
 
 
-def run(
-    directory: Path, arguments: Sequence[str], *, header: str | None, stdin: str, limits: Limits
-) -> Ended:
-    """Raises TooSlowError, TooMuchError; whatever it started is dead then.
+class Running:
+    """Children that are under way. Safe for any number of threads."""
 
-    `header` opens the host. It goes by the environment, which other users cannot read as they can arguments.
-    """
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """Kills them."""
+        with self._lock:
+            self._closed = True
+            for process in self._children:
+                _kill(process)
+
+    def run(
+        self, directory: Path, arguments: Sequence[str], *, header: str | None, stdin: str, limits: Limits
+    ) -> Ended:
+        """Raises TooSlowError, TooMuchError, ClosedError; whatever it started is dead then.
+
+        `header` opens the host. It goes by the environment, which other users cannot read as they can arguments.
+        """
+        with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as complaint:
+            told.write(stdin.encode("utf-8", "surrogateescape"))
+            told.seek(0)
+            process = self._start(
+                _command(arguments, limits),
+                cwd=directory,
+                env=environment(header),
+                stdin=told,
+                stdout=subprocess.PIPE,
+                stderr=complaint,
+                start_new_session=True,
+            )
+            try:
+                code, printed = _finish(process, limits)
+            finally:
+                with self._lock:
+                    self._children.discard(process)
+            if self._closed:
+                raise ClosedError
+            return Ended(code=code, printed=printed, said=_tail(complaint))
+
+    def _start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._closed:
+                raise ClosedError
+            process = subprocess.Popen(command, **options)
+            self._children.add(process)
+            return process
+
+
+def _command(arguments: Sequence[str], limits: Limits) -> list[str]:
+    """The shell sets a limit that Python could only set for itself, or unsafely between fork and exec."""
     settings = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
-    # The shell sets a limit that Python could only set for itself, or unsafely between fork and exec.
-    command = ["sh", "-c", 'ulimit -f "$0"; exec git "$@"', str(limits.file // 512), *settings, *arguments]
-    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as complaint:
-        told.write(stdin.encode("utf-8", "surrogateescape"))
-        told.seek(0)
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env=environment(header),
-            stdin=told,
-            stdout=subprocess.PIPE,
-            stderr=complaint,
-            start_new_session=True,
-        )
-        with _ended_in_time(process, limits.seconds) as expired:
-            assert process.stdout is not None
-            printed = process.stdout.read(limits.printed + 1)
-            if len(printed) > limits.printed:
-                raise TooMuchError
-            code = process.wait()
-        if expired.is_set():
-            raise TooSlowError
-        return Ended(code=code, printed=printed, said=_tail(complaint))
+    return ["sh", "-c", 'ulimit -f "$0"; exec git "$@"', str(limits.file // 512), *settings, *arguments]
 
 
-@contextlib.contextmanager
-def _ended_in_time(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-    """Kills it after so long, and in any case at the end. The event says that the time was up."""
-    expired = threading.Event()
-
-    def kill() -> None:
-        if process.poll() is None:
-            expired.set()
-            _kill(process)
-
-    timer = threading.Timer(seconds, kill)
-    timer.daemon = True
-    timer.start()
+def _finish(process: subprocess.Popen[bytes], limits: Limits) -> tuple[int, bytes]:
+    """Its exit code and what it printed. It is dead when this returns or raises."""
+    deadline = time.monotonic() + limits.seconds
+    assert process.stdout is not None
     try:
-        yield expired
+        printed = _read(process.stdout, limits.printed, deadline)
+        return process.wait(max(0.0, deadline - time.monotonic())), printed
+    except subprocess.TimeoutExpired:
+        raise TooSlowError from None
     finally:
-        timer.cancel()
         _kill(process)
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        process.stdout.close()
+
+
+def _read(stream: IO[bytes], most: int, deadline: float) -> bytes:
+    """To the end, which may never come: what it started can hold its output open when it is gone itself."""
+    pieces: list[bytes] = []
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while sum(map(len, pieces)) <= most:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TooSlowError
+            piece = os.read(stream.fileno(), CHUNK)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+    raise TooMuchError
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -24,7 +24,7 @@ from reconciler.git_errors import (
     UnmergeableError,
 )
 from reconciler.git_program import run_git
-from reconciler.refs import ABSENT, BRANCHES, TAGS, RefUpdate, valid_ref_name
+from reconciler.refs import ABSENT, BRANCHES, LINES, TAGS, RefUpdate, valid_ref_name
 from reconciler.repository_diff import patch_text
 from reconciler.repository_merge import conflict_text, divert_writes, merged_tree
 
@@ -83,12 +83,15 @@ class Repository:
     def ensure(cls, path: Path, default_branch: str = "main") -> Repository:
         """The repository at `path`, made if it is not there (with HEAD on the default branch)."""
         if not (path / "HEAD").exists():
-            path.mkdir(parents=True, exist_ok=True)
-            run_git(
-                path, "init", "--quiet", "--bare", f"--initial-branch={default_branch}", "--template=", "."
-            )
-            for key, value in CONFIGURATION.items():
-                run_git(path, "config", key, value)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Several processes may make it at once: each makes one of its own, and the first to be done wins.
+            with TemporaryDirectory(prefix=".made-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+                _make(Path(folder) / path.name, default_branch)
+                try:
+                    (Path(folder) / path.name).rename(path)
+                except OSError:
+                    if not (path / "HEAD").exists():
+                        raise
         return cls(path)
 
     def refs(self) -> dict[str, str]:
@@ -102,6 +105,21 @@ class Repository:
     def default_ref(self) -> str:
         """What HEAD points to, whether it is there or not."""
         return str(self._git.references["HEAD"].target)
+
+    def set_default_ref(self, ref: str) -> None:
+        run_git(self.path, "symbolic-ref", "HEAD", ref)
+
+    def kept_lines(self) -> list[str]:
+        """Heads that the default branch had when it was rewritten, the first one first."""
+        found = {ref.name: str(ref.target) for ref in self._git.references.iterator()}
+        return [at for ref, at in sorted(found.items()) if ref.startswith(LINES)]
+
+    def keep_line(self, head: str) -> None:
+        """Numbers come from history: what the default branch held once must not be lost to a rebuild."""
+        kept = self.kept_lines()
+        if head not in kept:
+            ref = f"{LINES}{len(kept) + 1:06}"
+            self.update_refs([RefUpdate(ref=ref, old=ABSENT, new=head)])
 
     def has(self, object_id: str) -> bool:
         return object_id in self._git
@@ -316,6 +334,14 @@ class Repository:
             run_git(self.path, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
         except GitError as error:
             raise RefConflictError(str(error)) from error
+
+
+def _make(path: Path, default_branch: str) -> None:
+    path.mkdir()
+    branch = f"--initial-branch={default_branch}"
+    run_git(path, "init", "--quiet", "--bare", branch, "--template=", ".")
+    for key, value in CONFIGURATION.items():
+        run_git(path, "config", key, value)
 
 
 @cache

@@ -22,6 +22,7 @@ DEPLOYMENTS_CHANGED = "weft_deployments"  # payload: see store.notifications.Cha
 RUN_CANCELLED = "weft_cancelled"  # payload: run id
 TIMER_SET = "weft_timers"  # payload: empty
 UPSTREAM_ASKED = "weft_upstream"  # payload: organisation
+REFS_MOVED = "weft_refs"  # payload: organisation
 
 
 class StoreError(Exception):

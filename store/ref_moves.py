@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from store.database import Connection
+from store.database import REFS_MOVED, Connection
 
 
 class RefMove(NamedTuple):
@@ -28,13 +28,15 @@ Move = tuple[str, str | None, str | None]
 
 
 def record_moves(connection: Connection, organisation: str, moves: Sequence[Move], user: str | None) -> None:
-    """Write them, in the caller's transaction: with what they made live, or not at all."""
+    """Write them, in the caller's transaction: with what they made live, or not at all. Who mirrors hears it."""
     if moves:
         refs, olds, news = zip(*moves, strict=True)
         connection.execute(
-            """INSERT INTO ref_moves (organisation, ref, old, new, user_name)
-               SELECT %s, ref, old, new, %s FROM unnest(%s::text[], %s::text[], %s::text[]) AS t (ref, old, new)""",
-            [organisation, user, list(refs), list(olds), list(news)],
+            """WITH written AS (
+                   INSERT INTO ref_moves (organisation, ref, old, new, user_name)
+                   SELECT %s, ref, old, new, %s FROM unnest(%s::text[], %s::text[], %s::text[]) AS t (ref, old, new)
+               ) SELECT pg_notify(%s, %s)""",
+            [organisation, user, list(refs), list(olds), list(news), REFS_MOVED, organisation],
         )
 
 

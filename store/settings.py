@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+FIRST_ORGANISATION = "default"
+
 
 @dataclass(frozen=True, kw_only=True)
 class UpstreamSettings:

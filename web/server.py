@@ -16,7 +16,7 @@ from reconciler.reconciler import Reconciler
 from runner.broker import BellBroker
 from store.database import DEPLOYMENTS_CHANGED, Database, StoreError
 from store.notifications import Changed, Listener
-from store.settings import ServiceSettings
+from store.settings import FIRST_ORGANISATION, ServiceSettings
 from web.api import Api
 from web.app import Application, make_app
 from web.auth import Authenticator
@@ -29,8 +29,6 @@ from web.problems import EXCEPTION_HANDLERS
 from web.routes import Routes
 
 log = logging.getLogger(__name__)
-
-FIRST_ORGANISATION = "default"
 
 RING_PATIENCE = 0.5
 """Seconds that the broker may keep a durable run's caller waiting."""

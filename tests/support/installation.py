@@ -51,11 +51,12 @@ def live(name: str, nodes: str, **spec: Any) -> dict[str, str]:
 class Installation:
     """`folder` holds the data folder, a Git work tree and the log."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, **environ: str) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.work = folder / "work"
         self.flags = flags
+        self.environ = environ
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, largest_file: int = resource.RLIM_INFINITY) -> None:
@@ -64,7 +65,7 @@ class Installation:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 command,
-                env=environment(),
+                env=environment(**self.environ),
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
@@ -216,11 +217,11 @@ class Installation:
 
 
 @contextmanager
-def installation(*flags: str) -> Iterator[Installation]:
+def installation(*flags: str, **environ: str) -> Iterator[Installation]:
     """Running when entered; gone when left, whatever happened to it."""
     folder = Path(tempfile.mkdtemp(prefix="weft-tests-"))
     folder.chmod(0o711)
-    made = Installation(folder, *flags)
+    made = Installation(folder, *flags, **environ)
     try:
         made.start()
         yield made

@@ -38,6 +38,7 @@ from web.api.templates import CREATE_BODY, USE_BODY, Library, Templates
 from web.api.templates import LIST_QUERY as TEMPLATES_QUERY
 from web.api.tokens import LIST_QUERY as TOKENS_QUERY
 from web.api.tokens import NEW_BODY, Tokens
+from web.api.upstream import Upstream
 from web.auth import Authenticator, Role
 
 PREFIX = "/api/v1"
@@ -75,6 +76,7 @@ class Api:
         self._changes = Changes(reconciler.changes, public_url)
         self._templates = Templates(reconciler, acting)
         self._moves = Moves(database)
+        self._upstream = Upstream(database)
         self._tokens = Tokens(database, authenticator)
 
     @property
@@ -89,6 +91,7 @@ class Api:
             *self._change_routes(),
             self._file_route(),
             self._route("/refs/moves", get=reads(self._moves.list, MOVES_QUERY)),
+            self._route("/upstream", get=reads(self._upstream.state)),
             *self._token_routes(),
             Route("/api", Resource(self._authenticator)),
             Route("/api/{path:path}", Resource(self._authenticator)),

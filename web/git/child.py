@@ -29,6 +29,8 @@ SETTINGS = (
     # An accepted push outlives a power cut.
     "core.fsync=committed",
     "uploadpack.allowFilter=true",
+    # Weft's own refs, such as what the default branch held before it was rewritten.
+    "transfer.hideRefs=refs/weft",
 )
 # The largest single piece of memory for one object: a small pack can describe a huge one.
 LARGEST_ALLOCATION = "512m"

@@ -1,0 +1,230 @@
+"""Mirrors a repository that is kept elsewhere: fetches, moves what is here behind the gate, pushes ours back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.git_errors import GitError, UnmergeableError
+from reconciler.reconciler import Reconciler
+from reconciler.refs import ABSENT, BRANCHES, RefUpdate, valid_ref_name
+from reconciler.remote import Advertised, Remote, RemoteError, went_with_another
+from reconciler.repository import Repository, Signed
+from reconciler.session import Session
+from reconciler.snapshot import TooManyDocumentsError
+from reconciler.steps import Plan
+from reconciler.upstream_memory import Agreed, recall, remember, with_moves
+from reconciler.upstream_report import apart, refused_apart
+from reconciler.upstream_rules import Decision, Lineage, Sides, Three, Verdict, decide
+from store.upstream import Apart, Look, Skipped
+
+UPSTREAM = "upstream"
+"""Who moved what the upstream had moved."""
+ATTEMPTS = 3  # looks in a row where the upstream moves under our hands
+
+_STALE = re.compile(r"stale info|fetch first|non-fast-forward|moved meanwhile|updated since|but expected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synced:
+    """One look. `here` and `there`: refs that moved on each side; `plan` of what went live, if anything did."""
+
+    look: Look
+    here: tuple[str, ...] = ()
+    there: tuple[str, ...] = ()
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """What to do, decided under the lock. `refused`: merges that nobody but a person can make."""
+
+    decision: Decision
+    updates: tuple[RefUpdate, ...] = ()
+    unmergeable: tuple[Apart, ...] = ()
+
+
+class Mirror:
+    """One organisation's. One process at a time may sync it; pushes and actions go on meanwhile."""
+
+    def __init__(self, reconciler: Reconciler, organisation: str, remote: Remote, *, public_url: str) -> None:
+        self._reconciler = reconciler
+        self.organisation = organisation
+        self.remote = remote
+        self._own_url = f"{public_url.rstrip('/')}/git/{organisation}.git"
+        self._fetched: frozenset[str] = frozenset()
+
+    def has_news(self) -> bool:
+        """Whether something moved here that the upstream has not heard of. Asks nobody."""
+        path = self._reconciler.ensure(self.organisation)
+        return recall(path, self.remote.url).refs != Repository(path).refs()
+
+    def sync(self) -> Synced:
+        """Look at the upstream once and do all that can be done. An unreachable one is an answer, too.
+
+        Raises StoreError; what has moved by then has moved, and the next look goes on from there.
+        """
+        path = self._reconciler.ensure(self.organisation)
+        try:
+            done, again = self._attempt(path)
+            for _ in range(ATTEMPTS - 1):
+                if again:
+                    done, again = self._attempt(path)
+        except (RemoteError, GitError) as error:
+            return Synced(look=Look(error=str(error)))
+        except OSError as error:
+            return Synced(look=Look(error=f"The mirror cannot be written: {error}."))
+        except TooManyDocumentsError as error:
+            return Synced(look=Look(error=f"The upstream: {error.reason.message}"))
+        return done
+
+    def _attempt(self, path: Path) -> tuple[Synced, bool]:
+        """One look, and whether the upstream moved so that another is worth it."""
+        advertised = self.remote.refs(path)
+        theirs, skipped = _sound(advertised)
+        _adopt_default(path, advertised)
+        before = recall(path, self.remote.url)
+        agreed = before.settled(theirs)
+        self._fetch(path, theirs)
+        loose = _without_commit(path, theirs)
+        skipped += [Skipped(ref=ref, reason="A branch must point to a commit.") for ref in sorted(loose)]
+        choice, refused, plan = self._take_over(agreed, theirs, loose)
+        if choice.decision.halt is not None:
+            return Synced(look=Look(error=choice.decision.halt, skipped=tuple(skipped))), False
+        skipped += [Skipped(ref=ref, reason=reason) for ref, reason in refused.items()]
+        here = tuple(update.ref for update in choice.updates if update.ref not in refused)
+        moved = {ref: theirs.get(ref) for ref in here}
+        agreed = replace(agreed, refs=with_moves(agreed.refs, {**_agreed(choice.decision), **moved}))
+        if agreed != before:
+            remember(path, agreed)
+        there, held = self._push(path, agreed, choice)
+        look = Look(
+            apart=(*self._apart(choice.decision), *choice.unmergeable, *self._held(path, theirs, held)),
+            skipped=tuple(skipped),
+        )
+        return Synced(look=look, here=here, there=there, plan=plan), any(map(_STALE.search, held.values()))
+
+    def _fetch(self, path: Path, theirs: Mapping[str, str]) -> None:
+        """What no ref of ours holds. Git itself looks whether an object that is here lacks others."""
+        here = {*Repository(path).refs().values(), *self._fetched}
+        self.remote.fetch(path, [ref for ref, at in theirs.items() if at not in here])
+        self._fetched = frozenset(theirs.values())
+
+    def _take_over(
+        self, agreed: Agreed, theirs: Mapping[str, str], loose: frozenset[str]
+    ) -> tuple[_Choice, Mapping[str, str], Plan | None]:
+        """Decide under the lock, with what is here by then, and move it. `loose` stay as they are on both sides."""
+        choices: list[_Choice] = []
+
+        def choose(session: Session) -> Sequence[RefUpdate]:
+            sides = Sides(base=agreed.refs, theirs=theirs, ours=session.refs, default_ref=session.default_ref)
+            choices.append(self._choose(session.repository, sides.without(loose)))
+            return choices[-1].updates
+
+        done = self._reconciler.take_over(self.organisation, choose, UPSTREAM)
+        return choices[-1], done.refused, done.reconciled.plan
+
+    def _choose(self, repository: Repository, sides: Sides) -> _Choice:
+        decision = decide(sides, lambda ours, their: lineage(repository, ours, their))
+        updates = [_update(three.ref, three.ours, three.theirs) for three in decision.of(Verdict.FOLLOW)]
+        unmergeable = []
+        for three in decision.of(Verdict.MERGE):
+            try:
+                updates.append(_update(three.ref, three.ours, self._merge(repository, three)))
+            except UnmergeableError as error:
+                unmergeable.append(self._conflict(three, error))
+        return _Choice(decision=decision, updates=tuple(updates), unmergeable=tuple(unmergeable))
+
+    def _merge(self, repository: Repository, three: Three) -> str:
+        """Ours first: what is live stays on the line of first parents, along which numbers go."""
+        assert three.ours is not None
+        assert three.theirs is not None
+        branch = three.ref.removeprefix(BRANCHES)
+        message = f"Merge {branch} of the upstream\n\nBoth sides had moved.\n\nWeft-Action: merge-upstream\n"
+        host = re.sub(r"^\w+://|[:/].*$", "", self._own_url) or "localhost"
+        signed = Signed(name="Weft", email=f"weft@{host}", message=message)
+        return repository.merge(three.ours, three.theirs, signed).id
+
+    def _push(self, path: Path, agreed: Agreed, choice: _Choice) -> tuple[tuple[str, ...], dict[str, str]]:
+        """What moved there, and what the upstream refused and why. Not under the lock: a host may be slow."""
+        merged = {update.ref: update.new for update in choice.updates}
+        updates = [_update(three.ref, three.theirs, three.ours) for three in choice.decision.of(Verdict.PUSH)]
+        for three in choice.decision.of(Verdict.MERGE):
+            if three.ref in merged:
+                updates.append(_update(three.ref, three.theirs, merged[three.ref]))
+        held: dict[str, str] = {}
+        waiting = [updates] if updates else []
+        while waiting:
+            together = waiting.pop()
+            sent = {update.ref: None if update.new == ABSENT else update.new for update in together}
+            remember(path, replace(agreed, sent=sent))
+            refused = self.remote.push(path, together)
+            if not refused:
+                agreed = replace(agreed, refs=with_moves(agreed.refs, sent), sent={})
+                remember(path, agreed)
+            elif len(together) > 1 and all(map(went_with_another, refused.values())):
+                waiting += [[update] for update in together]  # the remote does not tell which one it is
+            else:
+                held |= refused
+                rest = [update for update in together if update.ref not in refused]
+                waiting += [rest] if rest else []
+        return tuple(update.ref for update in updates if update.ref not in held), held
+
+    def _apart(self, decision: Decision) -> Iterator[Apart]:
+        for three in decision.of(Verdict.APART):
+            yield apart(three, own=self._own_url, upstream=self.remote.url)
+
+    def _conflict(self, three: Three, error: UnmergeableError) -> Apart:
+        return apart(three, own=self._own_url, upstream=self.remote.url, files=error.files)
+
+    def _held(self, path: Path, theirs: Mapping[str, str], held: Mapping[str, str]) -> Iterator[Apart]:
+        ours = Repository(path).refs()
+        for ref, reason in held.items():
+            three = Three(ref=ref, base=None, theirs=theirs.get(ref), ours=ours.get(ref))
+            yield refused_apart(three, reason)
+
+
+def lineage(repository: Repository, ours: str, theirs: str) -> Lineage:
+    """Of two commits that are here."""
+    base = repository.merge_base(ours, theirs)
+    if base is None:
+        return Lineage.UNRELATED
+    return {theirs: Lineage.AHEAD, ours: Lineage.BEHIND}.get(base, Lineage.FORKED)
+
+
+def _sound(advertised: Advertised) -> tuple[dict[str, str], list[Skipped]]:
+    """What can be here, and what cannot."""
+    skipped = [Skipped(ref=ref, reason="Its name is not UTF-8.") for ref in advertised.unreadable]
+    theirs = {}
+    for ref, at in advertised.refs.items():
+        if valid_ref_name(ref):
+            theirs[ref] = at
+        else:
+            skipped.append(Skipped(ref=ref, reason="It has no valid name (see git check-ref-format)."))
+    return theirs, skipped
+
+
+def _without_commit(path: Path, theirs: Mapping[str, str]) -> frozenset[str]:
+    repository = Repository(path)
+    branches = ((ref, at) for ref, at in theirs.items() if ref.startswith(BRANCHES))
+    return frozenset(ref for ref, at in branches if not repository.is_commit(at))
+
+
+def _adopt_default(path: Path, advertised: Advertised) -> None:
+    """A repository without a branch takes the upstream's default one."""
+    repository = Repository(path)
+    wanted = advertised.default_ref
+    if wanted is None or wanted not in advertised.refs or not valid_ref_name(wanted):
+        return
+    if wanted != repository.default_ref() and not any(ref.startswith(BRANCHES) for ref in repository.refs()):
+        repository.set_default_ref(wanted)
+
+
+def _agreed(decision: Decision) -> dict[str, str | None]:
+    return {three.ref: three.ours for three in decision.of(Verdict.AGREED)}
+
+
+def _update(ref: str, old: str | None, new: str | None) -> RefUpdate:
+    return RefUpdate(ref=ref, old=old or ABSENT, new=new or ABSENT)
