@@ -20,7 +20,7 @@ from reconciler.moves import moves_of
 from reconciler.quarantine import migrate
 from reconciler.reader import Reader
 from reconciler.recollection import Recollection
-from reconciler.refs import ABSENT, TAGS, RefUpdate, digest, refs_after
+from reconciler.refs import TAGS, RefUpdate, digest, refs_after
 from reconciler.repository import Repository
 from reconciler.reviews import reviews
 from reconciler.session import Session

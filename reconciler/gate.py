@@ -92,10 +92,16 @@ def landing_problems(landing: Landing, known: Known) -> list[Problem]:
     for step in landing.plan.looked_at:
         wanted = landing.desired.wanted.get(step.name)
         if step.action == Action.REFUSED:
-            found |= set(step.problems)
+            found |= set(step.problems) if _touches(step.name, landing, known) else set()
         elif step.action == Action.STALLED and wanted is not None and not _told(wanted, found):
             found |= set(_unresolved(step, wanted, view))
     return sorted(found)
+
+
+def _touches(deployment: str, landing: Landing, known: Known) -> bool:
+    """Whether the push changes its document: places that stay are the same objects."""
+    key = (Kind.DEPLOYMENT, deployment)
+    return landing.view.snapshot.places.get(key) is not known.snapshot.places.get(key)
 
 
 def _told(wanted: Wanted, found: set[Problem]) -> bool:
