@@ -71,12 +71,24 @@ def _off_the_line(live: str, new: str, repository: Repository, branch: str) -> s
 
 def commit_problems(landing: Landing, known: Known) -> set[Problem]:
     """What is wrong with the files of the landing's head, compared with what is known."""
-    view, before = landing.view, known.snapshot
-    differing = list(changes(view.reader.entries, before.tree, view.snapshot.tree))
-    found = set(_dangerous_paths(differing))
-    if not (known.clean and still_sound(before, view.snapshot, differing, view.reader)):
-        found |= set(problems(view.snapshot, view.reader))
-    return found
+    differing = _differing(landing, known)
+    return {*_dangerous_paths(differing), *_file_problems(landing, known, differing)}
+
+
+def left_problems(landing: Landing, known: Known) -> tuple[Problem, ...]:
+    """What stays wrong with a head that is there already, sorted."""
+    return tuple(sorted(_file_problems(landing, known, _differing(landing, known))))
+
+
+def _differing(landing: Landing, known: Known) -> list[Change]:
+    return list(changes(landing.view.reader.entries, known.snapshot.tree, landing.view.snapshot.tree))
+
+
+def _file_problems(landing: Landing, known: Known, differing: Sequence[Change]) -> set[Problem]:
+    view = landing.view
+    if known.clean and still_sound(known.snapshot, view.snapshot, differing, view.reader):
+        return set()
+    return set(problems(view.snapshot, view.reader))
 
 
 def landing_problems(landing: Landing, known: Known) -> list[Problem]:

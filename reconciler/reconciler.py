@@ -16,7 +16,7 @@ from reconciler.answer import PushOutcome, forbidden, refusal
 from reconciler.authoring import Request, write
 from reconciler.delivery import Cause, Delivery, Push
 from reconciler.files import StoredFile, read_file
-from reconciler.gate import commit_problems, refused_refs
+from reconciler.gate import commit_problems, left_problems, refused_refs
 from reconciler.git_errors import GitError, RefConflictError
 from reconciler.ground import Ground
 from reconciler.landing import Known, land, view_of
@@ -28,7 +28,7 @@ from reconciler.refs import ABSENT, BRANCHES, RefUpdate, digest, refs_after
 from reconciler.repository import Repository
 from reconciler.review_desk import ReviewDesk
 from reconciler.session import Session, Sessions
-from reconciler.snapshot import TooManyDocumentsError, problems
+from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan
 from reconciler.templates import templates_in
 from schemas.documents import Document
@@ -251,7 +251,7 @@ class Reconciler:
         _keep_line(session, known)
         view = view_of(known, session.repository, session.refs, session.default_ref)
         landing = land(known, replace(view, look_back=LOOK_BACK))
-        found = problems(landing.view.snapshot, view.reader)
+        found = left_problems(landing, known)
         moves = moves_since(last_known(session.connection, session.organisation), session.refs)
         self._delivery.write(session, known, landing, Cause(moves=moves, problems=found, moved_by=moved_by))
         return Reconciled(changed=True, plan=landing.plan, problems=found)
