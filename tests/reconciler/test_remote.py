@@ -142,8 +142,8 @@ def test_a_hanging_host_is_given_up_and_its_git_killed_and_shows_no_token(bare: 
         port = silent.getsockname()[1]
         thread = threading.Thread(target=look)
         thread.start()
-        remote = Remote(f"http://127.0.0.1:{port}/a.git", token="hunter2", limits=Limits(seconds=1))
-        with pytest.raises(RemoteError, match=r"did not answer in 1 s; see whether the host is up"):
+        remote = Remote(f"http://127.0.0.1:{port}/a.git", token="hunter2", limits=Limits(seconds=3))
+        with pytest.raises(RemoteError, match=r"did not answer in 3 s; see whether the host is up"):
             remote.refs(bare)
         done.set()
         thread.join(20)
@@ -213,7 +213,8 @@ def test_the_users_configuration_cannot_lead_to_a_transport_that_runs_programs(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = tmp_path / "ran"
-    (tmp_path / "config").write_text(f'[url "ext::touch {ran} "]\n\tinsteadOf = https://git.example/\n')
+    leads_there = f'[url "ext::touch {ran} "]\n\tinsteadOf = https://git.example/\n'
+    (tmp_path / "config").write_text(f'{leads_there}[protocol "ext"]\n\tallow = always\n')
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
     with pytest.raises(RemoteError, match="transport 'ext' not allowed"):
         Remote("https://git.example/x").refs(bare)
