@@ -23,6 +23,7 @@ RUN_CANCELLED = "weft_cancelled"  # payload: run id
 TIMER_SET = "weft_timers"  # payload: empty
 UPSTREAM_ASKED = "weft_upstream"  # payload: organisation
 REFS_MOVED = "weft_refs"  # payload: organisation
+FORGE_EVENT = "weft_forge"  # payload: empty
 
 
 class StoreError(Exception):

@@ -1,0 +1,81 @@
+"""What a pull request is told: pure, from the plan or from why there is none. Fails closed: no plan is a failure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler.forges.forge import Status
+from reconciler.gate import problem_lines
+from reconciler.steps import Plan
+from schemas.problems import Problem
+
+LONGEST_REASONS = 20_000  # characters; the plan has up to 60,000, and a comment 65,536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """`status` and `description` for the commit, `text` (Markdown) for the comment."""
+
+    status: Status
+    description: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.status}\n{self.description}\n{self.text}".encode()).hexdigest()
+
+
+def planned(plan: Plan, found: Sequence[Problem], branch: str) -> Verdict:
+    """`found` is what the gate says against it."""
+    if found:
+        return _refused(found, branch)
+    return Verdict(status=Status.SUCCESS, description=plan.summary, text=plan.as_markdown())
+
+
+def unreadable(found: Sequence[Problem], branch: str) -> Verdict:
+    """Its files have problems."""
+    return _refused(found, branch)
+
+
+def unplanned(why: str) -> Verdict:
+    """It cannot be merged, say."""
+    return Verdict(
+        status=Status.FAILURE,
+        description=_line(why),
+        text="\n".join(["**Weft plan:** there is none.", "", *_fenced([_line(why)])]) + "\n",
+    )
+
+
+def elsewhere(base: str, branch: str) -> Verdict:
+    """It goes to another branch than the one that is live."""
+    said = f"this goes to {_line(base)}, not to {branch}: merging it changes nothing that is live."
+    return Verdict(status=Status.SUCCESS, description=said, text=f"**Weft plan:** {said}\n".replace("`", ""))
+
+
+def _refused(found: Sequence[Problem], branch: str) -> Verdict:
+    heading, *lines = map(_line, problem_lines(found))
+    said = heading.rstrip(":")
+    text = [f"**Weft plan:** merging this into `{branch}` would be refused: {said}.", "", *_fenced(lines)]
+    return Verdict(status=Status.FAILURE, description=f"{said}: {lines[0]}", text="\n".join(text) + "\n")
+
+
+def _fenced(lines: Sequence[str]) -> list[str]:
+    """By more backticks than any line has in a row, so that nothing in them ends it."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    kept, size = [], 0
+    for line in lines:
+        size += len(line)
+        if size > LONGEST_REASONS:
+            kept.append(f"… and {len(lines) - len(kept)} more; `weft validate` shows them all")
+            break
+        kept.append(line)
+    return [f"{fence}text", *kept, fence]
+
+
+def _line(text: str) -> str:
+    """One line without control characters, whatever it quotes."""
+    return "".join(char if char.isprintable() else " " for char in text)
