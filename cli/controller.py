@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable
 
+from cli.forges import pull_request_loop
 from reconciler.controller import ReconcileLoop
 from reconciler.reconciler import Reconciler
 from reconciler.remote import Remote
@@ -38,12 +39,16 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
     loop = ReconcileLoop(reconciler, database)
     sweeper, scheduler = Sweeper(database, settings.redis_url), Scheduler(database, settings.redis_url)
     remote, mirror = _upstream(settings, database, reconciler)
-    threads = [_start(main, stop) for main in (loop.run, sweeper.run, scheduler.run, mirror)]
+    pulls = pull_request_loop(settings, database, reconciler)
+    mains = [loop.run, sweeper.run, scheduler.run, mirror, *([pulls.run] if pulls else [])]
+    threads = [_start(main, stop) for main in mains]
     stop.wait()
     if remote is not None:
         remote.close()
     sweeper.wake()
     scheduler.wake()
+    if pulls:
+        pulls.wake()
     for thread in threads:
         thread.join(timeout=5.0)
     database.close()

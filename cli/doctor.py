@@ -17,6 +17,8 @@ from cli.options import Data, Json
 from cli.settings import (
     ADMIN_TOKEN,
     DATABASE_URL,
+    FORGE_API,
+    FORGE_SECRET,
     INSTALLATION_KEY,
     REDIS_URL,
     SETTINGS,
@@ -87,6 +89,10 @@ def _shown_value(setting: Setting[Any], given: Given, settings: Settings) -> str
         return "none" if settings.upstream is None else address(settings.upstream).url
     if setting is UPSTREAM_TOKEN and settings.upstream_token is None:
         return "none"
+    if setting is FORGE_SECRET and not settings.forge_secret:
+        return "none"
+    if setting is FORGE_API:
+        return settings.forge_api or FORGE_API.default
     if setting is UPSTREAM_EVERY:
         return f"{settings.upstream_every:g}s"
     if setting.secret:

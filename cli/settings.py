@@ -130,6 +130,19 @@ UPSTREAM_EVERY = Setting(
     right="a duration from 1s to 1d, such as 30s",
     default="30s",
 )
+FORGE_SECRET = Setting(
+    name="WEFT_FORGE_SECRET",
+    parse=values.forge_secrets,
+    right="at least 16 characters, or two such secrets with a comma between them",
+    default="none",
+    secret=True,
+)
+FORGE_API = Setting(
+    name="WEFT_FORGE_API",
+    parse=values.web_url,
+    right="an address such as https://git.example/api/v4",
+    default="the upstream host's",
+)
 LOG = Setting(
     name="WEFT_LOG",
     parse=values.log,
@@ -151,7 +164,8 @@ TOKEN = Setting(
 )
 SETTINGS: tuple[Setting[Any], ...] = (
     *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, ADMIN_TOKEN, INSTALLATION_KEY),
-    *(WORKERS, THREADS, UPSTREAM, UPSTREAM_TOKEN, UPSTREAM_EVERY, LOG, URL, TOKEN),
+    *(WORKERS, THREADS, UPSTREAM, UPSTREAM_TOKEN, UPSTREAM_EVERY),
+    *(FORGE_SECRET, FORGE_API, LOG, URL, TOKEN),
 )
 
 
@@ -176,6 +190,8 @@ class Settings:
     upstream: str | None = field(repr=False)
     upstream_token: str | None = field(repr=False)
     upstream_every: float
+    forge_secret: tuple[str, ...] = field(repr=False)
+    forge_api: str | None
     log: str
 
 
@@ -227,6 +243,8 @@ def read_settings(given: Given | None = None) -> Settings:
         upstream=given.read(UPSTREAM),
         upstream_token=given.read(UPSTREAM_TOKEN),
         upstream_every=given.read(UPSTREAM_EVERY) or 30.0,
+        forge_secret=given.read(FORGE_SECRET) or (),
+        forge_api=given.read(FORGE_API),
         log=given.read(LOG) or "info",
     )
 

@@ -111,6 +111,8 @@ def fill_in(settings: Settings, servers: Servers, *, key: bytes, token: str | No
         installation_key=key,
         threads=settings.threads,
         upstream=upstream_settings(settings),
+        forge_secrets=settings.forge_secret,
+        forge_api=settings.forge_api,
         log=settings.log,
     )
 

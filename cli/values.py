@@ -85,6 +85,14 @@ def token(text: str) -> str:
     return text
 
 
+def forge_secrets(text: str) -> tuple[str, ...]:
+    """One, or while it changes two, with a comma between them."""
+    found = tuple(one.strip() for one in text.split(","))
+    if len(found) > 2 or not all(re.fullmatch(r"[ -~]{16,}", one) for one in found):
+        raise ValueError("secrets")
+    return found
+
+
 def key(text: str) -> bytes:
     if len(text) < 64:
         raise ValueError("key")

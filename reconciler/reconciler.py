@@ -22,6 +22,7 @@ from reconciler.ground import Ground
 from reconciler.landing import Known, land, view_of
 from reconciler.moves import moves_since
 from reconciler.proposal import UnreadableCommitError, propose
+from reconciler.proposed import Proposed, proposed
 from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.recollection import Recollection, stored_live
 from reconciler.refs import ABSENT, BRANCHES, RefUpdate, digest, refs_after
@@ -227,6 +228,11 @@ class Reconciler:
             if found:
                 raise UnreadableCommitError(target.id, tuple(sorted(found)))
             return landing.described(session.stored, datetime.now(UTC))
+
+    def proposed(self, organisation: str, head: str) -> Proposed:
+        """The plan of merging a commit, and what the gate would say of that. Raises as `plan` does."""
+        with self._sessions.open(organisation) as session:
+            return proposed(session, self._caught_up(session), head)
 
     def _caught_up(self, session: Session, *, restoring: Sequence[RefUpdate] = ()) -> Known:
         """What is known, after finishing for a push that died between its refs and the database.

@@ -108,7 +108,8 @@ def default_commit(connection: Connection, organisation: str) -> str | None:
 def keep_comment(connection: Connection, request: PullRequest, comment: str) -> None:
     """At once when it is known, so that hardly any crash needs a search for it."""
     connection.execute(
-        f"UPDATE pull_requests SET comment = %s WHERE {_KEY}".encode(), [comment, *_key(request)]  # noqa: S608
+        f"UPDATE pull_requests SET comment = %s WHERE {_KEY}".encode(),  # noqa: S608
+        [comment, *_key(request)],
     )
 
 

@@ -34,4 +34,8 @@ class ServiceSettings:
     threads: int
     log: str  # WEFT_LOG: a level, `text` or `json`, or both with a comma
     upstream: UpstreamSettings | None = None
+    forge_secrets: tuple[str, ...] = field(
+        repr=False, default=()
+    )  # of the webhooks of the forge that keeps it
+    forge_api: str | None = None  # where that forge's API is, if not where the upstream's host has it
     listener: int | None = None

@@ -24,9 +24,12 @@ class Kind(Enum):
 
     MALFORMED = ("malformed-body", 400, "The body cannot be read")
     UNAUTHENTICATED = ("unauthenticated", 401, "A token is needed")
+    UNSIGNED = ("not-signed", 401, "The signature is not right")
     FORBIDDEN = ("forbidden", 403, "You may not do this")
+    OTHER_REPOSITORY = ("another-repository", 403, "Another repository")
     NOT_FOUND = ("not-found", 404, "Not found")
     UNDEPLOYED = ("deployment-undeployed", 404, "Not deployed")
+    NO_FORGE = ("no-forge", 404, "No events are taken from a forge")
     METHOD = ("method-not-allowed", 405, "Method not allowed")
     SLOW = ("too-slow", 408, "The request did not arrive in time")
     PAUSED = ("deployment-paused", 409, "Paused")

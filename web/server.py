@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from reconciler.git_errors import GitError
 from reconciler.reconciler import Reconciler
+from reconciler.remote import Remote
 from runner.broker import BellBroker
 from store.database import DEPLOYMENTS_CHANGED, Database, StoreError
 from store.notifications import Changed, Listener
@@ -21,6 +22,7 @@ from web.api import Api
 from web.app import Application, make_app
 from web.auth import Authenticator
 from web.connections import Connection
+from web.forge.app import ForgeEvents, ForgeGate
 from web.git.app import GitApp
 from web.health import Health
 from web.hooks import Hooks
@@ -64,10 +66,13 @@ class Web:
             public_url=settings.public_url,
         )
         health = Health(self._database, settings.redis_url, git)
+        forge = ForgeEvents(self._database, forge_gate(settings))
         self.app: Application = make_app(
             hooks=Hooks(self._routes, self._intake, settings.public_url),
             git=self._git,
-            pages=Starlette(routes=[*api.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS),
+            pages=Starlette(
+                routes=[*api.routes, *forge.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS
+            ),
         )
         self._reconciler = reconciler
 
@@ -101,6 +106,16 @@ class Web:
 
     def _ring(self, runs: Sequence[str]) -> None:
         self._intake.ring([], runs)
+
+
+def forge_gate(settings: ServiceSettings) -> ForgeGate:
+    upstream = settings.upstream
+    return ForgeGate(
+        organisation=FIRST_ORGANISATION,
+        upstream=None if upstream is None else Remote(upstream.url, token=upstream.token).url,
+        api=settings.forge_api,
+        secrets=settings.forge_secrets,
+    )
 
 
 def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]) -> None:

@@ -21,6 +21,7 @@ API_PATHS = {ForgeKind.GITHUB: "/api/v3", ForgeKind.GITLAB: "/api/v4", ForgeKind
 GITHUB_COM = ("github.com", "www.github.com", "ssh.github.com")
 
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>\[[^\]]+\]|[^/:@]+):(?!//)(?P<path>.+)")
+_API_PATH = re.compile(r"/api/v[0-9]+/?$")
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)+")
 
 
@@ -39,19 +40,25 @@ class ForgeAddress:
 
 def forge_address(kind: ForgeKind, upstream: str, api: str | None = None) -> ForgeAddress:
     """`api` is what WEFT_FORGE_API says, if anything. Raises NoForgeError."""
-    scheme, host, path = _parts(upstream)
+    scheme, host, _ = _parts(upstream)
     if api is None and not host:
         raise NoForgeError(
             f"The upstream {upstream} is a folder: no forge can be told from it; set WEFT_FORGE_API."
         )
     api = api or _api(kind, scheme, host)
-    prefix = urlsplit(api).path.removesuffix(API_PATHS[kind]).strip("/")
+    return ForgeAddress(kind=kind, api=api.rstrip("/"), repository=repository_name(upstream, api))
+
+
+def repository_name(upstream: str, api: str | None = None) -> str:
+    """owner/name. Where the forge is below a path of its host, `api` says so. Raises NoForgeError."""
+    _, host, path = _parts(upstream)
+    prefix = _API_PATH.sub("", urlsplit(api or "").path).strip("/")
     names = path.strip("/").removesuffix(".git").removeprefix(f"{prefix}/" if prefix else "")
     if not host:
         names = "/".join(names.split("/")[-2:])
     if not _NAME.fullmatch(names) or ".." in names.split("/"):
         raise NoForgeError(f"The upstream {upstream} does not end in the owner and name of a repository.")
-    return ForgeAddress(kind=kind, api=api.rstrip("/"), repository=names)
+    return names
 
 
 def same_repository(one: str, other: str) -> bool:

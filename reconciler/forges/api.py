@@ -48,10 +48,6 @@ class Api:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def begin(self) -> None:
-        """Another pull request: the time begins anew."""
-        self._until = time.monotonic() + ALTOGETHER
-
     def get(self, path: str) -> JSON:
         return self._ask("GET", path).value
 

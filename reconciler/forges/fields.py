@@ -44,4 +44,6 @@ def _at(value: JSON, path: tuple[str, ...]) -> JSON:
 
 
 def _missing(path: tuple[str, ...]) -> RefusedError:
-    return RefusedError(f"The forge's answer has no right `{'.'.join(path)}`: see that WEFT_FORGE_API is right")
+    return RefusedError(
+        f"The forge's answer has no right `{'.'.join(path)}`: see that WEFT_FORGE_API is right"
+    )

@@ -1,4 +1,4 @@
-"""GitLab's REST API (https://docs.gitlab.com/api/rest). A pull request is a merge request there, a comment a note."""
+"""GitLab's REST API (https://docs.gitlab.com/api/rest). Pull requests are merge requests there, comments notes."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from reconciler.forges.errors import TryLaterError
 from reconciler.forges.address import ForgeKind
-from reconciler.git_program import run_git
+from reconciler.forges.errors import TryLaterError
 from reconciler.git_errors import GitError
+from reconciler.git_program import run_git
 from reconciler.remote import RemoteError
 
 PREFIX = "refs/weft/pulls/"

@@ -11,9 +11,7 @@ MARKER = "<!-- weft-plan -->"
 GONE = (404, 410)
 
 
-def tell(
-    forge: Forge, number: int, known: str | None, text: str, keep: Callable[[str], None]
-) -> Comment:
+def tell(forge: Forge, number: int, known: str | None, text: str, keep: Callable[[str], None]) -> Comment:
     """Write `text` into our comment. `known` is its id, if we know it; `keep` takes the id as soon as there is one.
 
     A comment that a crash has kept us from noting is found by its marker. Of two, the oldest is ours.

@@ -1,4 +1,4 @@
-"""What a pull request is told: pure, from the plan or from why there is none. Fails closed: no plan is a failure."""
+"""What a pull request is told: pure, from the plan, or from why there is none. No plan is a failure."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def _fenced(lines: Sequence[str]) -> list[str]:
     """By more backticks than any line has in a row, so that nothing in them ends it."""
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
-    kept, size = [], 0
+    kept: list[str] = []
+    size = 0
     for line in lines:
         size += len(line)
         if size > LONGEST_REASONS:

@@ -1,0 +1,34 @@
+"""The controller's part for pull requests, built from the settings."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from reconciler.forges.address import NoForgeError
+from reconciler.forges.loop import Mirrored, PullRequestLoop
+from reconciler.forges.opening import open_forge
+from reconciler.forges.teller import Teller
+from reconciler.reconciler import Reconciler
+from reconciler.remote import Remote
+from reconciler.remote_address import address
+from reconciler.remote_git import Limits
+from store.database import Database
+from store.settings import FIRST_ORGANISATION, ServiceSettings
+
+FETCH = Limits(seconds=120.0)  # less than what a pull request is claimed for
+
+
+def pull_request_loop(
+    settings: ServiceSettings, database: Database, reconciler: Reconciler
+) -> PullRequestLoop | None:
+    """None where nothing can come: no upstream, no secret of a webhook, or an upstream that is at no forge."""
+    if settings.upstream is None or not settings.forge_secrets:
+        return None
+    found = address(settings.upstream.url, settings.upstream.token)
+    remote = Remote(settings.upstream.url, token=settings.upstream.token, limits=FETCH)
+    place = Mirrored(organisation=FIRST_ORGANISATION, upstream=found.url, api=settings.forge_api)
+    teller = Teller(database, reconciler, remote, FIRST_ORGANISATION)
+    try:
+        return PullRequestLoop(database, teller, partial(open_forge, token=found.secret), place)
+    except NoForgeError:
+        return None

@@ -1,0 +1,117 @@
+"""The controller's thread for pull requests: takes up what is due, again and again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from reconciler.forges.address import ForgeAddress, ForgeKind, forge_address, repository_name
+from reconciler.forges.errors import ForgeError, RefusedError, TryLaterError, wait_after
+from reconciler.forges.forge import Forge
+from reconciler.forges.teller import Teller
+from store.database import DEPLOYMENTS_CHANGED, FORGE_EVENT, Database, StoreError
+from store.forge import PullRequest, claim_due, give_up, mark_outdated, retry, seconds_to_next
+from store.notifications import Listener
+
+log = logging.getLogger(__name__)
+
+EVERY = 30.0  # seconds between two looks, whatever is heard
+AFTER_FAILURE = 2.0  # seconds, when the database was away
+
+SHORTEST = 0.05
+
+Open = Callable[[ForgeAddress], AbstractContextManager[Forge]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirrored:
+    """`upstream` is its URL, without what opens it; `api` is WEFT_FORGE_API, if set."""
+
+    organisation: str
+    upstream: str
+    api: str | None = None
+
+
+class PullRequestLoop:
+    """Any number may run: a claim decides who does what."""
+
+    def __init__(self, database: Database, teller: Teller, open_forge: Open, place: Mirrored) -> None:
+        self._database = database
+        self._teller = teller
+        self._open = open_forge
+        self._place = place
+        self._here = (place.organisation, repository_name(place.upstream, place.api))
+        self._heard = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; `wake` makes it look at once."""
+        listener = Listener(
+            self._database, {FORGE_EVENT: self._hear, DEPLOYMENTS_CHANGED: self._hear}, self._heard.set
+        )
+        listener.start()
+        try:
+            while not stop.is_set():
+                self._heard.clear()
+                pause = self.tick(stop)
+                self._heard.wait(pause)
+        finally:
+            listener.stop()
+
+    def wake(self) -> None:
+        self._heard.set()
+
+    def tick(self, stop: threading.Event) -> float:
+        """Does what is due. Gives the seconds until more is."""
+        try:
+            while not stop.is_set() and self._one():
+                pass
+            return self._pause()
+        except StoreError as error:
+            log.warning("pull_requests_waiting", extra={"error": str(error)})
+            return AFTER_FAILURE
+
+    def _one(self) -> bool:
+        with self._database.connection() as connection:
+            mark_outdated(connection, *self._here)
+            request = claim_due(connection, *self._here)
+        if request is not None:
+            self._take_up(request)
+        return request is not None
+
+    def _take_up(self, request: PullRequest) -> None:
+        kind = ForgeKind(request.forge)
+        try:
+            with self._open(forge_address(kind, self._place.upstream, self._place.api)) as forge:
+                self._teller.work(request, forge)
+        except TryLaterError as error:
+            self._later(request, error, wait_after(request.attempts, error.wait))
+        except RefusedError as error:
+            self._given_up(request, error)
+
+    def _later(self, request: PullRequest, error: TryLaterError, wait: float | None) -> None:
+        if wait is None:
+            self._given_up(request, error)
+            return
+        log.warning("plan_waiting", extra=_about(request) | {"error": str(error), "again_in": wait})
+        with self._database.connection() as connection:
+            retry(connection, request, str(error), after=wait)
+
+    def _given_up(self, request: PullRequest, error: ForgeError) -> None:
+        log.error("plan_not_told", extra=_about(request) | {"error": str(error)})
+        with self._database.connection() as connection:
+            give_up(connection, request, str(error))
+
+    def _pause(self) -> float:
+        with self._database.connection() as connection:
+            wait = seconds_to_next(connection, *self._here)
+        return EVERY if wait is None else max(SHORTEST, min(wait, EVERY))
+
+    def _hear(self, _payload: str) -> None:
+        self._heard.set()
+
+
+def _about(request: PullRequest) -> dict[str, object]:
+    return {"forge": request.forge, "repository": request.repository, "number": request.number}
