@@ -23,7 +23,7 @@ SIGNING_TOKEN = "whsec_"  # noqa: S105  (what one begins with)
 def is_signed(
     kind: ForgeKind, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
 ) -> bool:
-    """`headers` are in lower case, `now` a Unix time. One of the secrets has to fit: there are two while it changes."""
+    """`headers` are in lower case, `now` a Unix time. One secret has to fit: there are two while it changes."""
     check = {ForgeKind.GITHUB: _by_github, ForgeKind.GITLAB: _by_gitlab, ForgeKind.GITEA: _by_gitea}[kind]
     return any(check(secret, headers, body, now) for secret in secrets)
 
