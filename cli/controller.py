@@ -48,7 +48,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
     sweeper.wake()
     scheduler.wake()
     if pulls:
-        pulls.wake()
+        pulls.close()
     for thread in threads:
         thread.join(timeout=5.0)
     database.close()

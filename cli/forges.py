@@ -28,7 +28,9 @@ def pull_request_loop(
     remote = Remote(settings.upstream.url, token=settings.upstream.token, limits=FETCH)
     place = Mirrored(organisation=FIRST_ORGANISATION, upstream=found.url, api=settings.forge_api)
     teller = Teller(database, reconciler, remote, FIRST_ORGANISATION)
+    # Git over ssh needs no token, the API does.
+    token = settings.upstream.token or found.secret
     try:
-        return PullRequestLoop(database, teller, partial(open_forge, token=found.secret), place)
+        return PullRequestLoop(database, teller, partial(open_forge, token=token), place)
     except NoForgeError:
         return None

@@ -138,15 +138,12 @@ def retry(connection: Connection, request: PullRequest, why: str, *, after: floa
     )
 
 
-def list_pull_requests(
-    connection: Connection, organisation: str, before: datetime | None, limit: int
-) -> list[PullRequest]:
-    """Up to `limit` that changed before then, the latest first."""
+def list_pull_requests(connection: Connection, organisation: str, limit: int) -> list[PullRequest]:
+    """Up to `limit`, the one that changed last first."""
     rows = connection.execute(
         f"""SELECT {_COLUMNS} FROM pull_requests
-            WHERE organisation = %(organisation)s AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
-            ORDER BY updated_at DESC, number DESC LIMIT %(limit)s""".encode(),  # noqa: S608
-        {"organisation": organisation, "before": before, "limit": limit},
+            WHERE organisation = %s ORDER BY updated_at DESC, number DESC LIMIT %s""".encode(),  # noqa: S608
+        [organisation, limit],
     )
     return [PullRequest(*row) for row in rows]
 

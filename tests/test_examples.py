@@ -76,7 +76,7 @@ def test_every_template_makes_a_pattern_and_a_deployment_without_a_problem() -> 
 
 
 def test_every_yaml_file_is_one_that_weft_reads() -> None:
-    yaml = [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.y*ml")]
+    yaml = [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.y*ml") if ".github" not in path.parts]
     assert [path for path in yaml if not is_document_path(path)] == []
 
 

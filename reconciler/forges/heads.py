@@ -20,6 +20,8 @@ class Fetcher(Protocol):
 
     def fetch(self, repository: Path, refspecs: Sequence[str]) -> None: ...
 
+    def close(self) -> None: ...
+
 
 def head_ref(kind: ForgeKind, number: int) -> str:
     return f"{PREFIX}{kind}/{number}"

@@ -12,7 +12,7 @@ from reconciler.forges.address import ForgeAddress, ForgeKind, forge_address, re
 from reconciler.forges.errors import ForgeError, RefusedError, TryLaterError, wait_after
 from reconciler.forges.forge import Forge
 from reconciler.forges.teller import Teller
-from store.database import DEPLOYMENTS_CHANGED, FORGE_EVENT, Database, StoreError
+from store.database import FORGE_EVENT, REFS_MOVED, Database, StoreError
 from store.forge import PullRequest, claim_due, give_up, mark_outdated, retry, seconds_to_next
 from store.notifications import Listener
 
@@ -47,9 +47,9 @@ class PullRequestLoop:
         self._heard = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; `wake` makes it look at once."""
+        """Until `stop` is set; `close` hurries it."""
         listener = Listener(
-            self._database, {FORGE_EVENT: self._hear, DEPLOYMENTS_CHANGED: self._hear}, self._heard.set
+            self._database, {FORGE_EVENT: self._hear, REFS_MOVED: self._hear}, self._heard.set
         )
         listener.start()
         try:
@@ -60,7 +60,9 @@ class PullRequestLoop:
         finally:
             listener.stop()
 
-    def wake(self) -> None:
+    def close(self) -> None:
+        """Ends what is under way, so that `run` comes back soon."""
+        self._teller.close()
         self._heard.set()
 
     def tick(self, stop: threading.Event) -> float:

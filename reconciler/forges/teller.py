@@ -34,6 +34,9 @@ class Teller:
         self._upstream = upstream
         self._organisation = organisation
 
+    def close(self) -> None:
+        self._upstream.close()
+
     def work(self, request: PullRequest, forge: Forge) -> None:
         """All that is to be done about it. Raises TryLaterError, RefusedError, StoreError."""
         if not request.is_asked and request.head is not None:

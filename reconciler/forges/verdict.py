@@ -51,8 +51,13 @@ def unplanned(why: str) -> Verdict:
 
 def elsewhere(base: str, branch: str) -> Verdict:
     """It goes to another branch than the one that is live."""
-    said = f"this goes to {_line(base)}, not to {branch}: merging it changes nothing that is live."
-    return Verdict(status=Status.SUCCESS, description=said, text=f"**Weft plan:** {said}\n".replace("`", ""))
+    goes, live = _line(base), "not to {}: merging it changes nothing that is live."
+    code = f"`{goes.replace('`', '')}`, {live.format(f'`{branch}`')}"
+    return Verdict(
+        status=Status.SUCCESS,
+        description=f"this goes to {goes}, {live.format(branch)}",
+        text=f"**Weft plan:** this goes to {code}\n",
+    )
 
 
 def _refused(found: Sequence[Problem], branch: str) -> Verdict:

@@ -71,7 +71,7 @@ class Upstream:
 
     def row(self) -> PullRequest:
         with self.database.connection() as connection:
-            (row,) = list_pull_requests(connection, "default", None, 10)
+            (row,) = list_pull_requests(connection, "default", 10)
         return row
 
     def due_now(self) -> None:
@@ -374,7 +374,7 @@ def test_a_pull_request_into_another_branch_is_nobodys_business(upstream: Upstre
     site.pulls[1].base = "develop"
     upstream.event(site)
     upstream.work_off(site)
-    assert "goes to develop, not to main" in site.of_bot()[0]
+    assert "goes to `develop`, not to `main`" in site.of_bot()[0]
 
 
 @everywhere
@@ -455,5 +455,5 @@ def test_the_loop_hears_of_an_event_at_once(upstream: Upstream, site: ForgeSite)
         eventually(lambda: len(site.of_bot()) == 1 and upstream.row().due_at is None, seconds=10)
     finally:
         stop.set()
-        loop.wake()
+        loop.close()
         thread.join()

@@ -58,6 +58,7 @@ class ForgeSite:
         self.requests: list[str] = []
         self.failures: list[Failure] = []
         self.is_app = False  # the token is an app's, which is no user
+        self.app = f"{BOT}[bot]"
         self.page = 3  # items of one page, at most
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.port = self._server.server_port
@@ -231,7 +232,7 @@ class ForgeSite:
                 "system": False,
             }
         app = self.is_app and one["author"] == BOT
-        user = {"login": f"{BOT}[bot]", "type": "Bot"} if app else {"login": one["author"], "type": "User"}
+        user = {"login": self.app, "type": "Bot"} if app else {"login": one["author"], "type": "User"}
         url = f"http://forge.test/{self.repository}/pull/{one['number']}#issuecomment-{one['id']}"
         return {"id": one["id"], "body": one["body"], "user": user, "html_url": url}
 

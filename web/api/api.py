@@ -29,6 +29,8 @@ from web.api.moves import Moves
 from web.api.patterns import DIFF_QUERY, VERSIONS_QUERY, Patterns
 from web.api.patterns import LIST_QUERY as PATTERNS_QUERY
 from web.api.plans import PLAN_QUERY, Planner, Plans
+from web.api.pulls import LIST_QUERY as PULLS_QUERY
+from web.api.pulls import Pulls
 from web.api.query import wait
 from web.api.resource import Endpoint, Resource, acts, administers, commits, reads
 from web.api.runs import LIST_QUERY as RUNS_QUERY
@@ -77,6 +79,7 @@ class Api:
         self._templates = Templates(reconciler, acting)
         self._moves = Moves(database)
         self._upstream = Upstream(database)
+        self._pulls = Pulls(database)
         self._tokens = Tokens(database, authenticator)
 
     @property
@@ -92,6 +95,7 @@ class Api:
             self._file_route(),
             self._route("/refs/moves", get=reads(self._moves.list, MOVES_QUERY)),
             self._route("/upstream", get=reads(self._upstream.state)),
+            self._route("/pull-requests", get=reads(self._pulls.list, PULLS_QUERY)),
             *self._token_routes(),
             Route("/api", Resource(self._authenticator)),
             Route("/api/{path:path}", Resource(self._authenticator)),
