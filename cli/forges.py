@@ -11,11 +11,12 @@ from reconciler.forges.teller import Teller
 from reconciler.reconciler import Reconciler
 from reconciler.remote import Remote
 from reconciler.remote_address import address
-from reconciler.remote_git import Limits
+from reconciler.remote_git import MEBIBYTE, Limits
 from store.database import Database
 from store.settings import FIRST_ORGANISATION, ServiceSettings
 
-FETCH = Limits(seconds=120.0)  # less than what a pull request is claimed for
+# Less time than a pull request is claimed for; and anybody may propose anything, however large.
+FETCH = Limits(seconds=120.0, file=256 * MEBIBYTE)
 
 
 def pull_request_loop(

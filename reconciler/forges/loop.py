@@ -12,6 +12,7 @@ from reconciler.forges.address import ForgeAddress, ForgeKind, forge_address, re
 from reconciler.forges.errors import ForgeError, RefusedError, TryLaterError, wait_after
 from reconciler.forges.forge import Forge
 from reconciler.forges.teller import Teller
+from reconciler.git_errors import GitError
 from store.database import FORGE_EVENT, REFS_MOVED, Database, StoreError
 from store.forge import PullRequest, claim_due, give_up, mark_outdated, retry, seconds_to_next
 from store.notifications import Listener
@@ -90,8 +91,15 @@ class PullRequestLoop:
                 self._teller.work(request, forge)
         except TryLaterError as error:
             self._later(request, error, wait_after(request.attempts, error.wait))
+        except GitError as error:
+            self._later(request, TryLaterError(str(error)), wait_after(request.attempts, None))
         except RefusedError as error:
             self._given_up(request, error)
+        except StoreError:
+            raise
+        except Exception as error:
+            log.exception("pull_request_broken", extra=_about(request))
+            self._given_up(request, ForgeError(f"Weft failed at this ({type(error).__name__}): see its log"))
 
     def _later(self, request: PullRequest, error: TryLaterError, wait: float | None) -> None:
         if wait is None:

@@ -395,6 +395,25 @@ def test_a_closed_one_is_forgotten(upstream: Upstream, site: ForgeSite, kind: st
     assert site.of_bot() == said
 
 
+def test_one_that_weft_fails_at_ends_nothing_else(
+    upstream: Upstream, site: ForgeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def proposed(*_: object) -> None:
+        raise RecursionError("too deep")
+
+    upstream.propose(site, CHANGED)
+    upstream.event(site)
+    with monkeypatch.context() as patch:
+        patch.setattr(upstream.reconciler, "proposed", proposed)
+        upstream.work_off(site)
+    assert (upstream.row().state, upstream.row().due_at) == ("given-up", None)
+    assert "Weft failed at this (RecursionError)" in str(upstream.row().error)
+    assert "pull_request_broken" in [one.message for one in caplog.records]
+    upstream.event(site)
+    upstream.work_off(site)
+    assert len(site.of_bot()) == 1
+
+
 def test_a_head_that_git_does_not_have_yet_is_waited_for(upstream: Upstream, site: ForgeSite) -> None:
     upstream.propose(site, CHANGED)
     site.pulls[1].head = "a" * 40
