@@ -154,6 +154,7 @@ def test_the_same_event_twice_makes_one_comment(upstream: Upstream, site: ForgeS
     upstream.work_off(site)
     assert len(site.of_bot()) == 1
     assert site.asked("POST") - site.asked_for_statuses() == 1
+    assert (upstream.row().state, upstream.row().error) == ("open", None)
 
 
 @everywhere
@@ -443,7 +444,7 @@ def test_an_event_that_comes_while_its_plan_is_told_is_not_lost_and_not_doubled(
 
     upstream.propose(site, CHANGED)
     upstream.event(site)
-    site.failures.append(Failure("POST .*comments", 0, after=event))
+    site.failures.append(Failure("GET .*comments", 0, meanwhile=event))
     upstream.work_off(site)
     upstream.work_off(site)
     assert len(site.of_bot()) == 1

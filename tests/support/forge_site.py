@@ -39,6 +39,7 @@ class Failure:
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = field(default_factory=lambda: {"message": "Server Error"})
     after: Callable[[], None] | None = None  # first done as asked, then this happens instead of an answer
+    meanwhile: Callable[[], None] | None = None  # done as asked, and this happens before the answer is there
 
 
 @dataclass
@@ -136,6 +137,10 @@ class ForgeSite:
         failure = next((one for one in self.failures if re.match(one.match, f"{method} {path}")), None)
         if failure is not None:
             self.failures.remove(failure)
+            if failure.meanwhile is not None:
+                answer = self._right(method, path, headers, body)
+                failure.meanwhile()
+                return answer
             if failure.after is None:
                 return failure.status, failure.headers, failure.body
             self._right(method, path, headers, body)
