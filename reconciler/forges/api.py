@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,13 +30,12 @@ class Answer:
 class Api:
     """Speaks to one forge with one token. For one thread; use it as a context manager."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         """`headers` hold the token. Redirects are not followed: they would take it elsewhere."""
         self._url = url
         self._http = httpx.Client(
             headers={"User-Agent": "weft", "Accept": "application/json", **headers},
             timeout=PATIENCE,
-            verify=tls if tls is not None else True,
             follow_redirects=False,
         )
         self._until = time.monotonic() + ALTOGETHER

@@ -185,7 +185,6 @@ def test_our_own_comment_is_found_again_when_the_row_is_lost(upstream: Upstream,
     assert "1 changed" in comment
 
 
-@everywhere
 def test_a_comment_that_was_deleted_is_written_anew(upstream: Upstream, site: ForgeSite) -> None:
     upstream.propose(site, CHANGED)
     upstream.event(site)
@@ -252,7 +251,6 @@ def test_what_fails_for_a_moment_is_tried_again(upstream: Upstream, site: ForgeS
     assert site.status(head)[1] == "1 changed"
 
 
-@everywhere
 def test_a_rate_limit_is_waited_out(upstream: Upstream, site: ForgeSite, database: Database) -> None:
     site.failures.append(Failure("GET", 429, {"Retry-After": "120"}))
     upstream.propose(site, CHANGED)
@@ -285,7 +283,6 @@ def test_what_a_token_may_not_do_is_given_up_with_a_reason(
     assert upstream.row().state == "open"
 
 
-@everywhere
 def test_a_token_that_is_wrong_or_missing_is_said_and_shown_nowhere(
     upstream: Upstream, site: ForgeSite, caplog: pytest.LogCaptureFixture
 ) -> None:

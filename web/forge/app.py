@@ -93,7 +93,7 @@ class ForgeEvents:
         )
         if missing is not None or gate.upstream is None:
             raise Refusal(
-                Kind.NO_FORGE, f"Events of a forge are not taken here: set {missing} (docs/upstream.md)."
+                Kind.NO_FORGE, f"Events of a forge are not taken here: set {missing} (docs/forges.md)."
             )
         try:
             return repository_name(gate.upstream, gate.api)
