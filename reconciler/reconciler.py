@@ -230,7 +230,10 @@ class Reconciler:
             return landing.described(session.stored, datetime.now(UTC))
 
     def proposed(self, organisation: str, head: str) -> Proposed:
-        """The plan of merging a commit, and what the gate would say of that. Raises as `plan` does."""
+        """The plan of merging a commit, or what the gate would say against it.
+
+        Raises UnknownRevisionError, UnmergeableError, TooManyDocumentsError.
+        """
         with self._sessions.open(organisation) as session:
             return proposed(session, self._caught_up(session), head)
 

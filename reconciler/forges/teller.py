@@ -10,9 +10,8 @@ from reconciler.forges.errors import TryLaterError
 from reconciler.forges.forge import Comment, Forge, Status
 from reconciler.forges.heads import Fetcher, fetch_head, forget_head, head_ref
 from reconciler.forges.telling import tell
-from reconciler.forges.verdict import Verdict, elsewhere, planned, unplanned, unreadable
+from reconciler.forges.verdict import Verdict, elsewhere, unplanned, verdict_of
 from reconciler.git_errors import GitError, UnmergeableError
-from reconciler.proposal import UnreadableCommitError
 from reconciler.reconciler import Reconciler
 from reconciler.refs import BRANCHES
 from reconciler.repository import Repository
@@ -74,14 +73,12 @@ class Teller:
             found = self._reconciler.proposed(self._organisation, head)
         except UnmergeableError as error:
             return unplanned(str(error))
-        except UnreadableCommitError as error:
-            return unreadable(error.problems, branch)
         except TooManyDocumentsError as error:
             return unplanned(error.reason.message)
         except GitError as error:
             # Nothing of the pull request: its own repository is in need of somebody.
             raise TryLaterError(str(error)) from error
-        return planned(found.plan, found.problems, branch)
+        return verdict_of(found, branch)
 
     def _tell(
         self, request: PullRequest, forge: Forge, head: str, verdict: Verdict, *, onto: str | None

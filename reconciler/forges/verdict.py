@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from reconciler.forges.forge import Status
 from reconciler.gate import problem_lines
-from reconciler.steps import Plan
+from reconciler.proposed import Proposed
 from schemas.problems import Problem
 
 LONGEST_REASONS = 20_000  # characters; the plan has up to 60,000, and a comment 65,536
@@ -28,16 +28,11 @@ class Verdict:
         return hashlib.sha256(f"{self.status}\n{self.description}\n{self.text}".encode()).hexdigest()
 
 
-def planned(plan: Plan, found: Sequence[Problem], branch: str) -> Verdict:
-    """`found` is what the gate says against it."""
-    if found:
-        return _refused(found, branch)
-    return Verdict(status=Status.SUCCESS, description=plan.summary, text=plan.as_markdown())
-
-
-def unreadable(found: Sequence[Problem], branch: str) -> Verdict:
-    """Its files have problems."""
-    return _refused(found, branch)
+def verdict_of(found: Proposed, branch: str) -> Verdict:
+    """`branch` is the one that it would be merged into."""
+    if found.plan is None or found.problems:
+        return _refused(found.problems, branch)
+    return Verdict(status=Status.SUCCESS, description=found.plan.summary, text=found.plan.as_markdown())
 
 
 def unplanned(why: str) -> Verdict:

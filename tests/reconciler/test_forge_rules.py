@@ -7,7 +7,8 @@ import pytest
 from reconciler.forges.address import ForgeKind, NoForgeError, forge_address, repository_name, same_repository
 from reconciler.forges.errors import RefusedError, TryLaterError, error_of, wait_after
 from reconciler.forges.forge import Status
-from reconciler.forges.verdict import elsewhere, unplanned, unreadable
+from reconciler.forges.verdict import elsewhere, unplanned, verdict_of
+from reconciler.proposed import Proposed
 from schemas.problems import Problem
 
 GITHUB, GITLAB, GITEA = ForgeKind.GITHUB, ForgeKind.GITLAB, ForgeKind.GITEA
@@ -125,7 +126,7 @@ def test_waiting_doubles_up_to_a_quarter_of_an_hour_and_ends() -> None:
 
 def test_problems_cannot_break_out_of_their_block_and_are_cut() -> None:
     found = [problem(f"a ```{'`' * 3} </details> <!-- x --> {'y' * 400}\nsecond") for _ in range(200)]
-    verdict = unreadable(found, "main")
+    verdict = verdict_of(Proposed(plan=None, problems=tuple(found)), "main")
     lines = verdict.text.splitlines()
     assert lines[2] == lines[-1] + "text"
     assert lines[-1] == "`" * 7

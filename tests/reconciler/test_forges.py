@@ -375,6 +375,19 @@ def test_a_pull_request_into_another_branch_is_nobodys_business(upstream: Upstre
     assert "goes to `develop`, not to `main`" in site.of_bot()[0]
 
 
+def test_what_is_wrong_on_main_already_is_no_fault_of_a_pull_request(
+    upstream: Upstream, site: ForgeSite
+) -> None:
+    upstream.work.commit({"deployments/bad.yaml": deployment("bad", "nowhere")}, "Come in past the gate")
+    upstream.work.git("push", "-q", str(upstream.work.bare), "main")
+    upstream.reconciler.reconcile("default")
+    head = upstream.propose(site, CHANGED)
+    upstream.event(site)
+    upstream.work_off(site)
+    assert site.status(head)[0] == "success", site.of_bot()
+    assert "1 changed" in site.of_bot()[0]
+
+
 @everywhere
 def test_a_closed_one_is_forgotten(upstream: Upstream, site: ForgeSite, kind: str) -> None:
     upstream.propose(site, CHANGED)
