@@ -143,6 +143,29 @@ def test_a_pull_request_is_kept_when_its_event_is_answered(forge: ForgeSide, nam
     assert forge.kept() == [(kind, repository, number, "open", 1, True)]
 
 
+@pytest.mark.parametrize(
+    ("name", "number"), [("opened", 1), ("merged", 1), ("closed", 2), ("labeled", None), ("approved", None)]
+)
+def test_what_gitlab_really_sent_about_merge_requests(
+    forge: ForgeSide, name: str, number: int | None
+) -> None:
+    body = payload(f"gitlab-recorded-merge-request-{name}")
+    gate = {"upstream": "https://gitlab.com/FabioRosado/test-project.git"}
+    answer = forge.post("gitlab", body, name="Merge Request Hook", gate=gate)
+    assert answer.status_code == 202, answer.text
+    row = ("gitlab", "fabiorosado/test-project", number, "open", 1, True)
+    assert forge.kept() == ([row] if number else [])
+
+
+def test_what_gitlab_publishes_about_pushes(forge: ForgeSide, asked: Any) -> None:
+    gate = {"upstream": "git@example.com:mike/diaspora.git"}
+    body = payload("gitlab-recorded-push")
+    wrong = forge.post("gitlab", body, name="Push Hook", gate=gate, secret="not-the-secret-of-the-webhook")
+    assert (wrong.status_code, asked()) == (401, [])
+    assert forge.post("gitlab", body, name="Push Hook", gate=gate).status_code == 202
+    assert asked() == ["default"]
+
+
 @pytest.mark.parametrize("name", PUSHES)
 def test_a_push_asks_for_a_look_at_the_upstream(forge: ForgeSide, asked: Any, name: str) -> None:
     answer = forge.send(name)
