@@ -1,8 +1,9 @@
 # `make` sets everything up in .venv; `make demo` shows it; `make help` lists the rest.
-# Needs Python 3.11 or newer (PYTHON=python3.12 picks one), git and make. ARGS= is passed on.
+# Needs Python 3.11 or newer (PYTHON=python3.12 picks one), git and make. ARGS= is passed on; JOBS= tests run at a time.
 
 PYTHON ?= python3
 ARGS ?=
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -24,7 +25,7 @@ up: setup ## the service, keeping its data in the data folder
 	@$(BIN)/weft up $(ARGS)
 
 test: tools ## the test suite on real PostgreSQL, Valkey, Git and HTTP
-	@$(BIN)/python -m pytest -m "not chaos" $(ARGS)
+	@$(BIN)/python -m pytest -m "not chaos" -n $(JOBS) --dist loadfile $(ARGS)
 
 chaos: tools ## the tests that kill processes under load
 	@$(BIN)/python -m pytest -m chaos $(ARGS)
