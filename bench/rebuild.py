@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.repository import callee, fast_import, first_commit, name, pattern, reconciling
 from bench.table import show
-from reconciler.git_program import git_environment
+from reconciler.git.program import git_environment
 from store.deployments import all_deployments
 from store.versions import numbers
 

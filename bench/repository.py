@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.installation import deployment
 from cli.embedded.child import stop
 from cli.embedded.postgres import open_postgres
-from reconciler.git_program import git_environment
+from reconciler.git.program import git_environment
 from reconciler.reconciler import Reconciler
 from store.database import Database, migrate
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cli.installation import token_file
-from reconciler.remote_address import address
+from reconciler.upstream.address import address
 from store.settings import ServiceSettings
 
 

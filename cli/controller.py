@@ -11,9 +11,9 @@ from collections.abc import Callable
 from cli.forges import pull_request_loop
 from reconciler.controller import ReconcileLoop
 from reconciler.reconciler import Reconciler
-from reconciler.remote import Remote
-from reconciler.upstream import Mirror
-from reconciler.upstream_loop import MirrorLoop, forget
+from reconciler.upstream.loop import MirrorLoop, forget
+from reconciler.upstream.mirror import Mirror
+from reconciler.upstream.remote import Remote
 from runner.scheduler import Scheduler
 from runner.sweeper import Sweeper
 from store.database import Database

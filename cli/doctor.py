@@ -35,7 +35,7 @@ from cli.settings import (
     read_settings,
 )
 from cli.values import without_password
-from reconciler.remote_address import address
+from reconciler.upstream.address import address
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from reconciler.forges.loop import Mirrored, PullRequestLoop
 from reconciler.forges.opening import open_forge
 from reconciler.forges.teller import Teller
 from reconciler.reconciler import Reconciler
-from reconciler.remote import Remote
-from reconciler.remote_address import address
-from reconciler.remote_git import MEBIBYTE, Limits
+from reconciler.upstream.address import address
+from reconciler.upstream.program import MEBIBYTE, Limits
+from reconciler.upstream.remote import Remote
 from store.database import Database
 from store.settings import FIRST_ORGANISATION, ServiceSettings
 

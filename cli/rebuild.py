@@ -18,7 +18,7 @@ from cli.options import Data, Json
 from cli.printing import columns, make_console, print_json, styled
 from cli.settings import DATA, Given, Settings, read_settings
 from cli.up import migrate_database
-from reconciler.git_errors import GitError
+from reconciler.git.errors import GitError
 from reconciler.reconciler import Reconciled, Reconciler
 from schemas.pattern import JSON
 from store.database import Database, StoreError

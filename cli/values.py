@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli.logs import parse_log
-from reconciler.remote_address import address
+from reconciler.upstream.address import address
 from schemas.quantities import seconds
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from reconciler.git.trees import Change
 from reconciler.reader import Reader
 from reconciler.snapshot import Snapshot
-from reconciler.trees import Change
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Kind, ParsedFile
 from schemas.rules import check

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.gate import problem_lines
+from reconciler.git.refs import RefUpdate
 from reconciler.landing import Landing
 from reconciler.plan_text import table
 from reconciler.protection import Refused
-from reconciler.refs import RefUpdate
 from reconciler.steps import Action, Plan, Step
 from schemas.problems import Problem
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
-from reconciler.git_errors import GitError
+from reconciler.git.errors import GitError
 from reconciler.reconciler import Reconciler
 from store.database import Database, StoreError
 from store.repositories import organisations

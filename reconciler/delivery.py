@@ -14,15 +14,15 @@ from reconciler.actor import Actor
 from reconciler.answer import PushOutcome, live_lines, old_problem_lines, refusal
 from reconciler.apply import Applying, apply, remembered
 from reconciler.gate import landing_problems, problem_lines
-from reconciler.git_errors import RefConflictError
+from reconciler.git.errors import RefConflictError
+from reconciler.git.quarantine import migrate
+from reconciler.git.refs import TAGS, RefUpdate, digest, refs_after
+from reconciler.git.repository import Repository
 from reconciler.landing import Known, Landing, land, view_of
 from reconciler.moves import moves_of
-from reconciler.quarantine import migrate
 from reconciler.reader import Reader
 from reconciler.recollection import Recollection
-from reconciler.refs import TAGS, RefUpdate, digest, refs_after
-from reconciler.repository import Repository
-from reconciler.reviews import reviews
+from reconciler.reviews.pushed import reviews
 from reconciler.session import Session
 from reconciler.snapshot import problems
 from reconciler.steps import Action, VersionRef

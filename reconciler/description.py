@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from reconciler.difference import Change, fields
-from reconciler.fires import next_fires
-from reconciler.node_difference import node_changes
-from reconciler.settings_difference import default_changes, settings_changes
+from reconciler.differences.fields import Change, fields
+from reconciler.differences.fires import next_fires
+from reconciler.differences.nodes import node_changes
+from reconciler.differences.settings import default_changes, settings_changes
+from reconciler.differences.triggers import Listed, ScheduleTeller, trigger_changes
 from reconciler.steps import Action, Binding, Caller, Plan, Step, VersionRef
-from reconciler.trigger_difference import Listed, ScheduleTeller, trigger_changes
 from schemas.pattern import JSON, schedules_from
 
 Content = Callable[[VersionRef], Mapping[str, JSON]]

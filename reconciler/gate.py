@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 
 from reconciler.affected import still_sound
-from reconciler.git_errors import UnknownRevisionError
+from reconciler.git.errors import UnknownRevisionError
+from reconciler.git.refs import ABSENT, BRANCHES, TAGS, RefUpdate, valid_ref_name
+from reconciler.git.repository import Repository
+from reconciler.git.trees import Change, changes
 from reconciler.landing import Known, Landing
 from reconciler.plan import Wanted
-from reconciler.refs import ABSENT, BRANCHES, TAGS, RefUpdate, valid_ref_name
 from reconciler.removals import removal_problems
-from reconciler.repository import Repository
 from reconciler.session import Session
 from reconciler.snapshot import problems
 from reconciler.steps import Action, Binding, Step
-from reconciler.trees import Change, changes
 from reconciler.view import View
 from schemas.documents import Kind
 from schemas.problems import Problem

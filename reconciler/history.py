@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.freeze import Version
+from reconciler.git.repository import Commit
 from reconciler.numbers import Ledger
 from reconciler.reader import Reader
-from reconciler.repository import Commit
 from reconciler.snapshot import Snapshot, advance, settle
 
 

@@ -9,11 +9,11 @@ from itertools import chain
 
 from reconciler.description import Describing, described
 from reconciler.freeze import Version
+from reconciler.git.repository import Repository
 from reconciler.history import FirstHeld, walk
 from reconciler.numbers import Ledger
 from reconciler.plan import Desired, Live, plan
 from reconciler.reader import Memory, Reader, Recent
-from reconciler.repository import Repository
 from reconciler.snapshot import EMPTY, Snapshot
 from reconciler.steps import Plan, VersionRef
 from reconciler.view import Applied, View

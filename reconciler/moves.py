@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reconciler.refs import ABSENT, RefUpdate
+from reconciler.git.refs import ABSENT, RefUpdate
 from store.ref_moves import Move
 
 

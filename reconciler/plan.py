@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from reconciler.git.repository import Commit
 from reconciler.history import FirstHeld
 from reconciler.removals import is_held, too_many_removals
-from reconciler.repository import Commit
 from reconciler.resolve import Reason, Resolution
 from reconciler.steps import Action, Binding, Plan, Step, VersionRef
 from schemas.documents import Document

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.git.repository import Commit, Repository, Signed
 from reconciler.history import walk
 from reconciler.landing import Known, Landing, finish
 from reconciler.plan import Live
 from reconciler.reader import Recent
-from reconciler.repository import Commit, Repository, Signed
 from reconciler.snapshot import problems
 from reconciler.view import View, with_head
 from schemas.problems import Problem

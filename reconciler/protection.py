@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from reconciler.actor import Actor
-from reconciler.refs import ABSENT, BRANCHES, TAGS, RefUpdate
+from reconciler.git.refs import ABSENT, BRANCHES, TAGS, RefUpdate
 from reconciler.snapshot import Snapshot
 from schemas.problems import Problem
 from schemas.project import Project, Protected

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
-from reconciler.repository import FILE_MODES, SYMLINK_MODE, Commit, Entry, Repository
+from reconciler.git.repository import FILE_MODES, SYMLINK_MODE, Commit, Entry, Repository
 from reconciler.tags import Tags
 from schemas.documents import ParsedFile, parse_file
 from schemas.rules import AssetState

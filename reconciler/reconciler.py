@@ -10,28 +10,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from reconciler.actions import ActionRefusedError, Why
+from reconciler.actions.authoring import Request, write
+from reconciler.actions.files import StoredFile, read_file
+from reconciler.actions.ground import Ground
+from reconciler.actions.requests import ActionRefusedError, Why
+from reconciler.actions.templates import templates_in
 from reconciler.actor import Actor
 from reconciler.answer import PushOutcome, forbidden, refusal
-from reconciler.authoring import Request, write
 from reconciler.delivery import Cause, Delivery, Push
-from reconciler.files import StoredFile, read_file
 from reconciler.gate import commit_problems, left_problems, refused_refs
-from reconciler.git_errors import GitError, RefConflictError
-from reconciler.ground import Ground
+from reconciler.git.errors import GitError, RefConflictError
+from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate, digest, refs_after
+from reconciler.git.repository import Repository
 from reconciler.landing import Known, land, view_of
 from reconciler.moves import moves_since
 from reconciler.proposal import UnreadableCommitError, propose
 from reconciler.proposed import Proposed, proposed
 from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.recollection import Recollection, stored_live
-from reconciler.refs import ABSENT, BRANCHES, RefUpdate, digest, refs_after
-from reconciler.repository import Repository
-from reconciler.review_desk import ReviewDesk
+from reconciler.reviews.desk import ReviewDesk
 from reconciler.session import Session, Sessions
 from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan
-from reconciler.templates import templates_in
 from schemas.documents import Document
 from schemas.problems import Problem
 from store.database import Database

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg
 
-from reconciler.git_errors import GitError
-from reconciler.repository import Repository
+from reconciler.git.errors import GitError
+from reconciler.git.repository import Repository
 from schemas.pattern import JSON
 from store.database import Connection, Database
 from store.repositories import lock_repository, unlock_repository

@@ -15,12 +15,12 @@ from reconciler.freeze import (
     World,
     freeze,
 )
+from reconciler.git.repository import FILE_MODES
+from reconciler.git.trees import Change, changes
 from reconciler.numbers import Ledger
 from reconciler.places import Found, Key, Place, Places, keys_of
 from reconciler.reader import Reader
-from reconciler.repository import FILE_MODES
 from reconciler.resolve import Reason
-from reconciler.trees import Change, changes
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Kind, ParsedFile, Reference, is_document_path
 from schemas.pattern import Pattern

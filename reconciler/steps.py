@@ -9,9 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
 
-from reconciler.difference import Change
+from reconciler.differences.fields import Change
+from reconciler.git.repository import Commit
 from reconciler.plan_text import WORDS, plan_markdown, plan_text, version_text
-from reconciler.repository import Commit
 from reconciler.resolve import Reason
 from schemas.pattern import JSON
 from schemas.problems import Problem

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from reconciler.refs import TAGS
+from reconciler.git.refs import TAGS
 from reconciler.resolve import Reason
 from reconciler.semver import SemVer, parse
 

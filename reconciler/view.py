@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reconciler.freeze import Frozen, Version
+from reconciler.git.refs import BRANCHES
+from reconciler.git.repository import Commit
 from reconciler.history import FirstHeld
 from reconciler.numbers import Ledger
 from reconciler.places import Found
 from reconciler.plan import Desired, Live, Wanted
 from reconciler.reader import Reader, Recent
-from reconciler.refs import BRANCHES
 from reconciler.removals import allows_removal
-from reconciler.repository import Commit
 from reconciler.resolve import Reason, Resolution, Sources, closure, held_by, resolve
 from reconciler.snapshot import Snapshot, TooManyDocumentsError, advance, settle
 from reconciler.steps import Binding, VersionRef

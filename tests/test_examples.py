@@ -15,7 +15,7 @@ import httpx
 import pytest
 from live_service import live_service
 
-from reconciler.template_documents import used
+from reconciler.actions.template_documents import used
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Document, Kind, ParsedFile, is_document_path, parse_file
 from schemas.json_schemas import violations

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "cli": {"schemas", "store", "reconciler", "runner", "web"},
 }
 DOORS = {
-    "pygit2": ["reconciler/refs.py", "reconciler/repository*.py"],
+    "pygit2": ["reconciler/git/*.py"],
     "dramatiq": ["runner/broker.py", "runner/worker.py"],
     "cel_expr_python": ["schemas/expressions*.py"],
 }

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import uvicorn
 from starlette.applications import Starlette
 
-from reconciler.git_errors import GitError
+from reconciler.git.errors import GitError
 from reconciler.reconciler import Reconciler
-from reconciler.remote import Remote
+from reconciler.upstream.remote import Remote
 from runner.broker import BellBroker
 from store.database import DEPLOYMENTS_CHANGED, Database, StoreError
 from store.notifications import Changed, Listener

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from reconciler.forges.address import ForgeKind
 from reconciler.forges.errors import TryLaterError
-from reconciler.git_errors import GitError
-from reconciler.git_program import run_git
-from reconciler.remote import RemoteError
+from reconciler.git.errors import GitError
+from reconciler.git.program import run_git
+from reconciler.upstream.remote import RemoteError
 
 PREFIX = "refs/weft/pulls/"
 

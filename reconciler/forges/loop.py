@@ -12,7 +12,7 @@ from reconciler.forges.address import ForgeAddress, ForgeKind, forge_address, re
 from reconciler.forges.errors import ForgeError, RefusedError, TryLaterError, wait_after
 from reconciler.forges.forge import Forge
 from reconciler.forges.teller import Teller
-from reconciler.git_errors import GitError
+from reconciler.git.errors import GitError
 from store.database import FORGE_EVENT, REFS_MOVED, Database, StoreError
 from store.forge import PullRequest, claim_due, give_up, mark_outdated, retry, seconds_to_next
 from store.notifications import Listener

@@ -11,10 +11,10 @@ from reconciler.forges.forge import Comment, Forge, Status
 from reconciler.forges.heads import Fetcher, fetch_head, forget_head, head_ref
 from reconciler.forges.telling import tell
 from reconciler.forges.verdict import Verdict, elsewhere, unplanned, verdict_of
-from reconciler.git_errors import GitError, UnmergeableError
+from reconciler.git.errors import GitError, UnmergeableError
+from reconciler.git.refs import BRANCHES
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
-from reconciler.refs import BRANCHES
-from reconciler.repository import Repository
 from reconciler.snapshot import TooManyDocumentsError
 from store.database import Database
 from store.forge import PullRequest, close, default_commit, keep_comment, settle

@@ -14,7 +14,7 @@ from git_server import GitServer, Host
 from installation import Installation, eventually, installation, live
 from weft_command import weft
 
-from reconciler.repository import Repository
+from reconciler.git.repository import Repository
 
 TOKEN = "token-of-eve"
 LOG = "- {id: note, uses: log, with: {message: hello}}"

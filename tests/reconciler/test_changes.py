@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from reconciler.actor import Actor
-from reconciler.changes import Authors, Change, MergeText, Outlook, State, plan_digest
+from reconciler.git.repository import Commit
 from reconciler.protection import ReviewRules, review_rules
 from reconciler.removals import allows_removal
-from reconciler.repository import Commit
 from reconciler.resolve import Reason
+from reconciler.reviews.changes import Authors, Change, MergeText, Outlook, State, plan_digest
 from reconciler.steps import Action, Binding, Plan, Step, VersionRef
 from schemas.problems import Problem
 from schemas.project import Project, Protected

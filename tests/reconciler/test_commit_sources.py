@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from git_work import Work, deployment, pattern
 
-from reconciler.git_errors import AmbiguousRevisionError, NoCommitError, UnknownRevisionError
-from reconciler.repository import Repository
+from reconciler.git.errors import AmbiguousRevisionError, NoCommitError, UnknownRevisionError
+from reconciler.git.repository import Repository
 from store.deployments import Deployment
 
 SHORT = 7

@@ -8,8 +8,8 @@ import pytest
 from git_work import Work, deployment, pattern
 
 from reconciler.controller import Outcome, ReconcileLoop
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler, RepositoryLostError
-from reconciler.repository import Repository
 from store.database import Database
 from store.deployments import all_deployments, get_deployment
 from store.repositories import repository_state

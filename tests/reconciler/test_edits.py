@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.edits import (
+from reconciler.actions.edits import (
     EditError,
     Target,
     added_document,

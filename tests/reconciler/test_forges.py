@@ -19,7 +19,7 @@ from reconciler.forges.opening import open_forge
 from reconciler.forges.teller import Teller
 from reconciler.forges.telling import MARKER
 from reconciler.reconciler import Reconciler
-from reconciler.remote import Remote
+from reconciler.upstream.remote import Remote
 from store.database import Database
 from store.forge import Place, PullRequest, add_event, list_pull_requests
 

@@ -23,12 +23,12 @@ from reconciler.freeze import (
     freeze,
     version_id,
 )
+from reconciler.git.repository import Repository
+from reconciler.git.trees import changes
 from reconciler.history import FirstHeld, walk
 from reconciler.numbers import Ledger
 from reconciler.reader import Memory, Reader
-from reconciler.repository import Repository
 from reconciler.snapshot import EMPTY, Snapshot, advance, problems
-from reconciler.trees import changes
 from schemas.documents import parse_file
 
 leaves = (

@@ -3,8 +3,8 @@
 import pytest
 from git_work import Work, deployment, pattern
 
-from reconciler.difference import fields
-from reconciler.git_errors import UnknownRevisionError
+from reconciler.differences.fields import fields
+from reconciler.git.errors import UnknownRevisionError
 from reconciler.reconciler import Reconciler
 from reconciler.steps import Action
 from store.database import Database

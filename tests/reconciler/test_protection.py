@@ -7,9 +7,9 @@ import pytest
 from git_work import Work, deployment, pattern
 
 from reconciler.actor import Actor
+from reconciler.git.refs import ABSENT, RefUpdate
+from reconciler.git.repository import Repository
 from reconciler.protection import matches, project_of, refused_moves
-from reconciler.refs import ABSENT, RefUpdate
-from reconciler.repository import Repository
 from reconciler.snapshot import EMPTY
 from schemas.documents import parse_file
 from schemas.problems import Problem

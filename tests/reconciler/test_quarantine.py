@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from git_work import Work, pattern
 
-from reconciler.git_errors import GitError, RefConflictError
-from reconciler.quarantine import migrate, sweep
+from reconciler.git.errors import GitError, RefConflictError
+from reconciler.git.quarantine import migrate, sweep
+from reconciler.git.refs import ABSENT
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler, RefUpdate
-from reconciler.refs import ABSENT
-from reconciler.repository import Repository
 
 
 def test_loose_objects_and_packs_move_and_what_is_there_stays(work: Work, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import pytest
 from git_work import Work, deployment, pattern
 
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
-from reconciler.repository import Repository
 from store.database import Database
 from store.deployments import all_deployments
 from store.versions import list_patterns, list_versions

@@ -16,11 +16,11 @@ import pytest
 from git_clone import Clone
 from git_server import GitServer, Host
 
-from reconciler.refs import ABSENT, RefUpdate
-from reconciler.remote import Remote, RemoteError
-from reconciler.remote_address import address
-from reconciler.remote_git import Limits, environment
-from reconciler.repository import Repository
+from reconciler.git.refs import ABSENT, RefUpdate
+from reconciler.git.repository import Repository
+from reconciler.upstream.address import address
+from reconciler.upstream.program import Limits, environment
+from reconciler.upstream.remote import Remote, RemoteError
 
 TOKEN = "token-of-eve"
 

@@ -3,9 +3,9 @@
 import pytest
 from git_work import Work, deployment, pattern
 
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
 from reconciler.removals import TRAILER, allows_removal, too_many_removals
-from reconciler.repository import Repository
 from reconciler.steps import Action, Binding, Step
 from store.database import Database
 from store.deployments import all_deployments

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from git_work import Work, deployment, pattern
 
-from reconciler.repository import Repository
+from reconciler.git.repository import Repository
 from store.database import Database
 from store.deployments import Deployment
 from store.repositories import repository_state

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.document_nodes import EditError
-from reconciler.template_documents import template_of, used
+from reconciler.actions.document_nodes import EditError
+from reconciler.actions.template_documents import template_of, used
 from schemas.documents import parse_file
 from schemas.expressions import compile_template
 from schemas.template import Template

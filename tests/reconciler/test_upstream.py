@@ -12,12 +12,12 @@ import pytest
 from git_clone import Clone
 from git_work import ENVIRONMENT, Work, deployment, pattern
 
-from reconciler.actions import Promote, RollBack
-from reconciler.authoring import Author, Request
+from reconciler.actions.authoring import Author, Request
+from reconciler.actions.requests import Promote, RollBack
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
-from reconciler.remote import Remote
-from reconciler.repository import Repository
-from reconciler.upstream import Mirror, Synced
+from reconciler.upstream.mirror import Mirror, Synced
+from reconciler.upstream.remote import Remote
 from store.database import Database
 from store.deployments import get_deployment, revisions
 from store.ref_moves import list_moves
@@ -550,7 +550,7 @@ def test_a_crash_between_the_fetch_and_the_refs_heals_at_the_next_look(
     for place in (
         "reconciler.reconciler._move_each",
         "reconciler.reconciler.Reconciler._catch_up",
-        "reconciler.upstream.remember",
+        "reconciler.upstream.mirror.remember",
     ):
         with monkeypatch.context() as patched:
             patched.setattr(place, crash)

@@ -13,13 +13,13 @@ import pytest
 from git_clone import Clone
 from git_work import deployment, pattern
 
-from reconciler.actions import SetState
-from reconciler.authoring import Author, Request
+from reconciler.actions.authoring import Author, Request
+from reconciler.actions.requests import SetState
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
-from reconciler.remote import Remote
-from reconciler.repository import Repository
-from reconciler.upstream import Mirror, Synced
-from reconciler.upstream_loop import MirrorLoop, forget
+from reconciler.upstream.loop import MirrorLoop, forget
+from reconciler.upstream.mirror import Mirror, Synced
+from reconciler.upstream.remote import Remote
 from schemas.deployment import State
 from store.database import Database
 from store.deployments import get_deployment

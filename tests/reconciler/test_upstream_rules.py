@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.upstream_rules import Lineage, Sides, Three, Verdict, decide, verdict
+from reconciler.upstream.rules import Lineage, Sides, Three, Verdict, decide, verdict
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 MAIN, SIDE, TAG = "refs/heads/main", "refs/heads/side", "refs/tags/v1"

@@ -18,10 +18,10 @@ from served import Served
 
 from reconciler.actor import Actor
 from reconciler.gate import refused_refs
-from reconciler.git_errors import RefConflictError
-from reconciler.quarantine import migrate
-from reconciler.refs import RefUpdate
-from reconciler.repository import Repository
+from reconciler.git.errors import RefConflictError
+from reconciler.git.quarantine import migrate
+from reconciler.git.refs import RefUpdate
+from reconciler.git.repository import Repository
 from reconciler.session import Session
 from store import database
 from web.auth import Identity, Role

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from reconciler.git.refs import ABSENT
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Actor, PushOutcome, Reconciler, RefUpdate
-from reconciler.refs import ABSENT
-from reconciler.repository import Repository
 
 ENVIRONMENT = {
     **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},

@@ -18,8 +18,8 @@ import pytest
 from git_clone import Clone, git_environment
 from git_server import GitServer
 
-from reconciler.refs import ABSENT
-from reconciler.repository import Repository
+from reconciler.git.refs import ABSENT
+from reconciler.git.repository import Repository
 from store.database import StoreError
 from web.git.child import Child, environment
 from web.git.limits import GitLimits

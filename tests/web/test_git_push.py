@@ -13,8 +13,8 @@ import pytest
 from git_clone import Clone, git_environment
 from git_server import GitServer
 
-from reconciler.git_errors import GitError
-from reconciler.repository import Repository
+from reconciler.git.errors import GitError
+from reconciler.git.repository import Repository
 from web.git.limits import GitLimits
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from reconciler.actions import Action, ActionRefusedError, Why
-from reconciler.authoring import Author, Request
+from reconciler.actions.authoring import Author, Request
+from reconciler.actions.requests import Action, ActionRefusedError, Why
 from reconciler.reconciler import Done, RepositoryLostError
 from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan, problem_json

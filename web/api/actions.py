@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.actions import Action, Clone, Deploy, Promote, RollBack, SetState, Undeploy
+from reconciler.actions.requests import Action, Clone, Deploy, Promote, RollBack, SetState, Undeploy
 from schemas.deployment import State
 from schemas.pattern import JSON
 from web.api.acting import Acting, done_json

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.actions import ActionRefusedError
-from reconciler.authoring import Author
-from reconciler.changes import Change, State
-from reconciler.git_errors import GitError
-from reconciler.repository import Commit
-from reconciler.review_desk import Merged, MergeRefusedError, Wish
+from reconciler.actions.authoring import Author
+from reconciler.actions.requests import ActionRefusedError
+from reconciler.git.errors import GitError
+from reconciler.git.repository import Commit
+from reconciler.reviews.changes import Change, State
+from reconciler.reviews.desk import Merged, MergeRefusedError, Wish
 from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan, problem_json
 from schemas.pattern import JSON

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from reconciler.actions import SaveFile
-from reconciler.files import LargeFileError, NoFileError, StoredFile, blob_id, path_fault
-from reconciler.git_errors import GitError, UnknownRevisionError
+from reconciler.actions.files import LargeFileError, NoFileError, StoredFile, blob_id, path_fault
+from reconciler.actions.requests import SaveFile
+from reconciler.git.errors import GitError, UnknownRevisionError
 from schemas.pattern import JSON
 from web.api.acting import Acting, done_json, problems_json
 from web.api.query import Parser, revision, words, wrong

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from reconciler.git_errors import GitError, UnknownRevisionError, UnmergeableError
+from reconciler.git.errors import GitError, UnknownRevisionError, UnmergeableError
 from reconciler.proposal import UnreadableCommitError
 from reconciler.reconciler import RepositoryLostError
 from reconciler.session import LostVersionError

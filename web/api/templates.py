@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from reconciler.actions import CreateTemplate, UseTemplate
-from reconciler.git_errors import GitError
+from reconciler.actions.requests import CreateTemplate, UseTemplate
+from reconciler.git.errors import GitError
 from reconciler.reconciler import RepositoryLostError
 from schemas.documents import Document
 from schemas.mistakes import did_you_mean

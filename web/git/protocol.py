@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from reconciler.refs import ABSENT, RefUpdate
+from reconciler.git.refs import ABSENT, RefUpdate
 
 FLUSH = b"0000"
 HEADER = 4

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.actor import Actor
-from reconciler.git_errors import GitError
-from reconciler.quarantine import PREFIX, sweep
-from reconciler.repository import Repository
+from reconciler.git.errors import GitError
+from reconciler.git.quarantine import PREFIX, sweep
+from reconciler.git.repository import Repository
 from store.database import StoreError
 from web.git.answer import Answer
 from web.git.body import Body

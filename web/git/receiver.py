@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.actor import Actor
-from reconciler.refs import RefUpdate
+from reconciler.git.refs import RefUpdate
 
 
 class PushOutcome(Protocol):

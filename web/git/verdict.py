@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reconciler.refs import ABSENT, RefUpdate
+from reconciler.git.refs import ABSENT, RefUpdate
 from web.git.protocol import FLUSH, REPORT_BAND, PushRequest, message, on_band, report
 
 NOT_UNPACKED = "its objects did not arrive"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.refs import ABSENT, RefUpdate
-from reconciler.remote_address import address
-from reconciler.remote_git import ClosedError, Ended, Limits, Running, TooMuchError, TooSlowError
+from reconciler.git.refs import ABSENT, RefUpdate
+from reconciler.upstream.address import address
+from reconciler.upstream.program import ClosedError, Ended, Limits, Running, TooMuchError, TooSlowError
 
 MOST_REFS = 20_000
 MOST_PUSHED = 500  # refs of one push: its arguments must fit

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from reconciler.actions import (
+from reconciler.actions.edits import written
+from reconciler.actions.intents import Change, Create, Edit, Intent, MoveTag, Remove, Restore, Words
+from reconciler.actions.requests import (
     ActionRefusedError,
     Clone,
     Deploy,
@@ -20,11 +22,9 @@ from reconciler.actions import (
     Undeploy,
     Why,
 )
-from reconciler.edits import written
-from reconciler.intents import Change, Create, Edit, Intent, MoveTag, Remove, Restore, Words
+from reconciler.git.refs import TAGS
 from reconciler.numbers import Ledger
 from reconciler.plan import Live
-from reconciler.refs import TAGS
 from reconciler.steps import VersionRef
 from schemas.deployment import DeploymentSpec, Source, SourceKind, State
 from schemas.pattern import JSON

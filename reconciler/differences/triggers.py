@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from reconciler.difference import MISSING, Change, Field, fields, known, value_text
-from reconciler.fires import instants
+from reconciler.differences.fields import MISSING, Change, Field, fields, known, value_text
+from reconciler.differences.fires import instants
 from schemas.pattern import JSON, schedules_from
 
 Listed = Sequence[Mapping[str, JSON]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from reconciler.edits import EditError, Target, added_document, document_alone, replaced_document
+from reconciler.actions.edits import EditError, Target, added_document, document_alone, replaced_document
 from reconciler.freeze import Version, canonical
 from reconciler.reader import Reader
 from reconciler.resolve import closure

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.git_errors import GitError, UnmergeableError
+from reconciler.git.errors import GitError, UnmergeableError
+from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate, valid_ref_name
+from reconciler.git.repository import Repository, Signed
 from reconciler.reconciler import Reconciler
-from reconciler.refs import ABSENT, BRANCHES, RefUpdate, valid_ref_name
-from reconciler.remote import Advertised, Remote, RemoteError, went_with_another
-from reconciler.repository import Repository, Signed
 from reconciler.session import Session
 from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan
-from reconciler.upstream_memory import Agreed, recall, remember, with_moves
-from reconciler.upstream_report import apart, refused_apart
-from reconciler.upstream_rules import Decision, Lineage, Sides, Three, Verdict, decide
+from reconciler.upstream.memory import Agreed, recall, remember, with_moves
+from reconciler.upstream.remote import Advertised, Remote, RemoteError, went_with_another
+from reconciler.upstream.report import apart, refused_apart
+from reconciler.upstream.rules import Decision, Lineage, Sides, Three, Verdict, decide
 from store.upstream import Apart, Look, Skipped
 
 UPSTREAM = "upstream"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from reconciler.repository import Entry
+from reconciler.git.repository import Entry
 
 TREE_MODE = "40000"
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from reconciler.difference import MISSING, Change, Field, fields, known, transition, value_text, verdict
+from reconciler.differences.fields import (
+    MISSING,
+    Change,
+    Field,
+    fields,
+    known,
+    transition,
+    value_text,
+    verdict,
+)
 from schemas.pattern import JSON
 
 DEFAULTS: Final[Mapping[str, str]] = {"state": "active", "environment": "production"}

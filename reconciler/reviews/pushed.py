@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from reconciler.answer import Review, review_lines
-from reconciler.changes import MergeText
 from reconciler.gate import landing_problems
-from reconciler.git_errors import UnmergeableError
-from reconciler.inspection import branch_allows_removal
+from reconciler.git.errors import UnmergeableError
+from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate
 from reconciler.landing import Known, view_of
 from reconciler.proposal import merged
-from reconciler.refs import ABSENT, BRANCHES, RefUpdate
+from reconciler.reviews.changes import MergeText
+from reconciler.reviews.inspection import branch_allows_removal
 from reconciler.session import Session
 from reconciler.view import View
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from reconciler.actions import ActionRefusedError, SaveFile, Why
+from reconciler.actions.requests import ActionRefusedError, SaveFile, Why
 from reconciler.gate import is_dangerous_path
-from reconciler.git_errors import PathTakenError
-from reconciler.refs import ABSENT, BRANCHES, RefUpdate, valid_ref_name
-from reconciler.repository import FILE_MODES, Commit, Repository, Signed
+from reconciler.git.errors import PathTakenError
+from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate, valid_ref_name
+from reconciler.git.repository import FILE_MODES, Commit, Repository, Signed
 from reconciler.session import Session
 
 LARGEST_FILE = 1024 * 1024  # bytes

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from reconciler.refs import BRANCHES
-from reconciler.repository_merge import conflict_text
-from reconciler.upstream_rules import Three
+from reconciler.git.merging import conflict_text
+from reconciler.git.refs import BRANCHES
+from reconciler.upstream.rules import Three
 from store.upstream import Apart
 
 

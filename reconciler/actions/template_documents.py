@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from reconciler.document_nodes import (
+from reconciler.actions.document_nodes import (
     BREAK,
     EditError,
     Target,

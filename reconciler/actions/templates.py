@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from reconciler.actions import ActionRefusedError, CreateTemplate, UseTemplate, Why
-from reconciler.ground import Ground
-from reconciler.intents import Create, Intent, Words
-from reconciler.template_documents import template_of, used
+from reconciler.actions.ground import Ground
+from reconciler.actions.intents import Create, Intent, Words
+from reconciler.actions.requests import ActionRefusedError, CreateTemplate, UseTemplate, Why
+from reconciler.actions.template_documents import template_of, used
 from schemas.documents import Document, Kind
 from schemas.json_schemas import violations
 from schemas.mistakes import did_you_mean

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from reconciler.git_errors import GitError
+from reconciler.git.errors import GitError
 
 
 def run_git(

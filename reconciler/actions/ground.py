@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from reconciler.actions import ActionRefusedError, Why
+from reconciler.actions.requests import ActionRefusedError, Why
+from reconciler.git.refs import BRANCHES, RefUpdate
+from reconciler.git.repository import Commit, Signed
 from reconciler.landing import Known, view_of
 from reconciler.plan import ARCHIVED
 from reconciler.reader import Reader
-from reconciler.refs import BRANCHES, RefUpdate
-from reconciler.repository import Commit, Signed
 from reconciler.session import Session
 from reconciler.snapshot import Snapshot
 from schemas.documents import Document, Kind

@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from reconciler.changes import Authors, Change, MergeText, Outlook, Patch, State, plan_digest
 from reconciler.gate import landing_problems
-from reconciler.git_errors import UnmergeableError
+from reconciler.git.errors import UnmergeableError
+from reconciler.git.refs import BRANCHES
+from reconciler.git.repository import Commit, Repository
 from reconciler.landing import Known, view_of
 from reconciler.proposal import merged
 from reconciler.protection import ReviewRules, project_of, review_rules
-from reconciler.refs import BRANCHES
 from reconciler.removals import allows_removal
-from reconciler.repository import Commit, Repository
+from reconciler.reviews.changes import Authors, Change, MergeText, Outlook, Patch, State, plan_digest
 from reconciler.session import Session
 from reconciler.snapshot import TooManyDocumentsError
 from store.changes import approvals_of, closures_of

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.difference import MISSING, Change, fields, value_text
+from reconciler.differences.fields import MISSING, Change, fields, value_text
 from schemas.pattern import BLOCKS, JSON
 
 _GIST = {"http": "url", "log": "message", "fail": "message", "script": "file", "call": "pattern"}

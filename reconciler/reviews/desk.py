@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.actions import ActionRefusedError, Why
+from reconciler.actions.authoring import Author
+from reconciler.actions.requests import ActionRefusedError, Why
 from reconciler.actor import Actor
-from reconciler.authoring import Author
-from reconciler.changes import Change, State
 from reconciler.delivery import Delivery, Push
 from reconciler.gate import refused_refs
-from reconciler.inspection import Inspection
+from reconciler.git.refs import BRANCHES, RefUpdate
+from reconciler.git.repository import Signed
 from reconciler.landing import Known
-from reconciler.refs import BRANCHES, RefUpdate
-from reconciler.repository import Signed
+from reconciler.reviews.changes import Change, State
+from reconciler.reviews.inspection import Inspection
 from reconciler.session import Session, Sessions
 from reconciler.steps import Plan
 from schemas.problems import Problem

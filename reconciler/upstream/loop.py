@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 
-from reconciler.upstream import Mirror, Synced
+from reconciler.upstream.mirror import Mirror, Synced
 from store.database import REFS_MOVED, Connection, Database, StoreUnavailable, connect, unavailable
 from store.upstream import Look, forget_upstream, hear_requests, record_look, try_to_lead
 

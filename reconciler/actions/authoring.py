@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.actions import (
+from reconciler.actions.decisions import Scene, cloned, decide, deployed, saving
+from reconciler.actions.edits import EditError, Target, remove_document, renamed_copy, set_value
+from reconciler.actions.files import save
+from reconciler.actions.ground import Ground
+from reconciler.actions.intents import Create, Edit, Intent, MoveTag, Remove, Restore, Words
+from reconciler.actions.requests import (
     Action,
     ActionRefusedError,
     Clone,
@@ -15,21 +20,16 @@ from reconciler.actions import (
     UseTemplate,
     Why,
 )
-from reconciler.decisions import Scene, cloned, decide, deployed, saving
-from reconciler.edits import EditError, Target, remove_document, renamed_copy, set_value
-from reconciler.files import save
-from reconciler.git_errors import PathTakenError, UnknownRevisionError
-from reconciler.ground import Ground
-from reconciler.intents import Create, Edit, Intent, MoveTag, Remove, Restore, Words
+from reconciler.actions.restoration import Restoration
+from reconciler.actions.templates import template_created, template_used
+from reconciler.git.errors import PathTakenError, UnknownRevisionError
+from reconciler.git.refs import ABSENT, TAGS, RefUpdate
+from reconciler.git.repository import Signed
 from reconciler.landing import Known
 from reconciler.plan import UNDEPLOYED, Live
-from reconciler.refs import ABSENT, TAGS, RefUpdate
-from reconciler.repository import Signed
-from reconciler.restoration import Restoration
 from reconciler.session import Session
 from reconciler.snapshot import Snapshot
 from reconciler.steps import VersionRef
-from reconciler.templates import template_created, template_used
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Document, Kind
 from store.deployments import get_deployment, revisions

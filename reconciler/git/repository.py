@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import pygit2
 from pygit2.enums import ConfigLevel, FileMode, ObjectType, Option, SortMode
 
-from reconciler.git_errors import (
+from reconciler.git.diff import patch_text
+from reconciler.git.errors import (
     AmbiguousRevisionError,
     GitError,
     NoCommitError,
@@ -23,10 +24,9 @@ from reconciler.git_errors import (
     UnknownRevisionError,
     UnmergeableError,
 )
-from reconciler.git_program import run_git
-from reconciler.refs import ABSENT, BRANCHES, LINES, TAGS, RefUpdate, valid_ref_name
-from reconciler.repository_diff import patch_text
-from reconciler.repository_merge import conflict_text, divert_writes, merged_tree
+from reconciler.git.merging import conflict_text, divert_writes, merged_tree
+from reconciler.git.program import run_git
+from reconciler.git.refs import ABSENT, BRANCHES, LINES, TAGS, RefUpdate, valid_ref_name
 
 # Everything a push leaves behind is on disk before the pusher hears that it was accepted.
 CONFIGURATION = {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from reconciler.refs import BRANCHES, TAGS
+from reconciler.git.refs import BRANCHES, TAGS
 
 
 class Lineage(StrEnum):

@@ -10,9 +10,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from reconciler.actor import Actor
+from reconciler.git.repository import Commit
 from reconciler.protection import ReviewRules
 from reconciler.removals import TRAILER
-from reconciler.repository import Commit
 from reconciler.steps import Binding, Plan, Step
 from schemas.pattern import JSON
 from schemas.problems import Problem

@@ -1,0 +1,1 @@
+"""How two versions or deployments differ, in words and for programs: pure."""

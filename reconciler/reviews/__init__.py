@@ -1,0 +1,1 @@
+"""Branches as changes under review: approved, merged, closed."""
