@@ -18,6 +18,10 @@ GATHERED = 64 * 1024
 LONGEST_HEAD = 64 * 1024
 """Bytes of a request's line and headers; what comes in one packet may be longer."""
 
+LINGER = 1.0
+"""Seconds in which a client that is still sending may read why it was refused: a connection that is closed over
+bytes not read is reset, and the answer with it (RFC 9112, 9.6)."""
+
 _TOO_SLOW = Refusal(Kind.SLOW, "Send the request again; this connection is closed.")
 _TOO_LONG = Refusal(
     Kind.HEAD_TOO_LARGE, f"A head may have {LONGEST_HEAD:,} bytes. Put large data in the body."
@@ -57,6 +61,8 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._gathering.is_over:
+            return
         super().data_received(data)
         self._received += len(data)
         if self._deadline is not None and not self._has_head():
@@ -118,9 +124,13 @@ class Connection(HttpToolsProtocol):
 
     def _end(self, refusal: Refusal | None) -> None:
         """Close the connection, with an answer where there may be one."""
-        if refusal is not None and not self.transport.is_closing():
-            self.transport.write(self._answer(refusal))
-        self.transport.close()
+        if refusal is None or self.transport.is_closing():
+            self.transport.close()
+            return
+        self.transport.write(self._answer(refusal))
+        self._gathering.end()
+        self._watch.cancel()
+        self._watch = self.loop.call_later(LINGER, self.transport.close)
 
     def _answer(self, refusal: Refusal) -> bytes:
         answer = refusal.response()
@@ -139,14 +149,24 @@ class _Gathering:
         self._loop = loop
         self._held: list[bytes] = []
         self._size = 0
+        self.is_over = False
 
     def write(self, data: bytes) -> None:
+        if self.is_over:
+            return
         if not self._held:
             self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > GATHERED:
             self.flush()
+
+    def end(self) -> None:
+        """Nothing follows what is written, but the other side may go on sending."""
+        self.flush()
+        self.is_over = True
+        if not self._transport.is_closing():
+            self._transport.write_eof()
 
     def close(self) -> None:
         self.flush()

@@ -221,6 +221,14 @@ def test_a_request_that_trickles_is_cut(client: Client, begun: bytes) -> None:
     assert time.monotonic() - began < 10
 
 
+def test_who_goes_on_sending_reads_why_it_was_refused(client: Client) -> None:
+    client.send(b"GET / HTTP/1.1\r\nx: " + b"x" * 70_000)
+    time.sleep(0.2)  # the answer is there, and the head is not at its end
+    client.send(b"x" * 5_000_000)
+
+    assert client.rest().startswith(b"HTTP/1.1 431 ")
+
+
 def test_who_stops_is_let_go_however_much_came_before(client: Client) -> None:
     began = time.monotonic()
     client.send(HEAD % 10_000_000 + bytes(8_000_000))  # bytes for two hours
