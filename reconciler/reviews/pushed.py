@@ -34,14 +34,19 @@ def reviews(
         found = []
         for update in branches[:MOST_REVIEWS]:
             review = _review(session, known, view, update)
-            way_on = _way_on(update.ref.removeprefix(BRANCHES), public_url) if known.head else ()
+            way_on = _way_on(update.ref, session.default_ref, public_url, known)
             found.append(replace(review, lines=(*review.lines, *way_on)))
     unsaid = [u.ref.removeprefix(BRANCHES) for u in branches[MOST_REVIEWS:]]
     more = (f"{branch}: `weft change {branch}` says what it would change" for branch in unsaid)
     return (*found, *(Review(lines=(line,)) for line in more))
 
 
-def _way_on(branch: str, public_url: str) -> list[str]:
+def _way_on(ref: str, default_ref: str, public_url: str, known: Known) -> list[str]:
+    branch, default = (each.removeprefix(BRANCHES) for each in (ref, default_ref))
+    if known.head is None:
+        return [
+            f"only what is on {default} goes live, and there is none yet: git push weft {branch}:{default}"
+        ]
     return [f"review it: weft change {branch}   {public_url}/api/v1/changes/{quote(branch)}"]
 
 

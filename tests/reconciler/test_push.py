@@ -166,3 +166,12 @@ def test_an_archived_deployment_cannot_change_nor_go(work: Work, live: Read) -> 
     work.commit({"patterns/hello.yaml": pattern("hello", "new")})
     assert not work.push().refused
     assert (live("hello").state, number(live("hello"))) == ("archived", 1)
+
+
+def test_who_pushes_another_branch_first_is_told_what_goes_live(work: Work) -> None:
+    work.commit({"patterns/hello.yaml": pattern("hello"), "deployments/hello.yaml": deployment("hello")})
+    work.git("branch", "--move", "master")
+
+    *_, last = work.push("master").lines
+
+    assert last == "only what is on main goes live, and there is none yet: git push weft master:main"
