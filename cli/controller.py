@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from cli.forges import pull_request_loop
 from reconciler.controller import ReconcileLoop
+from reconciler.packer import Packer
 from reconciler.reconciler import Reconciler
 from reconciler.upstream.loop import MirrorLoop, forget
 from reconciler.upstream.mirror import Mirror
@@ -40,7 +41,8 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
     sweeper, scheduler = Sweeper(database, settings.redis_url), Scheduler(database, settings.redis_url)
     remote, mirror = _upstream(settings, database, reconciler)
     pulls = pull_request_loop(settings, database, reconciler)
-    mains = [loop.run, sweeper.run, scheduler.run, mirror, *([pulls.run] if pulls else [])]
+    packer = Packer(reconciler)
+    mains = [loop.run, packer.run, sweeper.run, scheduler.run, mirror, *([pulls.run] if pulls else [])]
     threads = [_start(main, stop) for main in mains]
     stop.wait()
     if remote is not None:
