@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from reconciler.actions.authoring import Request, write
 from reconciler.actions.files import StoredFile, read_file
 from reconciler.actions.ground import Ground
-from reconciler.actions.requests import ActionRefusedError, Why
+from reconciler.actions.requests import ActionRefusedError, Done, Why
 from reconciler.actions.templates import templates_in
 from reconciler.actor import Actor
 from reconciler.answer import PushOutcome, forbidden, refusal
@@ -58,20 +58,6 @@ class Reconciled:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
-    """An action that is live: the commit that says it, or that the moved tag now holds.
-
-    For a branch that is not live, `plan` (None where it cannot be merged) and `problems` are about its merge.
-    """
-
-    commit: str
-    ref: str
-    plan: Plan | None
-    lines: tuple[str, ...]
-    problems: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Takeover:
     """`refused`: ref → why it could not move."""
 
@@ -98,8 +84,8 @@ class Reconciler:
         self._git = git
         self._recollection = Recollection()
         self._delivery = Delivery(self._recollection, installation_key, public_url, announce)
-        host = urlsplit(public_url).hostname or "localhost"
-        self.changes = ReviewDesk(self._sessions, self._delivery, self._caught_up, host)
+        self._host = urlsplit(public_url).hostname or "localhost"
+        self.changes = ReviewDesk(self._sessions, self._delivery, self._caught_up, self._host)
 
     def ensure(self, organisation: str) -> Path:
         """The organisation's repository, made if it is not there."""
@@ -132,9 +118,8 @@ class Reconciler:
         started = time.perf_counter()
         with self._sessions.open(organisation) as session:
             known = self._caught_up(session)
-            update = write(request, session, known)
-            actor = Actor(user=request.author.name, admin=request.author.admin)
-            push = Push(updates=[update], pusher=actor, started=started, describes=True)
+            update = write(request, Ground(session=session, known=known), self._host)
+            push = Push(updates=[update], pusher=request.actor, started=started, describes=True)
             held = _held(session, known, push)
             if held.reasons:
                 raise ActionRefusedError(Why.FORBIDDEN, "\n".join(held.lines))

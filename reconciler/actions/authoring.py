@@ -8,7 +8,7 @@ from reconciler.actions.decisions import Scene, cloned, decide, deployed, saving
 from reconciler.actions.edits import EditError, Target, remove_document, renamed_copy, set_value
 from reconciler.actions.files import save
 from reconciler.actions.ground import Ground
-from reconciler.actions.intents import Create, Edit, Intent, MoveTag, Remove, Restore, Words
+from reconciler.actions.intents import Change, Create, Edit, Intent, MoveTag, Remove, Restore, Words
 from reconciler.actions.requests import (
     Action,
     ActionRefusedError,
@@ -22,10 +22,10 @@ from reconciler.actions.requests import (
 )
 from reconciler.actions.restoration import Restoration
 from reconciler.actions.templates import template_created, template_used
+from reconciler.actor import Actor
 from reconciler.git.errors import PathTakenError, UnknownRevisionError
 from reconciler.git.refs import ABSENT, TAGS, RefUpdate
 from reconciler.git.repository import Signed
-from reconciler.landing import Known
 from reconciler.plan import UNDEPLOYED, Live
 from reconciler.session import Session
 from reconciler.snapshot import Snapshot
@@ -39,51 +39,43 @@ LOOK_BACK = 500  # revisions searched for the version before the present one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Author:
-    """The user in whose name a commit is made."""
-
-    name: str
-    email: str
-    admin: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Request:
-    """What `author` wants done to `name`: a deployment, the new pattern of a clone, a file's path.
+    """What `actor` wants done to `name`: a deployment, the new pattern of a clone, a file's path.
 
     `message` may be empty.
     """
 
     name: str
     action: Action
-    author: Author
+    actor: Actor
     message: str = ""
 
 
-def write(request: Request, session: Session, known: Known) -> RefUpdate:
-    """Raises ActionRefusedError."""
-    ground = Ground(session=session, known=known)
+def write(request: Request, ground: Ground, host: str) -> RefUpdate:
+    """`host` is that of the addresses of Weft's users. Raises ActionRefusedError."""
+
+    def signed(words: Words) -> Signed:
+        return request.actor.signed(host, words.message(request.message))
+
     try:
         if isinstance(request.action, SaveFile):
-            return save(request.action, _signed(request, saving(request.action)), session)
+            return save(request.action, signed(saving(request.action)), ground.session)
         intent = _intent(request, request.action, ground)
-        signed = _signed(request, intent.words)
-        match intent.change:
-            case MoveTag() as change:
-                return _moved_tag(change, signed, session)
-            case Restore() as change:
-                return _restored(change, signed, ground)
-            case Create() as change:
-                return _created(change, signed, ground)
-            case change:
-                return _edited(request.name, change, signed, ground)
+        return _written(request.name, intent.change, signed(intent.words), ground)
     except (EditError, PathTakenError) as error:
         raise ActionRefusedError(Why.CONFLICT, f"The file cannot be changed here: {error}.") from error
 
 
-def _signed(request: Request, words: Words) -> Signed:
-    author = request.author
-    return Signed(name=author.name, email=author.email, message=words.message(request.message))
+def _written(name: str, change: Change, signed: Signed, ground: Ground) -> RefUpdate:
+    match change:
+        case MoveTag():
+            return _moved_tag(change, signed, ground.session)
+        case Restore():
+            return _restored(change, signed, ground)
+        case Create():
+            return _created(change, signed, ground)
+        case _:
+            return _edited(name, change, signed, ground)
 
 
 def _intent(request: Request, action: OfDocument, ground: Ground) -> Intent:

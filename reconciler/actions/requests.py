@@ -1,4 +1,4 @@
-"""What people may ask for, and how they are told no."""
+"""What people may ask for, and what they are told: that it is done, or no."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.steps import Plan
 from schemas.deployment import State
 from schemas.pattern import JSON
 from schemas.problems import Problem
@@ -18,6 +19,7 @@ class Why(StrEnum):
     CONFLICT = "conflict"  # it is so already, or not in a state for it
     INVALID = "invalid"  # it asks for what cannot be
     UNFIT = "unfit"  # the template does not take these parameters
+    UNMERGEABLE = "unmergeable"  # a change that cannot be merged now
     FORBIDDEN = "forbidden"  # weft.yaml protects what it would move from whoever asks
 
 
@@ -34,6 +36,20 @@ class ActionRefusedError(Exception):
         self.why = why
         self.problems = tuple(problems)
         self.reasons = tuple(reasons)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """An action that is live: the commit that says it, or that the moved tag now holds.
+
+    For a branch that is not live, `plan` (None where it cannot be merged) and `problems` are about its merge.
+    """
+
+    commit: str
+    ref: str
+    plan: Plan | None
+    lines: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from reconciler.actor import Actor
+from reconciler.actor import Actor, address
 from reconciler.git.repository import Commit
 from reconciler.protection import ReviewRules
 from reconciler.removals import TRAILER
@@ -214,6 +214,6 @@ class MergeText:
     def __str__(self) -> str:
         body = f"{self.said.strip()}\n\n" if self.said.strip() else ""
         trailers = ["Weft-Action: merge", f"Weft-Change: {self.branch}"]
-        trailers += [f"Approved-by: {user} <{user}@{self.host}>" for user in self.approved]
+        trailers += [f"Approved-by: {user} <{address(user, self.host)}>" for user in self.approved]
         trailers += [TRAILER] if self.may_remove else []
         return f"Merge {self.branch}: {self.subject}\n\n{body}" + "\n".join(trailers) + "\n"

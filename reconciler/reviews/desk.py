@@ -6,18 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.actions.authoring import Author
-from reconciler.actions.requests import ActionRefusedError, Why
+from reconciler.actions.requests import ActionRefusedError, Done, Why
 from reconciler.actor import Actor
 from reconciler.delivery import Delivery, Push
 from reconciler.gate import refused_refs
 from reconciler.git.refs import BRANCHES, RefUpdate
-from reconciler.git.repository import Signed
 from reconciler.landing import Known
 from reconciler.reviews.changes import Change, State
 from reconciler.reviews.inspection import Inspection
 from reconciler.session import Session, Sessions
-from reconciler.steps import Plan
 from schemas.problems import Problem
 from store.changes import NewApproval, NewClosure, add_approval, approvals_of, close_change
 
@@ -26,35 +23,12 @@ CHUNK = 50  # branches that are looked at together
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What `author` wants done with a branch. `head`: as long as it is at this commit; `message` may be empty."""
+    """What `actor` wants done with a branch. `head`: as long as it is at this commit; `message` may be empty."""
 
     branch: str
-    author: Author
+    actor: Actor
     head: str | None = None
     message: str = ""
-
-    @property
-    def actor(self) -> Actor:
-        return Actor(user=self.author.name, admin=self.author.admin)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Merged:
-    """A merge that is live."""
-
-    commit: str
-    ref: str
-    plan: Plan
-    lines: tuple[str, ...]
-
-
-class MergeRefusedError(ActionRefusedError):
-    """A change that cannot be merged now: `reasons` are all of them, `problems` those of files."""
-
-    def __init__(self, branch: str, reasons: Sequence[str], problems: Sequence[Problem] = ()) -> None:
-        super().__init__(Why.CONFLICT, f"{branch} cannot be merged: {'; '.join(reasons)}.")
-        self.reasons = tuple(reasons)
-        self.problems = tuple(problems)
 
 
 class ReviewDesk:
@@ -103,7 +77,7 @@ class ReviewDesk:
                 session.connection,
                 NewApproval(
                     organisation=organisation, branch=change.branch, head=change.head.id, plan=digest,
-                    user=wish.author.name, admin=wish.author.admin, message=wish.message,
+                    user=wish.actor.user, admin=wish.actor.admin, message=wish.message,
                 ),
             )  # fmt: skip
             approvals = approvals_of(session.connection, organisation, [change.branch])
@@ -119,12 +93,12 @@ class ReviewDesk:
                 session.connection,
                 NewClosure(
                     organisation=organisation, branch=change.branch, head=change.head.id,
-                    user=wish.author.name, message=wish.message,
+                    user=wish.actor.user, message=wish.message,
                 ),
             )  # fmt: skip
             return self._change(inspection, wish.branch)
 
-    def merge(self, organisation: str, wish: Wish) -> Merged:
+    def merge(self, organisation: str, wish: Wish) -> Done:
         """A merge commit in the user's name on the default branch, live."""
         started = time.perf_counter()
         with self._sessions.open(organisation) as session:
@@ -132,27 +106,26 @@ class ReviewDesk:
             change = self._change(inspection, wish.branch, wish.message)
             refused = change.rules.refuses(wish.actor)
             if refused is not None:
-                raise ActionRefusedError(Why.FORBIDDEN, f"{refused}; {wish.author.name} may not.")
+                raise ActionRefusedError(Why.FORBIDDEN, f"{refused}; {wish.actor.user} may not.")
             reasons = [*_elsewhere(change, wish.head), *change.reasons]
             if reasons:
-                raise MergeRefusedError(change.branch, reasons, change.problems)
+                raise _unmergeable(change.branch, reasons, change.problems)
             return self._merge(inspection, change, wish, started)
 
-    def _merge(self, inspection: Inspection, change: Change, wish: Wish, started: float) -> Merged:
+    def _merge(self, inspection: Inspection, change: Change, wish: Wish, started: float) -> Done:
         session = inspection.session
         assert change.base is not None, "it is a reason not to merge"
-        message = str(inspection.text(change, wish.message))
-        signed = Signed(name=wish.author.name, email=wish.author.email, message=message)
+        signed = wish.actor.signed(self._host, str(inspection.text(change, wish.message)))
         commit = session.repository.merge(change.base, change.head.id, signed).id
         update = RefUpdate(ref=session.default_ref, old=session.refs[session.default_ref], new=commit)
         refused = refused_refs([update], session, inspection.known.head)
         if refused:
-            raise MergeRefusedError(change.branch, list(refused.values()))
+            raise _unmergeable(change.branch, list(refused.values()))
         push = Push(updates=[update], pusher=wish.actor, started=started, describes=True)
         outcome = self._delivery.deliver(session, inspection.known, push)
         if outcome.plan is None:
-            raise MergeRefusedError(change.branch, outcome.lines)
-        return Merged(commit=commit, ref=update.ref, plan=outcome.plan, lines=outcome.lines)
+            raise _unmergeable(change.branch, outcome.lines)
+        return Done(commit=commit, ref=update.ref, plan=outcome.plan, lines=outcome.lines)
 
     def _inspection(self, session: Session) -> Inspection:
         return Inspection(session=session, known=self._caught_up(session), host=self._host)
@@ -163,6 +136,11 @@ class ReviewDesk:
         if f"{BRANCHES}{branch}" not in inspection.session.refs:
             raise ActionRefusedError(Why.UNKNOWN, f"There is no branch {branch}: push it first.")
         return inspection.fully(branch, said)
+
+
+def _unmergeable(branch: str, reasons: Sequence[str], problems: Sequence[Problem] = ()) -> ActionRefusedError:
+    message = f"{branch} cannot be merged: {'; '.join(reasons)}."
+    return ActionRefusedError(Why.UNMERGEABLE, message, problems, reasons)
 
 
 def _check_open(change: Change, wish: Wish) -> None:

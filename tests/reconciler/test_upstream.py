@@ -12,8 +12,9 @@ import pytest
 from git_clone import Clone
 from git_work import ENVIRONMENT, Work, deployment, pattern
 
-from reconciler.actions.authoring import Author, Request
+from reconciler.actions.authoring import Request
 from reconciler.actions.requests import Promote, RollBack
+from reconciler.actor import Actor
 from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
 from reconciler.upstream.mirror import Mirror, Synced
@@ -26,7 +27,7 @@ from store.upstream import Apart
 from store.versions import list_versions
 
 HELLO = {"patterns/hello.yaml": pattern("hello"), "deployments/hello.yaml": deployment("hello")}
-ADA = Author(name="ada", email="ada@weft.example")
+ADA = Actor(user="ada")
 
 
 def hello(message: str, **spec: str) -> Mapping[str, str | bytes]:
@@ -75,7 +76,7 @@ class World:
         return found.version.number if found.version else None, "".join(stalls)
 
     def act(self, name: str, action: RollBack | Promote) -> str:
-        return self.reconciler.act("default", Request(name=name, action=action, author=ADA)).commit
+        return self.reconciler.act("default", Request(name=name, action=action, actor=ADA)).commit
 
     def numbers(self, name: str = "hello") -> dict[int, str]:
         with self.database.connection() as connection:

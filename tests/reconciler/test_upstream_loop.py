@@ -13,8 +13,9 @@ import pytest
 from git_clone import Clone
 from git_work import deployment, pattern
 
-from reconciler.actions.authoring import Author, Request
+from reconciler.actions.authoring import Request
 from reconciler.actions.requests import SetState
+from reconciler.actor import Actor
 from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
 from reconciler.upstream.loop import MirrorLoop, forget
@@ -105,8 +106,8 @@ def test_it_looks_at_the_start_when_asked_and_when_something_moved_here(
         looks.ask()
         eventually(lambda: looks.is_live(2))
         pause = SetState(state=State.PAUSED)
-        ada = Author(name="ada", email="ada@weft.example")
-        done = reconciler.act("default", Request(name="hello", action=pause, author=ada))
+        ada = Actor(user="ada")
+        done = reconciler.act("default", Request(name="hello", action=pause, actor=ada))
         eventually(lambda: Repository(upstream).refs()["refs/heads/main"] == done.commit)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from starlette.routing import Route
 
+from reconciler.reconciler import Reconciler
 from schemas.deployment import State
 from store.database import Database
-from web.api.acting import Acting, Actor
+from web.api.acting import Acting
 from web.api.actions import (
     CLONE_BODY,
     DEPLOY_BODY,
@@ -19,16 +18,16 @@ from web.api.actions import (
 )
 from web.api.changes import BODY as CHANGE_BODY
 from web.api.changes import LIST_QUERY as CHANGES_QUERY
-from web.api.changes import Changes, Desk
+from web.api.changes import Changes
 from web.api.contents import Contents
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
-from web.api.files import READ_QUERY, REMOVE_QUERY, SAVE_BODY, Files, Source
+from web.api.files import READ_QUERY, REMOVE_QUERY, SAVE_BODY, Files
 from web.api.moves import LIST_QUERY as MOVES_QUERY
 from web.api.moves import Moves
 from web.api.patterns import DIFF_QUERY, VERSIONS_QUERY, Patterns
 from web.api.patterns import LIST_QUERY as PATTERNS_QUERY
-from web.api.plans import PLAN_QUERY, Planner, Plans
+from web.api.plans import PLAN_QUERY, Plans
 from web.api.pulls import LIST_QUERY as PULLS_QUERY
 from web.api.pulls import Pulls
 from web.api.query import wait
@@ -36,7 +35,7 @@ from web.api.resource import Endpoint, Resource, acts, administers, commits, rea
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
 from web.api.starting import Ring, Starting
-from web.api.templates import CREATE_BODY, USE_BODY, Library, Templates
+from web.api.templates import CREATE_BODY, USE_BODY, Templates
 from web.api.templates import LIST_QUERY as TEMPLATES_QUERY
 from web.api.tokens import LIST_QUERY as TOKENS_QUERY
 from web.api.tokens import NEW_BODY, Tokens
@@ -44,13 +43,6 @@ from web.api.upstream import Upstream
 from web.auth import Authenticator, Role
 
 PREFIX = "/api/v1"
-
-
-class Live(Planner, Actor, Source, Library, Protocol):
-    """The reconciler, as far as the API needs it."""
-
-    @property
-    def changes(self) -> Desk: ...
 
 
 class Api:
@@ -61,7 +53,7 @@ class Api:
         *,
         database: Database,
         authenticator: Authenticator,
-        reconciler: Live,
+        reconciler: Reconciler,
         ring: Ring,
         public_url: str,
     ) -> None:
@@ -72,10 +64,10 @@ class Api:
         self._runs = Runs(database, contents)
         self._starting = Starting(database, contents, self._runs, ring)
         self._plans = Plans(reconciler)
-        acting = Acting(reconciler, public_url)
+        acting = Acting(reconciler)
         self._actions = Actions(acting)
         self._files = Files(reconciler, acting)
-        self._changes = Changes(reconciler.changes, public_url)
+        self._changes = Changes(reconciler.changes)
         self._templates = Templates(reconciler, acting)
         self._moves = Moves(database)
         self._upstream = Upstream(database)

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Protocol, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
-from reconciler.actions.authoring import Author
-from reconciler.actions.requests import ActionRefusedError
-from reconciler.git.errors import GitError
 from reconciler.git.repository import Commit
 from reconciler.reviews.changes import Change, State
-from reconciler.reviews.desk import Merged, MergeRefusedError, Wish
-from reconciler.snapshot import TooManyDocumentsError
-from reconciler.steps import Plan, problem_json
+from reconciler.reviews.desk import ReviewDesk, Wish
+from reconciler.steps import problem_json
 from schemas.pattern import JSON
 from store.changes import Approval
-from web.api.acting import KINDS
+from web.api.acting import done_json, plan_json
 from web.api.encoding import rfc3339
 from web.api.query import DEFAULT_LIMIT, Parser, limit, one_of, wrong
+from web.api.refusals import doing
 from web.api.resource import Call
 from web.api.values import message
-from web.problems import Kind, Refusal
 
 ALL = "all"
 LONGEST_NAME = 1000  # characters
@@ -40,71 +33,40 @@ def branch(text: str) -> str:
 LIST_QUERY: Mapping[str, Parser] = {"state": one_of([*State, ALL]), "cursor": branch, "limit": limit}
 BODY = ("head", "message")
 
-T = TypeVar("T")
-
-
-class Desk(Protocol):
-    """The reconciler's, as far as the API needs it."""
-
-    def list(
-        self, organisation: str, state: State | None, after: str | None, limit: int
-    ) -> tuple[list[Change], str | None]: ...
-    def one(self, organisation: str, branch: str) -> Change: ...
-    def approve(self, organisation: str, wish: Wish) -> Change: ...
-    def close(self, organisation: str, wish: Wish) -> Change: ...
-    def merge(self, organisation: str, wish: Wish) -> Merged: ...
-
 
 class Changes:
-    def __init__(self, desk: Desk, public_url: str) -> None:
+    def __init__(self, desk: ReviewDesk) -> None:
         self._desk = desk
-        self._host = urlsplit(public_url).hostname or "localhost"
 
     def list(self, call: Call) -> JSON:
         asked = call.query["state"] or State.OPEN
         state = None if asked == ALL else State(asked)
         most = call.query["limit"] or DEFAULT_LIMIT
         organisation, after = call.identity.organisation, call.query["cursor"]
-        found, following = _asked(lambda: self._desk.list(organisation, state, after, most))
+        with doing():
+            found, following = self._desk.list(organisation, state, after, most)
         return {"items": [_brief_json(change) for change in found], "next": following}
 
     def one(self, call: Call) -> JSON:
-        return _change_json(_asked(lambda: self._desk.one(call.identity.organisation, call.path["branch"])))
+        with doing():
+            return _change_json(self._desk.one(call.identity.organisation, call.path["branch"]))
 
     def approve(self, call: Call) -> JSON:
-        wish = self._wish(call)
-        return _brief_json(_asked(lambda: self._desk.approve(call.identity.organisation, wish)))
+        with doing():
+            return _brief_json(self._desk.approve(call.identity.organisation, _wish(call)))
 
     def close(self, call: Call) -> JSON:
-        wish = self._wish(call)
-        return _brief_json(_asked(lambda: self._desk.close(call.identity.organisation, wish)))
+        with doing():
+            return _brief_json(self._desk.close(call.identity.organisation, _wish(call)))
 
     def merge(self, call: Call) -> JSON:
-        wish = self._wish(call)
-        done = _asked(lambda: self._desk.merge(call.identity.organisation, wish))
-        return {"commit": done.commit, "ref": done.ref, "plan": _plan_json(done.plan)}
-
-    def _wish(self, call: Call) -> Wish:
-        user = call.identity.user
-        author = Author(name=user, email=f"{user}@{self._host}", admin=call.identity.actor.admin)
-        return Wish(
-            branch=call.path["branch"], author=author, head=_head(call.body), message=message(call.body)
-        )
+        with doing():
+            return done_json(self._desk.merge(call.identity.organisation, _wish(call)))
 
 
-def _asked(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except MergeRefusedError as refused:
-        problems = [problem_json(problem) for problem in refused.problems]
-        extra = {"reasons": list(refused.reasons)}
-        raise Refusal(Kind.UNMERGEABLE, str(refused), problems=problems, extra=extra) from None
-    except ActionRefusedError as refused:
-        raise Refusal(KINDS[refused.why], str(refused)) from None
-    except TooManyDocumentsError as error:
-        raise Refusal(Kind.GATE, error.reason.message) from None
-    except GitError as error:
-        raise Refusal(Kind.UNAVAILABLE, str(error)) from None
+def _wish(call: Call) -> Wish:
+    branch, actor = call.path["branch"], call.identity.actor
+    return Wish(branch=branch, actor=actor, head=_head(call.body), message=message(call.body))
 
 
 def _head(body: Mapping[str, JSON]) -> str | None:
@@ -143,16 +105,10 @@ def _change_json(change: Change) -> dict[str, JSON]:
         "mergeable": not change.reasons,
         "reasons": list(change.reasons),
         "problems": [problem_json(problem) for problem in change.problems],
-        "plan": _plan_json(plan) if plan else None,
+        "plan": plan and plan_json(plan),
         "diff": outlook.patch.text if outlook else "",
         "diffTruncated": outlook.patch.is_cut if outlook else False,
     }
-
-
-def _plan_json(plan: Plan) -> dict[str, JSON]:
-    """What stays as it is may be thousands of deployments: they are counted only."""
-    visible = replace(plan, looked_at=plan.visible, settled=())
-    return {**visible.as_json(), "summary": plan.summary}
 
 
 def _commit_json(commit: Commit) -> dict[str, JSON]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
-from typing import Protocol
 
 from reconciler.actions.files import LargeFileError, NoFileError, StoredFile, blob_id, path_fault
 from reconciler.actions.requests import SaveFile
-from reconciler.git.errors import GitError, UnknownRevisionError
+from reconciler.git.errors import UnknownRevisionError
+from reconciler.reconciler import Reconciler
 from schemas.pattern import JSON
-from web.api.acting import Acting, done_json, problems_json
+from web.api.acting import Acting, done_json
 from web.api.query import Parser, revision, words, wrong
+from web.api.refusals import problems_json, reading
 from web.api.resource import Call
 from web.api.values import message
 from web.problems import Kind, Refusal, not_found
-
-log = logging.getLogger(__name__)
 
 
 def blob(text: str) -> str:
@@ -31,33 +29,17 @@ SAVE_BODY = ("content", "branch", "message", "base")
 REMOVE_QUERY: Mapping[str, Parser] = {"branch": revision, "message": words, "base": blob}
 
 
-class Source(Protocol):
-    """The reconciler, as far as reading files needs it."""
-
-    def file(self, organisation: str, path: str, ref: str | None) -> StoredFile: ...
-
-
 class Files:
-    def __init__(self, source: Source, acting: Acting) -> None:
-        self._source = source
+    def __init__(self, reconciler: Reconciler, acting: Acting) -> None:
+        self._reconciler = reconciler
         self._acting = acting
 
     def read(self, call: Call) -> JSON:
-        organisation = call.identity.organisation
+        found = self._found(call)
         try:
-            found = self._source.file(organisation, call.path["path"], call.query["ref"])
             content = found.content.decode()
-        except LargeFileError as error:
-            raise Refusal(Kind.TOO_LARGE, str(error)) from None
-        except (NoFileError, UnknownRevisionError) as error:
-            raise not_found(str(error)) from None
         except UnicodeDecodeError:
-            raise Refusal(
-                Kind.NOT_TEXT, f"{call.path['path']} is not UTF-8 text: fetch it with Git."
-            ) from None
-        except GitError as error:
-            log.warning("no_file", extra={"organisation": organisation, "error": str(error)})
-            raise not_found(f"{organisation} has no repository that can be read: push one first.") from None
+            raise Refusal(Kind.NOT_TEXT, f"{found.path} is not UTF-8 text: fetch it with Git.") from None
         return {
             "path": found.path,
             "ref": found.ref,
@@ -80,6 +62,17 @@ class Files:
             )
         wanted = SaveFile(path=_path(call), content=None, base=query["base"], branch=query["branch"])
         return self._answer(call, wanted, message(query))
+
+    def _found(self, call: Call) -> StoredFile:
+        """Raises Refusal."""
+        organisation = call.identity.organisation
+        with reading(organisation):
+            try:
+                return self._reconciler.file(organisation, call.path["path"], call.query["ref"])
+            except LargeFileError as error:
+                raise Refusal(Kind.TOO_LARGE, str(error)) from None
+            except (NoFileError, UnknownRevisionError) as error:
+                raise not_found(str(error)) from None
 
     def _answer(self, call: Call, wanted: SaveFile, said: str) -> JSON:
         done = self._acting.do(call, wanted, wanted.path, said)

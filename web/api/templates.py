@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from typing import Protocol
 
 from reconciler.actions.requests import CreateTemplate, UseTemplate
-from reconciler.git.errors import GitError
-from reconciler.reconciler import RepositoryLostError
+from reconciler.reconciler import Reconciler
 from schemas.documents import Document
 from schemas.mistakes import did_you_mean
 from schemas.pattern import JSON
@@ -16,26 +13,19 @@ from schemas.template import Template
 from web.api.acting import Acting, done_json
 from web.api.query import DEFAULT_LIMIT, Parser, limit, wrong
 from web.api.query import label as named
+from web.api.refusals import reading
 from web.api.resource import Call
 from web.api.values import label, message, text
-from web.problems import Kind, Refusal, not_found
-
-log = logging.getLogger(__name__)
+from web.problems import not_found
 
 LIST_QUERY: Mapping[str, Parser] = {"cursor": named, "limit": limit}
 USE_BODY = ("name", "parameters", "message")
 CREATE_BODY = ("name", "message")
 
 
-class Library(Protocol):
-    """The reconciler, as far as templates need it."""
-
-    def templates(self, organisation: str) -> list[Document]: ...
-
-
 class Templates:
-    def __init__(self, library: Library, acting: Acting) -> None:
-        self._library = library
+    def __init__(self, reconciler: Reconciler, acting: Acting) -> None:
+        self._reconciler = reconciler
         self._acting = acting
 
     def listed(self, call: Call) -> JSON:
@@ -68,13 +58,8 @@ class Templates:
 
     def _found(self, call: Call) -> list[Document]:
         organisation = call.identity.organisation
-        try:
-            return self._library.templates(organisation)
-        except RepositoryLostError as error:
-            raise Refusal(Kind.UNAVAILABLE, str(error)) from None
-        except GitError as error:
-            log.warning("no_templates", extra={"organisation": organisation, "error": str(error)})
-            raise not_found(f"{organisation} has no repository that can be read: push one first.") from None
+        with reading(organisation):
+            return self._reconciler.templates(organisation)
 
 
 def _typed(document: Document) -> Template:
