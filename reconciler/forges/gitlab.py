@@ -41,7 +41,7 @@ class GitLab:
         return self._myself
 
     def comments(self, number: int) -> Iterator[Comment]:
-        return map(_comment, self._api.pages(f"{self._notes(number)}"))
+        return map(_comment, self._api.pages(self._notes(number)))
 
     def add_comment(self, number: int, text: str) -> Comment:
         return _comment(self._api.post(self._notes(number), {"body": text}))

@@ -19,9 +19,13 @@ from store.database import StoreUnavailable
 from web.api.encoding import Answer
 from web.api.query import Parser, read_query, wrong
 from web.auth import Authenticator, Identity, Role
+from web.body import read_body
 from web.problems import Kind, Refusal, not_found
 
 MAX_BODY = 1024 * 1024  # bytes
+TOO_LARGE = (
+    f"A body may have {MAX_BODY:,} bytes. Put large data where the run can fetch it, and send its address."
+)
 
 WHERE_TOKENS_ARE = (
     "Send a token: `Authorization: Bearer TOKEN`. The first one is WEFT_ADMIN_TOKEN, or the content of the file"
@@ -108,7 +112,11 @@ class Resource:
             needed = f"This needs the role {endpoint.role}; {identity.user} is {identity.role}."
             raise Refusal(Kind.FORBIDDEN, needed)
         query = read_query(request.query_params.multi_items(), endpoint.query or {})
-        body = {} if endpoint.body is None else _parsed(await _read(request), endpoint.body)
+        body = (
+            {}
+            if endpoint.body is None
+            else _parsed(await read_body(request, MAX_BODY, TOO_LARGE), endpoint.body)
+        )
         return await endpoint.handle(
             Call(identity=identity, path=request.path_params, query=query, body=body)
         )
@@ -135,24 +143,6 @@ class Resource:
             allowed = ", ".join(name.upper() for name in self._endpoints)
             raise Refusal(Kind.METHOD, f"Use {allowed} here.", headers={"Allow": allowed})
         return self._endpoints[method]
-
-
-async def _read(request: Request) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY:
-        raise _too_large()
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _too_large()
-    return bytes(body)
-
-
-def _too_large() -> Refusal:
-    # The rest of the body is not read, so the connection is of no more use.
-    detail = f"A body may have {MAX_BODY:,} bytes. Put large data where the run can fetch it, and send its address."
-    return Refusal(Kind.TOO_LARGE, detail, headers={"Connection": "close"})
 
 
 def _parsed(body: bytes, known: Iterable[str]) -> Mapping[str, JSON]:

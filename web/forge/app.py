@@ -17,6 +17,7 @@ from schemas.pattern import JSON
 from store.database import Database, StoreUnavailable
 from store.forge import Place, add_event
 from store.upstream import ask_for_sync
+from web.body import read_body
 from web.forge.payloads import Event, Happened, PayloadError, read_event
 from web.forge.signatures import is_signed
 from web.problems import Kind, Refusal
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 MAX_BODY = 5 * 1024 * 1024
 """Bytes. GitHub sends up to 25 MiB; what is larger than this is a push of thousands of files, and the next look
 at the upstream finds it."""
+
+TOO_LARGE = (
+    f"An event may have {MAX_BODY:,} bytes. What it was about is found at the next look at the upstream."
+)
 
 UNSIGNED = {
     ForgeKind.GITHUB: "X-Hub-Signature-256 is missing or wrong: give GitHub's webhook the secret WEFT_FORGE_SECRET",
@@ -74,7 +79,7 @@ class ForgeEvents:
 
     async def _answer(self, kind: ForgeKind, request: Request) -> Response:
         repository = self._repository()
-        body = await _read(request)
+        body = await read_body(request, MAX_BODY, TOO_LARGE)
         headers = {name.lower(): value for name, value in request.headers.items()}
         if not is_signed(kind, self._gate.secrets, headers, body, time.time()):
             raise Refusal(Kind.UNSIGNED, f"{UNSIGNED[kind]}.")
@@ -134,23 +139,3 @@ def _check_repository(event: Event, repository: str) -> None:
 def _said(status: int, event: Event, does: str) -> Response:
     answer: dict[str, JSON] = {"event": event.name[:100], "does": does}
     return JSONResponse(answer, status)
-
-
-async def _read(request: Request) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY:
-        raise _too_large()
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _too_large()
-    return bytes(body)
-
-
-def _too_large() -> Refusal:
-    # The rest of the body is not read, so the connection is of no more use.
-    detail = (
-        f"An event may have {MAX_BODY:,} bytes. What it was about is found at the next look at the upstream."
-    )
-    return Refusal(Kind.TOO_LARGE, detail, headers={"Connection": "close"})
