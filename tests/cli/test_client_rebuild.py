@@ -20,7 +20,7 @@ from cli.embedded.postgres import open_postgres, running_url
 from cli.errors import CommandError
 from cli.installation import hold
 from reconciler.reconciler import Reconciler
-from store.database import Database, migrate
+from store.database import Database
 
 KEY = "ab" * 32
 
@@ -71,7 +71,6 @@ def live(database_url: str) -> list[Any]:
 def test_an_emptied_database_gets_the_same_back_while_the_service_may_be_up(
     data: Path, database_url: str, tmp_path: Path
 ) -> None:
-    migrate(database_url)
     push_something(database_url, data, tmp_path / "work")
     before = live(database_url)
     assert before[0][2] == 2
@@ -91,7 +90,6 @@ def test_an_emptied_database_gets_the_same_back_while_the_service_may_be_up(
 def test_with_the_service_down_the_embedded_database_runs_for_as_long_as_it_takes(
     data: Path, database_url: str, tmp_path: Path
 ) -> None:
-    migrate(database_url)
     push_something(database_url, data, tmp_path / "work")
     done = invoke(data)
     assert done.exit_code == 0, done.exception

@@ -37,13 +37,13 @@ def test_a_machine_that_is_ready_for_the_first_start_is_well(tmp_path: Path) -> 
 
 
 def test_given_servers_are_asked_for_version_schema_and_clock(
-    tmp_path: Path, database_url: str, redis_url: str
+    tmp_path: Path, unmigrated_database_url: str, redis_url: str
 ) -> None:
-    servers = {"WEFT_DATABASE_URL": database_url, "WEFT_REDIS_URL": redis_url}
+    servers = {"WEFT_DATABASE_URL": unmigrated_database_url, "WEFT_REDIS_URL": redis_url}
     code, checks, _ = report(tmp_path, **servers)
     assert code == 1
     assert "it migrates the database" in checks["migrations"]["remedy"]
-    number = migrate(database_url)
+    number = migrate(unmigrated_database_url)
     code, checks, _ = report(tmp_path, **servers)
     assert code == 0
     assert checks["migrations"]["found"] == f"schema {number} of {number}"

@@ -5,7 +5,7 @@ import pytest
 from git_work import Work, pattern
 
 from reconciler.reconciler import Reconciler
-from store.database import Database, migrate
+from store.database import Database
 from store.deployments import Deployment, get_deployment
 
 KEY = b"k" * 32
@@ -13,7 +13,6 @@ KEY = b"k" * 32
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    migrate(database_url)
     database = Database(database_url, connections=6)
     yield database
     database.close()

@@ -1,21 +1,19 @@
 import itertools
 from collections.abc import Iterator
-from urllib.parse import quote
 
-import psycopg
 import pytest
 import redis
+from databases import new_database
 from running import Running, sweeper, worker
 
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
-from store.database import Database, migrate
+from store.database import Database
 
 
 @pytest.fixture
 def running(database_url: str, redis_url: str) -> Iterator[Running]:
     """A database and a broker of the test's own, without anybody who works."""
-    migrate(database_url)
     database = Database(database_url, connections=8)
     yield Running(database, redis_url)
     database.close()
@@ -25,20 +23,15 @@ _brokers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def service(postgres: Postgres, valkey: Valkey) -> Iterator[Running]:
+def service(postgres: Postgres, migrated: str, valkey: Valkey) -> Iterator[Running]:
     """With a worker and a sweeper, shared by the tests of a file: they begin and end slowly."""
-    name = f"service_{next(_brokers)}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy')
-        url = f"postgresql://weft@/{name}?host={quote(str(postgres.sockets), safe='')}"
+    with new_database(postgres, migrated) as url:
         # Another of the broker's databases than `redis_url` empties.
         broker = f"{valkey.url}?db={next(_brokers)}"
         with redis.Redis.from_url(broker) as client:
             client.flushdb()
-        migrate(url)
         database = Database(url, connections=8)
         running = Running(database, broker)
         with worker(running), sweeper(running):
             yield running
         database.close()
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -3,12 +3,11 @@ from collections.abc import Iterator
 import pytest
 from store_rows import deploy
 
-from store.database import Connection, Database, migrate
+from store.database import Connection, Database
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    migrate(database_url)
     database = Database(database_url, connections=4)
     yield database
     database.close()

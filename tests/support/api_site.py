@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from reconciler.reconciler import Reconciler
 from runner.broker import BellBroker
 from runner.worker import Worker
-from store.database import Connection, Database, migrate
+from store.database import Connection, Database
 from store.deployment_rows import DeploymentRow, RevisionRow, write_deployments
 from store.deployments import Condition
 from store.ids import new_id
@@ -39,7 +39,6 @@ class Site:
     """Running while it is entered. `http` asks as the admin; `rung` are the runs that were announced."""
 
     def __init__(self, database_url: str, redis_url: str, git: Path) -> None:
-        migrate(database_url)
         self.database = Database(database_url, connections=4)
         self.rung: list[str] = []
         self._redis_url = redis_url

@@ -16,7 +16,7 @@ from served import Served
 from starlette.applications import Starlette
 
 from reconciler.forges.address import ForgeKind
-from store.database import UPSTREAM_ASKED, Database, connect, migrate
+from store.database import UPSTREAM_ASKED, Database, connect
 from web.forge.app import MAX_BODY, ForgeEvents, ForgeGate
 from web.problems import EXCEPTION_HANDLERS
 
@@ -114,7 +114,6 @@ class ForgeSide:
 
 @pytest.fixture
 def forge(database_url: str) -> Iterator[ForgeSide]:
-    migrate(database_url)
     database = Database(database_url, connections=2)
     yield ForgeSide(database)
     database.close()
