@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.git.repository import Signed
+from reconciler.git.commits import Signed
 
 
 @dataclass(frozen=True, kw_only=True)

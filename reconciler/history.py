@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.freeze import Version
-from reconciler.git.repository import Commit
+from reconciler.git.commits import Commit
 from reconciler.numbers import Ledger
 from reconciler.reader import Reader
 from reconciler.snapshot import Snapshot, advance, settle

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from reconciler.git.repository import Commit
+from reconciler.git.commits import Commit
 from reconciler.history import FirstHeld
 from reconciler.removals import is_held, too_many_removals
 from reconciler.resolve import Reason, Resolution

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.git.repository import Commit, Repository, Signed
+from reconciler.git.commits import Commit, Signed
+from reconciler.git.repository import Repository
 from reconciler.history import walk
 from reconciler.landing import Known, Landing, finish
 from reconciler.plan import Live

@@ -7,7 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
-from reconciler.git.repository import FILE_MODES, SYMLINK_MODE, Commit, Entry, Repository
+from reconciler.git.commits import Commit
+from reconciler.git.files import FILE_MODES, SYMLINK_MODE
+from reconciler.git.repository import Entry, Repository
 from reconciler.tags import Tags
 from schemas.documents import ParsedFile, parse_file
 from schemas.rules import AssetState

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.freeze import Frozen, Version
-from reconciler.git.repository import Commit
+from reconciler.git.commits import Commit
 from schemas.deployment import Source, SourceKind
 
 

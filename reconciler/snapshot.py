@@ -15,7 +15,7 @@ from reconciler.freeze import (
     World,
     freeze,
 )
-from reconciler.git.repository import FILE_MODES
+from reconciler.git.files import FILE_MODES
 from reconciler.git.trees import Change, changes
 from reconciler.numbers import Ledger
 from reconciler.places import Found, Key, Place, Places, keys_of

@@ -10,7 +10,7 @@ from enum import StrEnum
 from operator import attrgetter
 
 from reconciler.differences.fields import Change
-from reconciler.git.repository import Commit
+from reconciler.git.commits import Commit
 from reconciler.plan_text import WORDS, plan_markdown, plan_text, version_text
 from reconciler.resolve import Reason
 from schemas.pattern import JSON

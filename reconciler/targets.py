@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.git.commits import Commit
 from reconciler.git.errors import AmbiguousRevisionError, NoCommitError, UnknownRevisionError
 from reconciler.git.refs import BRANCHES, TAGS
-from reconciler.git.repository import Commit
 from reconciler.reader import Reader
 from reconciler.resolve import Reason
 from reconciler.tags import Tags

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reconciler.freeze import Frozen, Version
+from reconciler.git.commits import Commit
 from reconciler.git.refs import BRANCHES
-from reconciler.git.repository import Commit
 from reconciler.history import FirstHeld
 from reconciler.numbers import Ledger
 from reconciler.places import Found

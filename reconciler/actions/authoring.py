@@ -23,9 +23,9 @@ from reconciler.actions.requests import (
 from reconciler.actions.restoration import Restoration
 from reconciler.actions.templates import template_created, template_used
 from reconciler.actor import Actor
+from reconciler.git.commits import Signed
 from reconciler.git.errors import PathTakenError, UnknownRevisionError
 from reconciler.git.refs import ABSENT, TAGS, RefUpdate
-from reconciler.git.repository import Signed
 from reconciler.plan import UNDEPLOYED, Live
 from reconciler.session import Session
 from reconciler.snapshot import Snapshot

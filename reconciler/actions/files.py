@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from reconciler.actions.requests import ActionRefusedError, SaveFile, Why
 from reconciler.gate import is_dangerous_path
+from reconciler.git.commits import Commit, Signed
 from reconciler.git.errors import PathTakenError
+from reconciler.git.files import FILE_MODES
 from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate, valid_ref_name
-from reconciler.git.repository import FILE_MODES, Commit, Repository, Signed
+from reconciler.git.repository import Repository
 from reconciler.session import Session
 
 LARGEST_FILE = 1024 * 1024  # bytes

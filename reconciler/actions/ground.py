@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from reconciler.actions.requests import ActionRefusedError, Why
+from reconciler.git.commits import Commit, Signed
 from reconciler.git.refs import BRANCHES, RefUpdate
-from reconciler.git.repository import Commit, Signed
 from reconciler.landing import Known, view_of
 from reconciler.plan import ARCHIVED
 from reconciler.reader import Reader

@@ -5,60 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pygit2
-from pygit2.enums import ConfigLevel, FileMode, ObjectType, Option, SortMode
+from pygit2.enums import ConfigLevel, ObjectType, Option, SortMode
 
+from reconciler.git.bare import make_bare
+from reconciler.git.commits import Commit, Signed, commit_value, storable
 from reconciler.git.diff import patch_text
 from reconciler.git.errors import (
     AmbiguousRevisionError,
     GitError,
     NoCommitError,
-    PathTakenError,
     RefConflictError,
     UnknownRevisionError,
     UnmergeableError,
 )
+from reconciler.git.files import find_entry, with_files
 from reconciler.git.merging import conflict_text, divert_writes, merged_tree
 from reconciler.git.program import run_git
 from reconciler.git.refs import ABSENT, BRANCHES, LINES, TAGS, RefUpdate, valid_ref_name
 
-# Everything a push leaves behind is on disk before the pusher hears that it was accepted.
-CONFIGURATION = {
-    "core.fsync": "loose-object,pack,pack-metadata,reference",
-    "core.logAllRefUpdates": "false",
-    "gc.auto": "0",
-    "receive.autogc": "false",
-}
-
-FILE_MODES = frozenset({"100644", "100755", "100664"})
-SYMLINK_MODE = "120000"
-
 _TREE_ENTRY = re.compile(rb"[0-7]+ [^\0]+\0.{20}", re.DOTALL)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Commit:
-    id: str
-    tree: str
-    parents: tuple[str, ...]
-    author: str  # "Name <address>"
-    message: str  # the first line
-    at: datetime  # the committer's time, UTC
-
-
-@dataclass(frozen=True, kw_only=True)
-class Signed:
-    """Who writes a commit or a tag, and what it says."""
-
-    name: str
-    email: str
-    message: str
 
 
 Entry = bytes
@@ -83,15 +53,7 @@ class Repository:
     def ensure(cls, path: Path, default_branch: str = "main") -> Repository:
         """The repository at `path`, made if it is not there (with HEAD on the default branch)."""
         if not (path / "HEAD").exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Several processes may make it at once: each makes one of its own, and the first to be done wins.
-            with TemporaryDirectory(prefix=".made-", dir=path.parent, ignore_cleanup_errors=True) as folder:
-                _make(Path(folder) / path.name, default_branch)
-                try:
-                    (Path(folder) / path.name).rename(path)
-                except OSError:
-                    if not (path / "HEAD").exists():
-                        raise
+            make_bare(path, default_branch)
         return cls(path)
 
     def refs(self) -> dict[str, str]:
@@ -128,7 +90,7 @@ class Repository:
         """The commit of what a ref holds, a tag peeled. Raises UnknownRevisionError, NoCommitError."""
         found = self._object(object_id)
         try:
-            return _commit(found.peel(pygit2.Commit))
+            return commit_value(found.peel(pygit2.Commit))
         except pygit2.GitError as error:
             raise NoCommitError(object_id, _kind(found)) from error
 
@@ -172,7 +134,7 @@ class Repository:
         branch = f"{BRANCHES}{revision}"
         exact = branch if valid_ref_name(branch) and branch in self._git.references else revision
         try:
-            return _commit(self._git.revparse_single(exact).peel(pygit2.Commit))
+            return commit_value(self._git.revparse_single(exact).peel(pygit2.Commit))
         except (KeyError, ValueError, pygit2.GitError, pygit2.InvalidSpecError) as error:
             raise UnknownRevisionError(
                 f"There is no commit {revision}: name a branch, a tag or a commit id that was pushed."
@@ -201,7 +163,7 @@ class Repository:
 
     def message(self, commit: str) -> str:
         """All of a commit's message. Raises UnknownRevisionError."""
-        return _text(self._git[self.commit(commit).id].peel(pygit2.Commit).message)
+        return storable(self._git[self.commit(commit).id].peel(pygit2.Commit).message)
 
     @contextmanager
     def scratch(self) -> Iterator[Repository]:
@@ -231,8 +193,7 @@ class Repository:
         like = self._git[theirs].peel(pygit2.Commit)
         people, message = (like.author, like.committer), like.message
         if signed is not None:
-            who = pygit2.Signature(signed.name, signed.email, encoding="utf-8")
-            people, message = (who, who), signed.message
+            people, message = (signed.signature,) * 2, signed.message
         parents = [pygit2.Oid(hex=ours), pygit2.Oid(hex=theirs)]
         made = self._git.create_commit(None, *people, message, pygit2.Oid(hex=tree), parents)
         return self.commit(str(made))
@@ -242,7 +203,7 @@ class Repository:
         walker = self._git.walk(pygit2.Oid(hex=head), SortMode.TOPOLOGICAL)
         if of is not None:
             walker.hide(pygit2.Oid(hex=of))
-        return [_commit(found) for found in walker]
+        return [commit_value(found) for found in walker]
 
     def diff(self, old: str, new: str, most: int) -> tuple[str, bool]:
         """What differs between two trees, as a patch of at most `most` bytes, and whether there is more."""
@@ -258,11 +219,7 @@ class Repository:
 
     def find_entry(self, tree: str, path: str) -> tuple[str, str] | None:
         """(mode, id) at a path from the root, or None."""
-        try:
-            entry = self._git[tree].peel(pygit2.Tree)[path]
-        except (KeyError, ValueError):
-            return None
-        return f"{entry.filemode:o}", str(entry.id)
+        return find_entry(self._git, tree, path)
 
     def size(self, blob: str) -> int:
         return int(self._git.odb.read_header(pygit2.Oid(hex=blob))[1])
@@ -276,40 +233,16 @@ class Repository:
         A file that is there keeps its mode; a new one has that of the tree `like`, or is a plain file.
         Raises PathTakenError.
         """
-        for path, content in files.items():
-            entry = self.find_entry(like, path) if like else None
-            mode = FileMode(int(entry[0], 8)) if entry and entry[0] in FILE_MODES else FileMode.BLOB
-            new = None if content is None else (self._git.create_blob(content), mode)
-            tree = str(self._with_entry(self._git[tree].peel(pygit2.Tree), path.split("/"), new))
-        return tree
-
-    def _with_entry(
-        self, tree: pygit2.Tree | None, path: list[str], new: tuple[pygit2.Oid, FileMode] | None
-    ) -> pygit2.Oid:
-        builder = self._git.TreeBuilder(tree) if tree is not None else self._git.TreeBuilder()
-        name, *rest = path
-        before = tree[name] if tree is not None and name in tree else None
-        if before is not None and bool(rest) != isinstance(before, pygit2.Tree):
-            raise PathTakenError(f"{name} is a {'file' if rest else 'folder'} there")
-        if rest:
-            below = before if isinstance(before, pygit2.Tree) else None
-            entry, mode = self._with_entry(below, rest, new), FileMode.TREE
-        elif new is not None:
-            entry, mode = new[0], before.filemode if isinstance(before, pygit2.Blob) else new[1]
-        if new is None and (not rest or len(self._git[entry].peel(pygit2.Tree)) == 0):
-            builder.remove(name)
-        else:
-            builder.insert(name, entry, mode)
-        return builder.write()
+        return with_files(self._git, tree, files, like)
 
     def write_commit(self, tree: str, parent: str, signed: Signed) -> str:
         """A commit that no ref holds yet."""
-        who = pygit2.Signature(signed.name, signed.email, encoding="utf-8")
+        who = signed.signature
         return str(self._git.create_commit(None, who, who, signed.message, pygit2.Oid(hex=tree), [parent]))
 
     def write_tag(self, name: str, commit: str, signed: Signed) -> str:
         """An annotated tag's object that no ref holds yet."""
-        who = pygit2.Signature(signed.name, signed.email, encoding="utf-8")
+        who = signed.signature
         at = f"{who.time} {'-' if who.offset < 0 else '+'}{abs(who.offset) // 60:02}{abs(who.offset) % 60:02}"
         head = f"object {commit}\ntype commit\ntag {name}\ntagger {signed.name} <{signed.email}> {at}\n"
         return str(self._git.odb.write(ObjectType.TAG, f"{head}\n{signed.message}".encode()))
@@ -336,14 +269,6 @@ class Repository:
             raise RefConflictError(str(error)) from error
 
 
-def _make(path: Path, default_branch: str) -> None:
-    path.mkdir()
-    branch = f"--initial-branch={default_branch}"
-    run_git(path, "init", "--quiet", "--bare", branch, "--template=", ".")
-    for key, value in CONFIGURATION.items():
-        run_git(path, "config", key, value)
-
-
 @cache
 def _isolate() -> None:
     """libgit2 reads no configuration but the repository's, and takes a data folder that another user owns."""
@@ -359,22 +284,6 @@ def _kind(found: pygit2.Object) -> str:
     while isinstance(found, pygit2.Tag):
         found = found.get_object()
     return found.type_str
-
-
-def _commit(found: pygit2.Commit) -> Commit:
-    return Commit(
-        id=str(found.id),
-        tree=str(found.tree_id),
-        parents=tuple(map(str, found.parent_ids)),
-        author=_text(f"{found.author.name} <{found.author.email}>"),
-        message=_text(found.message.strip().split("\n", 1)[0]),
-        at=datetime.fromtimestamp(found.commit_time, UTC),
-    )
-
-
-def _text(text: str) -> str:
-    """Text that PostgreSQL stores: an author's bytes may be anything."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _update_line(update: RefUpdate) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from reconciler.actor import Actor, address
-from reconciler.git.repository import Commit
+from reconciler.git.commits import Commit
 from reconciler.protection import ReviewRules
 from reconciler.removals import TRAILER
 from reconciler.steps import Binding, Plan, Step

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from reconciler.gate import landing_problems
+from reconciler.git.commits import Commit
 from reconciler.git.errors import UnmergeableError
 from reconciler.git.refs import BRANCHES
-from reconciler.git.repository import Commit, Repository
+from reconciler.git.repository import Repository
 from reconciler.landing import Known, view_of
 from reconciler.proposal import merged
 from reconciler.protection import ReviewRules, project_of, review_rules

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.git.commits import Signed
 from reconciler.git.errors import GitError, UnmergeableError
 from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate, valid_ref_name
-from reconciler.git.repository import Repository, Signed
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
 from reconciler.session import Session
 from reconciler.snapshot import TooManyDocumentsError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.actor import Actor
-from reconciler.git.repository import Commit
+from reconciler.git.commits import Commit
 from reconciler.protection import ReviewRules, review_rules
 from reconciler.removals import allows_removal
 from reconciler.resolve import Reason

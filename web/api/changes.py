@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from reconciler.git.repository import Commit
+from reconciler.git.commits import Commit
 from reconciler.reviews.changes import Change, State
 from reconciler.reviews.desk import ReviewDesk, Wish
 from reconciler.steps import problem_json
