@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from reconciler.git.commits import Commit, Signed
 from reconciler.git.repository import Repository
@@ -11,8 +11,17 @@ from reconciler.landing import Known, Landing, finish
 from reconciler.plan import Live
 from reconciler.reader import Recent
 from reconciler.snapshot import problems
+from reconciler.steps import Plan
 from reconciler.view import View, with_head
 from schemas.problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed:
+    """`problems`: what the gate would say. Then there is no plan: half of one would look like a whole one."""
+
+    plan: Plan | None
+    problems: tuple[Problem, ...]
 
 
 class UnreadableCommitError(Exception):

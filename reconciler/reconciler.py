@@ -18,14 +18,13 @@ from reconciler.actions.templates import templates_in
 from reconciler.actor import Actor
 from reconciler.answer import PushOutcome, forbidden, refusal
 from reconciler.delivery import Cause, Delivery, Push
-from reconciler.gate import commit_problems, left_problems, refused_refs
+from reconciler.gate import commit_problems, landing_problems, left_problems, refused_refs
 from reconciler.git.errors import GitError, RefConflictError
 from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate, digest, refs_after
 from reconciler.git.repository import Repository
 from reconciler.landing import Known, land, view_of
 from reconciler.moves import moves_since
-from reconciler.proposal import UnreadableCommitError, propose
-from reconciler.proposed import Proposed, proposed
+from reconciler.proposal import Proposed, UnreadableCommitError, propose
 from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.recollection import Recollection, stored_live
 from reconciler.reviews.desk import ReviewDesk
@@ -220,7 +219,14 @@ class Reconciler:
         Raises UnknownRevisionError, UnmergeableError, TooManyDocumentsError.
         """
         with self._sessions.open(organisation) as session:
-            return proposed(session, self._caught_up(session), head)
+            known = self._caught_up(session)
+            target = session.repository.commit(head)
+            with session.repository.scratch() as scratch:
+                view = view_of(known, scratch, session.refs, session.default_ref)
+                landing = propose(known, view, target)
+                found = tuple(landing_problems(landing, known))
+            plan = None if found else landing.described(session.stored, datetime.now(UTC))
+            return Proposed(plan=plan, problems=found)
 
     def _caught_up(self, session: Session, *, restoring: Sequence[RefUpdate] = ()) -> Known:
         """What is known, after finishing for a push that died between its refs and the database.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from reconciler.forges.forge import Status
 from reconciler.gate import problem_lines
-from reconciler.proposed import Proposed
+from reconciler.proposal import Proposed
 from schemas.problems import Problem
 
 LONGEST_REASONS = 20_000  # characters; the plan has up to 60,000, and a comment 65,536

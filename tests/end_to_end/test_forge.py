@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx
 from forge_site import TOKEN, ForgeSite, Pull
+from git_clone import Clone
 from installation import Installation, eventually, installation, live
-from weft_command import environment
 
 SECRET = "the-secret-of-the-webhook"
 
@@ -21,25 +20,14 @@ class Forge:
     """acme/flows there: its Git in a folder, its API in the stand-in."""
 
     def __init__(self, folder: Path, site: ForgeSite) -> None:
-        self.bare, self.work, self.site = folder / "acme" / "flows.git", folder / "there", site
-        self.git("init", "-q", "--bare", "-b", "main", str(self.bare), at=folder)
-        self.git("init", "-q", "-b", "main", str(self.work), at=folder)
-
-    def git(self, *arguments: str, at: Path | None = None) -> str:
-        who = ("-c", "user.name=ada", "-c", "user.email=ada@weft.example")
-        command = ["git", *who, *arguments]
-        done = subprocess.run(command, cwd=at or self.work, capture_output=True, text=True, env=environment())
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        self.bare, self.site = folder / "acme" / "flows.git", site
+        self.there = Clone.new(folder / "there", str(self.bare))
+        self.there.git("init", "-q", "--bare", "-b", "main", str(self.bare))
 
     def push(self, files: dict[str, str], ref: str) -> str:
-        for path, text in files.items():
-            (self.work / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.work / path).write_text(text)
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "Change")
-        self.git("push", "-q", "-f", str(self.bare), f"HEAD:{ref}")
-        return self.git("rev-parse", "HEAD")
+        head = self.there.commit(dict(files))
+        self.there.git("push", "-q", "-f", "origin", f"HEAD:{ref}")
+        return head
 
     def send(self, weft: Installation, event: str, **payload: Any) -> httpx.Response:
         body = json.dumps({"repository": {"full_name": "Acme/Flows"}, **payload}).encode()
@@ -85,7 +73,7 @@ def test_a_forge_is_heard_at_once_and_told_the_plan(tmp_path: Path) -> None:
             wrong = httpx.post(f"http://{weft.address}/forge/github", content=b"{}", trust_env=False)
             assert wrong.status_code == 401
             url = f"http://ada:{weft.token}@{weft.address}/git/default.git"
-            assert "refs/weft" not in forge.git("ls-remote", url)
+            assert "refs/weft" not in forge.there.git("ls-remote", url)
             for secret in (SECRET, TOKEN):
                 assert secret not in (weft.folder / "log").read_text()
 

@@ -8,7 +8,7 @@ from reconciler.forges.address import ForgeKind, NoForgeError, forge_address, re
 from reconciler.forges.errors import RefusedError, TryLaterError, error_of, wait_after
 from reconciler.forges.forge import Status
 from reconciler.forges.verdict import elsewhere, unplanned, verdict_of
-from reconciler.proposed import Proposed
+from reconciler.proposal import Proposed
 from schemas.problems import Problem
 
 GITHUB, GITLAB, GITEA = ForgeKind.GITHUB, ForgeKind.GITLAB, ForgeKind.GITEA
