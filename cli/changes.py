@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from cli.acting import act, said
 from cli.client import open_server
 from cli.options import Data, Json
 from cli.printing import columns, facts, make_console, moment, print_json, styled
@@ -135,7 +136,8 @@ def approve(
 
     Example: weft approve alice/my-change
     """
-    found = _do(branch, "approve", message, head, data)
+    with open_server(data) as server:
+        found = server.post("changes", branch, "approve", body=_body(message, head))
     if as_json:
         print_json(found)
         return
@@ -151,12 +153,7 @@ def merge(
 
     Example: weft merge alice/my-change
     """
-    done = _do(branch, "merge", message, head, data)
-    if as_json:
-        print_json(done)
-        return
-    typer.echo(f"{done['ref'].removeprefix('refs/heads/')} is at {done['commit'][:10]}")
-    typer.echo(plan_text(done["plan"]))
+    act(("changes", branch, "merge"), _body(message, head), data, as_json=as_json)
 
 
 def close(
@@ -166,15 +163,13 @@ def close(
 
     Example: weft close alice/my-change -m 'solved otherwise'
     """
-    found = _do(branch, "close", message, head, data)
+    with open_server(data) as server:
+        found = server.post("changes", branch, "close", body=_body(message, head))
     if as_json:
         print_json(found)
         return
     typer.echo(f"{branch} is closed at {found['head'][:10]}; a push to it opens it again")
 
 
-def _do(branch: str, verb: str, message: str | None, head: str | None, data: str | None) -> JSON:
-    said = {"message": message, "head": head}
-    with open_server(data) as server:
-        body = {key: value for key, value in said.items() if value is not None}
-        return server.post("changes", branch, verb, body=body)
+def _body(message: str | None, head: str | None) -> dict[str, JSON]:
+    return said(message) | ({} if head is None else {"head": head})

@@ -16,12 +16,12 @@ CONFIGURATION = {
 }
 
 
-def make_bare(path: Path, default_branch: str) -> None:
-    """With HEAD on `default_branch`. Several processes may make it at once: the first to be done wins."""
+def make_bare(path: Path) -> None:
+    """With HEAD on `main`. Several processes may make it at once: the first to be done wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".made-", dir=path.parent, ignore_cleanup_errors=True) as folder:
         made = Path(folder) / path.name
-        _make(made, default_branch)
+        _make(made)
         try:
             made.rename(path)
         except OSError:
@@ -29,9 +29,8 @@ def make_bare(path: Path, default_branch: str) -> None:
                 raise
 
 
-def _make(path: Path, default_branch: str) -> None:
+def _make(path: Path) -> None:
     path.mkdir()
-    branch = f"--initial-branch={default_branch}"
-    run_git(path, "init", "--quiet", "--bare", branch, "--template=", ".")
+    run_git(path, "init", "--quiet", "--bare", "--initial-branch=main", "--template=", ".")
     for key, value in CONFIGURATION.items():
         run_git(path, "config", key, value)

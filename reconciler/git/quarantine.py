@@ -33,9 +33,9 @@ def migrate(quarantine: Path, objects: Path) -> None:
     flush(touched)
 
 
-def sweep(objects: Path, *, older_than: float = LEFTOVER_AGE) -> int:
+def sweep(objects: Path) -> int:
     """Delete what crashed pushes left behind. Gives how many folders."""
-    horizon = time.time() - older_than
+    horizon = time.time() - LEFTOVER_AGE
     left = [folder for folder in objects.glob(f"{PREFIX}*") if folder.stat().st_mtime < horizon]
     for folder in left:
         shutil.rmtree(folder, ignore_errors=True)

@@ -50,10 +50,10 @@ class Repository:
             self._git.odb.add_disk_alternate(str(quarantine))
 
     @classmethod
-    def ensure(cls, path: Path, default_branch: str = "main") -> Repository:
-        """The repository at `path`, made if it is not there (with HEAD on the default branch)."""
+    def ensure(cls, path: Path) -> Repository:
+        """The repository at `path`, made if it is not there (with HEAD on `main`)."""
         if not (path / "HEAD").exists():
-            make_bare(path, default_branch)
+            make_bare(path)
         return cls(path)
 
     def refs(self) -> dict[str, str]:

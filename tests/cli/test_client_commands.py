@@ -295,12 +295,15 @@ def test_actions_say_what_they_made_of_it(site: Site, weft: Weft, tmp_path: Path
     assert "exactly one of" in wrong_usage(weft("promote", "a"))
     assert weft("clone", "a", "b").exit_code == 0
     assert weft("deploy", "b", "--version", "1", "--environment", "staging").stdout.splitlines()[1:3] == [
-        "1 created",
+        "1 created, 1 unchanged",
         "b  v1  created",
     ]
     assert "one of" in wrong_usage(weft("deploy", "b", "--version", "1", "--tag", "x"))
     assert "exactly one of" in wrong_usage(weft("promote", "a", "--version", "1", "--tag", "x"))
-    assert weft("undeploy", "a").stdout.splitlines()[1:3] == ["1 undeployed", "a  v2  undeployed"]
+    assert weft("undeploy", "a").stdout.splitlines()[1:3] == [
+        "1 unchanged, 1 undeployed",
+        "a  v2  undeployed",
+    ]
 
 
 def test_a_rollback_may_restore_the_files_instead(site: Site, weft: Weft, tmp_path: Path) -> None:

@@ -95,14 +95,16 @@ class Site:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=20)
 
-    def token(self, role: str, *, organisation: str = "default", expires: str | None = None) -> str:
-        """A token of a user named like the role; `expires` is what SQL says after now()."""
+    def token(
+        self, role: str, *, user: str | None = None, organisation: str = "default", expires: str | None = None
+    ) -> str:
+        """A token of `user`, else of one named like the role; `expires` is what SQL says after now()."""
         text = f"{organisation}-{role}-{new_id()}"
         with self.database.connection() as connection:
             connection.execute(
                 f"""INSERT INTO tokens (id, organisation, user_name, role, hash, expires_at)
                     VALUES (%s, %s, %s, %s, %s, now() {expires or "+ NULL"})""".encode(),
-                [new_id(), organisation, role, role, hashlib.sha256(text.encode()).digest()],
+                [new_id(), organisation, user or role, role, hashlib.sha256(text.encode()).digest()],
             )
         return text
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ import httpx
 import pytest
 from api_site import Site
 from git_work import Work, deployment, pattern
-
-from store.ids import new_id
 
 SETTINGS = """\
 apiVersion: weft/v1
@@ -25,12 +22,6 @@ spec:
   protect: {main: {approvals: 1, push: [maintainers]}}
 """
 FILES = {"patterns/a.yaml": pattern("a", "one"), "deployments/a.yaml": deployment("a")}
-
-
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path / "git") as site:
-        yield site
 
 
 @pytest.fixture
@@ -46,12 +37,7 @@ class Person:
     """A user with a token of a role, over HTTP."""
 
     def __init__(self, site: Site, user: str, role: str = "editor") -> None:
-        text = f"{user}-{new_id()}"
-        self.user, self.site, self.token = user, site, text
-        site.execute(
-            "INSERT INTO tokens (id, organisation, user_name, role, hash) VALUES (%s, 'default', %s, %s, %s)",
-            new_id(), user, role, hashlib.sha256(text.encode()).digest(),
-        )  # fmt: skip
+        self.user, self.site, self.token = user, site, site.token(role, user=user)
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self.site.client(self.token) as http:

@@ -1,10 +1,7 @@
 """How the mirror of a repository elsewhere does, read over real HTTP."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
-import pytest
 from api_site import Site
 
 from cli.checks import upstream_checks
@@ -14,12 +11,6 @@ URL = "https://git.example/flows.git"
 APART = Apart(
     ref="refs/tags/v1", here="a" * 40, there=None, reason="It went two ways.", resolve=("git a", "git b")
 )
-
-
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path) as site:
-        yield site
 
 
 def test_without_one_there_is_nothing(site: Site) -> None:
