@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -160,12 +160,19 @@ class Plan:
         return plan_markdown(self.as_json())
 
     def as_json(self) -> dict[str, JSON]:
+        return self._as_json(self.steps)
+
+    def visible_as_json(self) -> dict[str, JSON]:
+        """Without what stays as it is, which may be thousands of deployments: the summary counts them."""
+        return self._as_json(self.visible)
+
+    def _as_json(self, steps: Iterable[Step]) -> dict[str, JSON]:
         return {
             "base": self.base,
             "head": self.head,
             "merge": self.merges,
             "summary": self.summary,
-            "deployments": [step.as_json() for step in self.steps],
+            "deployments": [step.as_json() for step in steps],
         }
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from reconciler.actions.authoring import Request
 from reconciler.actions.requests import Action, Done
 from reconciler.reconciler import Reconciler
-from reconciler.steps import Plan
 from schemas.pattern import JSON
 from web.api.refusals import doing
 from web.api.resource import Call
@@ -25,10 +22,4 @@ class Acting:
 
 
 def done_json(done: Done) -> dict[str, JSON]:
-    return {"commit": done.commit, "ref": done.ref, "plan": done.plan and plan_json(done.plan)}
-
-
-def plan_json(plan: Plan) -> dict[str, JSON]:
-    """What stays as it is may be thousands of deployments: they are counted only."""
-    visible = replace(plan, looked_at=plan.visible, settled=())
-    return {**visible.as_json(), "summary": plan.summary}
+    return {"commit": done.commit, "ref": done.ref, "plan": done.plan and done.plan.visible_as_json()}

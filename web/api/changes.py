@@ -11,7 +11,7 @@ from reconciler.reviews.desk import ReviewDesk, Wish
 from reconciler.steps import problem_json
 from schemas.pattern import JSON
 from store.changes import Approval
-from web.api.acting import done_json, plan_json
+from web.api.acting import done_json
 from web.api.encoding import rfc3339
 from web.api.query import DEFAULT_LIMIT, Parser, limit, one_of, wrong
 from web.api.refusals import doing
@@ -105,7 +105,7 @@ def _change_json(change: Change) -> dict[str, JSON]:
         "mergeable": not change.reasons,
         "reasons": list(change.reasons),
         "problems": [problem_json(problem) for problem in change.problems],
-        "plan": plan and plan_json(plan),
+        "plan": plan.visible_as_json() if plan else None,
         "diff": outlook.patch.text if outlook else "",
         "diffTruncated": outlook.patch.is_cut if outlook else False,
     }
