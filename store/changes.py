@@ -82,6 +82,7 @@ def approvals_of(
 
 
 def close_change(connection: Connection, new: NewClosure) -> None:
+    """Write it. Of one branch the latest closure alone is kept."""
     connection.execute(
         """INSERT INTO closures (organisation, branch, head, user_name, message) VALUES (%s, %s, %s, %s, %s)
            ON CONFLICT (organisation, branch) DO UPDATE SET head = excluded.head,

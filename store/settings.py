@@ -34,8 +34,7 @@ class ServiceSettings:
     threads: int
     log: str  # WEFT_LOG: a level, `text` or `json`, or both with a comma
     upstream: UpstreamSettings | None = None
-    forge_secrets: tuple[str, ...] = field(
-        repr=False, default=()
-    )  # of the webhooks of the forge that keeps it
+    # Of the webhooks of the forge that keeps the upstream.
+    forge_secrets: tuple[str, ...] = field(repr=False, default=())
     forge_api: str | None = None  # where that forge's API is, if not where the upstream's host has it
     listener: int | None = None

@@ -61,6 +61,7 @@ def document_nodes(text: str) -> list[DocumentNode]:
 
 
 def find_document(text: str, target: Target) -> DocumentNode:
+    """Raises EditError where it is not there, or the text is not YAML."""
     found = next((document for document in document_nodes(text) if document.is_(target)), None)
     if found is None:
         raise EditError(f"there is no {target.kind} {target.name} in it")
@@ -77,10 +78,12 @@ def document_extent(text: str, documents: Sequence[DocumentNode], target: Target
 
 
 def pair_at(mapping: Any, key: str) -> tuple[Any, Any] | None:
+    """The nodes of a key and its value."""
     return next((pair for pair in mapping.value if pair[0].value == key), None)
 
 
 def mapping_at(root: Any, path: Sequence[str]) -> Any:
+    """The node of the mapping under these keys. Raises EditError where there is none."""
     for key in path:
         entry = pair_at(root, key) if isinstance(root, yaml.MappingNode) else None
         if entry is None:
@@ -92,6 +95,7 @@ def mapping_at(root: Any, path: Sequence[str]) -> Any:
 
 
 def scalar_at(root: Any, path: Sequence[str]) -> str | None:
+    """The text of the scalar under these keys, whatever its type is."""
     for key in path:
         entry = pair_at(root, key) if isinstance(root, yaml.MappingNode) else None
         if entry is None:
@@ -101,11 +105,13 @@ def scalar_at(root: Any, path: Sequence[str]) -> str | None:
 
 
 def newline(text: str) -> str:
+    """The line break that a file uses: its first one."""
     found = BREAK.search(text)
     return found[0] if found else "\n"
 
 
 def values_of(text: str) -> Iterator[JSON]:
+    """What its documents say, one after the other."""
     return (document.value for document in read_yaml("", text.encode()).documents)
 
 

@@ -24,6 +24,7 @@ class Fetcher(Protocol):
 
 
 def head_ref(kind: ForgeKind, number: int) -> str:
+    """Where we keep a pull request's head."""
     return f"{PREFIX}{kind}/{number}"
 
 

@@ -56,6 +56,7 @@ def reading(organisation: str) -> Iterator[None]:
 
 
 def problems_json(problems: tuple[Problem, ...]) -> list[JSON]:
+    """At most MOST_PROBLEMS of them."""
     return [problem_json(problem) for problem in problems[:MOST_PROBLEMS]]
 
 
