@@ -38,8 +38,6 @@ from store.ref_moves import last_known
 from store.repositories import RepositoryState, repository_state
 from store.versions import forget_freezes
 
-__all__ = ["Actor", "Done", "PushOutcome", "Reconciled", "Reconciler", "RefUpdate", "RepositoryLostError"]
-
 LOOK_BACK = 500  # commits searched for the last good version of what the database does not know
 
 

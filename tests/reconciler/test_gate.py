@@ -6,10 +6,10 @@ import re
 import pytest
 from git_work import Work, deployment, pattern
 
+from reconciler.actor import Actor
 from reconciler.git.errors import UnmergeableError
-from reconciler.git.refs import ABSENT
+from reconciler.git.refs import ABSENT, RefUpdate
 from reconciler.git.repository import Repository
-from reconciler.reconciler import Actor, RefUpdate
 from store.database import Database
 from store.deployments import DeploymentFilter, all_deployments, list_deployments
 

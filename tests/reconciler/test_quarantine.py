@@ -7,9 +7,9 @@ from git_work import Work, pattern
 
 from reconciler.git.errors import GitError, RefConflictError
 from reconciler.git.quarantine import migrate, sweep
-from reconciler.git.refs import ABSENT
+from reconciler.git.refs import ABSENT, RefUpdate
 from reconciler.git.repository import Repository
-from reconciler.reconciler import Reconciler, RefUpdate
+from reconciler.reconciler import Reconciler
 
 
 def test_loose_objects_and_packs_move_and_what_is_there_stays(work: Work, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from git_work import Work, deployment, pattern
 
-from reconciler.reconciler import PushOutcome
+from reconciler.answer import PushOutcome
 from store.deployments import Deployment
 
 Read = Callable[[str], Deployment]

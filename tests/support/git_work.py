@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from reconciler.git.refs import ABSENT
+from reconciler.actor import Actor
+from reconciler.answer import PushOutcome
+from reconciler.git.refs import ABSENT, RefUpdate
 from reconciler.git.repository import Repository
-from reconciler.reconciler import Actor, PushOutcome, Reconciler, RefUpdate
+from reconciler.reconciler import Reconciler
 
 ENVIRONMENT = {
     **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
