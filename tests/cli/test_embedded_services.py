@@ -15,8 +15,8 @@ from cli.embedded import binaries
 from cli.embedded.system_user import can_enter, database_user
 
 
-def test_each_test_has_an_empty_database_of_its_own(database_url: str) -> None:
-    with psycopg.connect(database_url) as connection:
+def test_each_test_has_an_empty_database_of_its_own(unmigrated_database_url: str) -> None:
+    with psycopg.connect(unmigrated_database_url) as connection:
         row = connection.execute(
             "SELECT current_setting('server_version_num')::int, current_setting('lc_messages'),"
             " (SELECT count(*) FROM pg_tables WHERE schemaname = 'public')"
