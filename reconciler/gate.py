@@ -29,6 +29,10 @@ _SOURCE = re.compile(r"\bsource\s*[\"']?\s*:")
 _DANGEROUS = re.compile(r"(?:^|/)(?:\.{0,2}|\.git|git~1|\.git[ .]+)(?:/|$)", re.IGNORECASE)
 
 
+WRONG_SIDE = "on the wrong side"
+"""What a refusal says where what is live would no longer be on the line of first parents."""
+
+
 def refused_refs(updates: Sequence[RefUpdate], session: Session, live: str | None) -> dict[str, str]:
     """Ref → why it cannot move there, whatever it holds. That all objects are there was checked before.
 
@@ -63,7 +67,7 @@ def _off_the_line(live: str, new: str, repository: Repository, branch: str) -> s
         if not repository.is_ancestor(live, new):
             return f"not a fast-forward; run git pull --rebase, then push again ({branch} is never rewritten)"
         if not repository.first_parents(new, live)[1]:
-            return f"its merge has {branch} on the wrong side; run git pull --rebase, then push again"
+            return f"its merge has {branch} {WRONG_SIDE}; run git pull --rebase, then push again"
     except UnknownRevisionError as error:
         return f"objects are missing ({error}); push again"
     return None

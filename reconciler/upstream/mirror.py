@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.gate import WRONG_SIDE
 from reconciler.git.commits import Signed
 from reconciler.git.errors import GitError, UnmergeableError
 from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate, valid_ref_name
@@ -101,11 +102,13 @@ class Mirror:
         if agreed != before:
             remember(path, agreed)
         there, held = self._push(path, agreed, choice)
+        turned = self._turn(theirs, held)
         look = Look(
             apart=(*self._apart(choice.decision), *choice.unmergeable, *self._held(path, theirs, held)),
             skipped=tuple(skipped),
         )
-        return Synced(look=look, here=here, there=there, plan=plan), any(map(_STALE.search, held.values()))
+        again = turned or any(map(_STALE.search, held.values()))
+        return Synced(look=look, here=here, there=there, plan=plan), again
 
     def _fetch(self, path: Path, theirs: Mapping[str, str]) -> None:
         """What no ref of ours holds. Git itself looks whether an object that is here lacks others."""
@@ -172,6 +175,26 @@ class Mirror:
                 rest = [update for update in together if update.ref not in refused]
                 waiting += [rest] if rest else []
         return tuple(update.ref for update in updates if update.ref not in held), held
+
+    def _turn(self, theirs: Mapping[str, str], held: Mapping[str, str]) -> bool:
+        """A Weft there takes a merge only with its own side first: so it is merged once more, in that order.
+
+        Gives whether anything moved here. What was live before stays among the lines that numbers come from.
+        """
+        refused = [ref for ref, reason in held.items() if WRONG_SIDE in reason]
+
+        def choose(session: Session) -> Sequence[RefUpdate]:
+            threes = (Three(ref=r, base=None, theirs=theirs[r], ours=session.refs.get(r)) for r in refused)
+            return [self._theirs_first(session.repository, three) for three in threes if three.ours]
+
+        if not refused:
+            return False
+        return not self._reconciler.take_over(self.organisation, choose, UPSTREAM).refused
+
+    def _theirs_first(self, repository: Repository, three: Three) -> RefUpdate:
+        """Of one that is ahead of theirs."""
+        exchanged = Three(ref=three.ref, base=three.base, theirs=three.ours, ours=three.theirs)
+        return _update(three.ref, three.ours, self._merge(repository, exchanged))
 
     def _apart(self, decision: Decision) -> Iterator[Apart]:
         for three in decision.of(Verdict.APART):

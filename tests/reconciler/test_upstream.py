@@ -244,6 +244,34 @@ def test_both_sides_moved_and_their_changes_go_together(world: World) -> None:
     assert state.tried_commit == merge.id
 
 
+def test_a_weft_as_the_upstream_gets_a_merge_with_its_own_side_first(
+    world: World, upstream: Path, database: Database
+) -> None:
+    world.push({**HELLO, "patterns/other.yaml": pattern("other")})
+    world.push(hello("two"))
+    world.sync()
+    hook = upstream / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        '#!/bin/sh\ngit rev-list --first-parent "$3" | grep -q "$2" ||'
+        ' { echo "its merge has main on the wrong side; run git pull --rebase, then push again"; exit 1; }\n'
+    )
+    hook.chmod(0o755)
+    ours = world.act("hello", RollBack(to=1))
+    theirs = world.push({"patterns/other.yaml": pattern("other", "changed")})
+    assert world.sync().look.apart == ()
+    assert world.here() == world.there()
+    head = Repository(world.bare).commit(world.here()["refs/heads/main"])
+    assert head.parents[0] == theirs
+    assert Repository(world.bare).is_ancestor(ours, head.id)
+    assert world.live() == (1, "")
+    numbers = world.numbers("hello"), world.numbers("other")
+    world.reconciler.rebuild("default")
+    assert (world.numbers("hello"), world.numbers("other")) == numbers
+    world.act("hello", Promote(version=2))
+    assert world.sync().there == ("refs/heads/main",)
+
+
 def test_a_conflict_overwrites_nothing_and_its_commands_resolve_it(
     world: World, tmp_path: Path, work: Work
 ) -> None:
