@@ -220,7 +220,7 @@ class Given:
         except ValueError:
             flag = self.spelled.get(setting.name, setting.flag)
             name = f"{flag} " if origin is Origin.FLAG else f"{setting.name}="
-            shown = STARS if setting.secret else text
+            shown = STARS if setting.secret else values.without_password(text)
             raise SettingsError(f"{name}{shown} is wrong: it takes {setting.right}") from None
 
 

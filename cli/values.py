@@ -51,6 +51,8 @@ def web_url(text: str) -> str:
     url = urlsplit(text)
     if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
         raise ValueError(text)
+    if url.username is not None:  # it is shown
+        raise ValueError(text)
     _ = url.port  # raises for one that is no number
     return text.rstrip("/")
 

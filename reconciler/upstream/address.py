@@ -57,6 +57,8 @@ def address(text: str, token: str | None = None) -> Address:
         return Address(url=text)
     if not url.hostname or url.path.strip("/") == "" or (url.username or "").startswith("-"):
         raise ValueError("address")
+    if url.scheme == "ssh" and url.password is not None:  # ssh takes none, and it would be shown
+        raise ValueError("address")
     return _web(text, token) if url.scheme in WEB else Address(url=text)
 
 

@@ -91,7 +91,7 @@ class Mirror:
         agreed = before.settled(theirs)
         self._fetch(path, theirs)
         loose = _without_commit(path, theirs)
-        skipped += [Skipped(ref=ref, reason="A branch must point to a commit.") for ref in sorted(loose)]
+        skipped += [Skipped(ref=ref, reason=_looseness(theirs[ref])) for ref in sorted(loose)]
         choice, refused, plan = self._take_over(agreed, theirs, loose)
         if choice.decision.halt is not None:
             return Synced(look=Look(error=choice.decision.halt, skipped=tuple(skipped))), False
@@ -113,7 +113,7 @@ class Mirror:
     def _fetch(self, path: Path, theirs: Mapping[str, str]) -> None:
         """What no ref of ours holds. Git itself looks whether an object that is here lacks others."""
         here = {*Repository(path).refs().values(), *self._fetched}
-        self.remote.fetch(path, [ref for ref, at in theirs.items() if at not in here])
+        self.remote.fetch(path, [ref for ref, at in theirs.items() if at not in here and at != ABSENT])
         self._fetched = frozenset(theirs.values())
 
     def _take_over(
@@ -232,8 +232,12 @@ def _sound(advertised: Advertised) -> tuple[dict[str, str], list[Skipped]]:
 
 def _without_commit(path: Path, theirs: Mapping[str, str]) -> frozenset[str]:
     repository = Repository(path)
-    branches = ((ref, at) for ref, at in theirs.items() if ref.startswith(BRANCHES))
-    return frozenset(ref for ref, at in branches if not repository.is_commit(at))
+    may_be_loose = ((r, at) for r, at in theirs.items() if r.startswith(BRANCHES) or at == ABSENT)
+    return frozenset(ref for ref, at in may_be_loose if not repository.is_commit(at))
+
+
+def _looseness(at: str) -> str:
+    return "It is broken there: it points to nothing." if at == ABSENT else "A branch must point to a commit."
 
 
 def _adopt_default(path: Path, advertised: Advertised) -> None:

@@ -31,6 +31,7 @@ _REMEDIES = (
     (r"Permission denied|Host key verification failed", "check this user's ssh keys and known_hosts for the host"),
     (r"error: 30[0-9]|redirect", "it is at another address now: use that one"),
     (r"dubious ownership", "let its owner run Weft, or allow it in Git's safe.directory"),
+    (r"error: (429|5[0-9][0-9])", "the host fails at it itself; see whether it is well"),
     (r"not found|does not appear to be a git repository|does not exist|error: 404",
      "check the address, and that the token may see the repository"),
     (r"certificate|SSL|TLS", "check the host's certificate (Git's http.sslCAInfo names your own authority)"),

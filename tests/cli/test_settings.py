@@ -52,6 +52,13 @@ def test_a_wrong_flag_is_named_as_it_was_typed() -> None:
         read_settings(Given(flags={"WEFT_PORT": "abc"}, environ={}))
 
 
+def test_an_address_that_is_shown_may_hold_no_password() -> None:
+    environ = {"WEFT_FORGE_API": "https://ada:hunter2@git.example/api/v4"}
+    with pytest.raises(SettingsError, match="WEFT_FORGE_API=") as found:
+        read_settings(Given(environ=environ))
+    assert "hunter2" not in str(found.value)
+
+
 @pytest.mark.parametrize("name", ["WEFT_DATABASE_URL", "WEFT_ADMIN_TOKEN", "WEFT_INSTALLATION_KEY"])
 def test_a_wrong_secret_is_not_shown(name: str) -> None:
     with pytest.raises(SettingsError) as caught:

@@ -251,6 +251,14 @@ def test_what_fails_for_a_moment_is_tried_again(upstream: Upstream, site: ForgeS
     assert site.status(head)[1] == "1 changed"
 
 
+def test_what_the_forge_says_with_control_characters_can_be_kept(upstream: Upstream, site: ForgeSite) -> None:
+    site.failures.append(Failure("GET", 502, body={"message": "bad\0 gateway\x1b[2J"}))
+    upstream.propose(site, CHANGED)
+    upstream.event(site)
+    upstream.work_off(site)
+    assert "502 (bad gateway [2J)" in str(upstream.row().error)
+
+
 def test_a_rate_limit_is_waited_out(upstream: Upstream, site: ForgeSite, database: Database) -> None:
     site.failures.append(Failure("GET", 429, {"Retry-After": "120"}))
     upstream.propose(site, CHANGED)

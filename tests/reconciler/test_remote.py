@@ -188,7 +188,7 @@ def test_a_remote_that_is_closed_ends_what_is_under_way(bare: Path) -> None:
         "", "-x", "--upload-pack=touch /tmp/x", "ext::sh -c id", "ext::id", "fd::17", "ssh://-oProxyCommand=id/x",
         "ssh://-x@host/y", "-oProxyCommand=id@host:x", "git://host/x", "ftp://host/x", "https://host", "https:///x",
         "htps://host/x", "htps:x", "http://host/a b", "http://host/a\nb", "https://host/x?y", "https://host:port/x",
-        "user@-host:x", "user@host:-x",
+        "user@-host:x", "user@host:-x", "ssh://git:secret@host/x",
     ],
 )  # fmt: skip
 def test_what_is_no_address_or_might_run_something_is_refused(text: str) -> None:

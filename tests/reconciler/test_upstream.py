@@ -537,6 +537,19 @@ def test_a_branch_that_points_to_no_commit_is_left_on_both_sides(world: World, u
     assert world.here()["refs/heads/side"] == head
 
 
+def test_a_ref_that_is_broken_there_holds_up_nothing_else(world: World, upstream: Path) -> None:
+    world.push(HELLO)
+    world.clone.git("push", "--quiet", "origin", "main:refs/heads/cut")
+    world.sync()
+    at = world.here()["refs/heads/cut"]
+    head = world.push(hello("two"))
+    (upstream / "refs" / "heads" / "cut").unlink()
+    (upstream / "packed-refs").write_text(f"{at} refs/heads/cut short\n")
+    (skipped,) = world.sync().look.skipped
+    assert (skipped.ref, skipped.reason) == ("refs/heads/cut", "It is broken there: it points to nothing.")
+    assert world.here() == {"refs/heads/main": head, "refs/heads/cut": at}
+
+
 def test_more_documents_than_there_may_be_are_not_followed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
