@@ -26,6 +26,8 @@ UPSTREAM = "upstream"
 """Who moved what the upstream had moved."""
 ATTEMPTS = 3  # looks in a row where the upstream moves under our hands
 
+NAMED = 5  # refs in one message
+
 _STALE = re.compile(r"stale info|fetch first|non-fast-forward|moved meanwhile|updated since|but expected")
 
 
@@ -89,10 +91,10 @@ class Mirror:
         _adopt_default(path, advertised)
         before = recall(path, self.remote.url)
         agreed = before.settled(theirs)
-        self._fetch(path, theirs)
-        loose = _without_commit(path, theirs)
+        waiting, failure = self._fetch(path, theirs)
+        loose = _without_commit(path, theirs) - waiting
         skipped += [Skipped(ref=ref, reason=_looseness(theirs[ref])) for ref in sorted(loose)]
-        choice, refused, plan = self._take_over(agreed, theirs, loose)
+        choice, refused, plan = self._take_over(agreed, theirs, loose | waiting)
         if choice.decision.halt is not None:
             return Synced(look=Look(error=choice.decision.halt, skipped=tuple(skipped))), False
         skipped += [Skipped(ref=ref, reason=reason) for ref, reason in refused.items()]
@@ -104,17 +106,32 @@ class Mirror:
         there, held = self._push(path, agreed, choice)
         turned = self._turn(theirs, held)
         look = Look(
+            error=failure,
             apart=(*self._apart(choice.decision), *choice.unmergeable, *self._held(path, theirs, held)),
             skipped=tuple(skipped),
         )
         again = turned or any(map(_STALE.search, held.values()))
         return Synced(look=look, here=here, there=there, plan=plan), again
 
-    def _fetch(self, path: Path, theirs: Mapping[str, str]) -> None:
-        """What no ref of ours holds. Git itself looks whether an object that is here lacks others."""
-        here = {*Repository(path).refs().values(), *self._fetched}
-        self.remote.fetch(path, [ref for ref, at in theirs.items() if at not in here and at != ABSENT])
+    def _fetch(self, path: Path, theirs: Mapping[str, str]) -> tuple[frozenset[str], str | None]:
+        """What no ref of ours holds. Git itself looks whether an object that is here lacks others.
+
+        Where one of the rest is broken or too large, what is live is fetched alone: gives the others, and why.
+        """
+        repository = Repository(path)
+        here = {*repository.refs().values(), *self._fetched}
+        wanted = frozenset(ref for ref, at in theirs.items() if at not in here and at != ABSENT)
+        live = wanted & {repository.default_ref()}
+        try:
+            self.remote.fetch(path, sorted(wanted))
+        except RemoteError as error:
+            if wanted == live:
+                raise
+            self.remote.fetch(path, sorted(live))
+            rest = wanted - live
+            return rest, f"{error} What is live goes on; until then these are not followed: {_some(rest)}."
         self._fetched = frozenset(theirs.values())
+        return frozenset(), None
 
     def _take_over(
         self, agreed: Agreed, theirs: Mapping[str, str], loose: frozenset[str]
@@ -234,6 +251,11 @@ def _without_commit(path: Path, theirs: Mapping[str, str]) -> frozenset[str]:
     repository = Repository(path)
     may_be_loose = ((r, at) for r, at in theirs.items() if r.startswith(BRANCHES) or at == ABSENT)
     return frozenset(ref for ref, at in may_be_loose if not repository.is_commit(at))
+
+
+def _some(refs: frozenset[str]) -> str:
+    named = sorted(refs)[:NAMED]
+    return ", ".join(named) + (f" and {len(refs) - NAMED} more" if len(refs) > NAMED else "")
 
 
 def _looseness(at: str) -> str:

@@ -550,6 +550,27 @@ def test_a_ref_that_is_broken_there_holds_up_nothing_else(world: World, upstream
     assert world.here() == {"refs/heads/main": head, "refs/heads/cut": at}
 
 
+def test_a_branch_there_that_lacks_an_object_does_not_hold_up_what_is_live(
+    world: World, upstream: Path
+) -> None:
+    world.push(HELLO)
+    world.sync()
+    world.clone.git("checkout", "--quiet", "-b", "broken")
+    world.push({"notes": "nowhere else"}, "broken")
+    blob = world.clone.git("rev-parse", "HEAD:notes")
+    world.clone.git("checkout", "--quiet", "main")
+    head = world.push(hello("two"))
+    (upstream / "objects" / blob[:2] / blob[2:]).unlink()
+    synced = world.mirror.sync()
+    assert "these are not followed: refs/heads/broken" in str(synced.look.error)
+    assert world.here() == {"refs/heads/main": head}
+    assert world.live() == (2, "")
+    world.act("hello", RollBack(to=1))
+    assert world.mirror.sync().there == ("refs/heads/main",)
+    world.clone.git("push", "--quiet", "origin", ":broken")
+    world.sync()
+
+
 def test_more_documents_than_there_may_be_are_not_followed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
