@@ -116,7 +116,9 @@ def _message(value: Any) -> str:
     if not isinstance(value, dict):
         return ""
     said = value.get("message") or value.get("error") or ""
-    printable = "".join(char if char.isprintable() else " " for char in str(said))  # the database takes no NUL
+    printable = "".join(
+        char if char.isprintable() else " " for char in str(said)
+    )  # the database takes no NUL
     return " ".join(printable.split())[:TOLD]
 
 

@@ -15,6 +15,7 @@ class Status(StrEnum):
     PENDING = "pending"
     SUCCESS = "success"
     FAILURE = "failure"
+    ERROR = "error"  # there is no answer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,12 @@ from reconciler.forges.fields import commit, number, optional_text, text
 from reconciler.forges.forge import CONTEXT, Comment, Found, Status, shortened
 from schemas.pattern import JSON
 
-STATES = {Status.PENDING: "pending", Status.SUCCESS: "success", Status.FAILURE: "failed"}
+STATES = {
+    Status.PENDING: "pending",
+    Status.SUCCESS: "success",
+    Status.FAILURE: "failed",
+    Status.ERROR: "failed",
+}
 
 
 def headers(token: str) -> dict[str, str]:

@@ -85,9 +85,8 @@ class PullRequestLoop:
         return request is not None
 
     def _take_up(self, request: PullRequest) -> None:
-        kind = ForgeKind(request.forge)
         try:
-            with self._open(forge_address(kind, self._place.upstream, self._place.api)) as forge:
+            with self._forge(ForgeKind(request.forge)) as forge:
                 self._teller.work(request, forge)
         except TryLaterError as error:
             self._later(request, error, wait_after(request.attempts, error.wait))
@@ -101,6 +100,9 @@ class PullRequestLoop:
             log.exception("pull_request_broken", extra=_about(request))
             self._given_up(request, ForgeError(f"Weft failed at this ({type(error).__name__}): see its log"))
 
+    def _forge(self, kind: ForgeKind) -> AbstractContextManager[Forge]:
+        return self._open(forge_address(kind, self._place.upstream, self._place.api))
+
     def _later(self, request: PullRequest, error: TryLaterError, wait: float | None) -> None:
         if wait is None:
             self._given_up(request, error)
@@ -111,8 +113,14 @@ class PullRequestLoop:
 
     def _given_up(self, request: PullRequest, error: ForgeError) -> None:
         log.error("plan_not_told", extra=_about(request) | {"error": str(error)})
-        with self._database.connection() as connection:
-            give_up(connection, request, str(error))
+        try:
+            with self._forge(ForgeKind(request.forge)) as forge:
+                self._teller.give_up(request, forge)
+        except (ForgeError, GitError) as also:
+            log.info("status_not_set", extra=_about(request) | {"error": str(also)})
+        finally:
+            with self._database.connection() as connection:
+                give_up(connection, request, str(error))
 
     def _pause(self) -> float:
         with self._database.connection() as connection:

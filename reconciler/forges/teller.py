@@ -19,6 +19,8 @@ from reconciler.snapshot import TooManyDocumentsError
 from store.database import Database
 from store.forge import PullRequest, close, default_commit, keep_comment, settle
 
+GIVEN_UP = "Weft could not tell its plan and gave up; its log says why"
+
 log = logging.getLogger(__name__)
 
 
@@ -55,6 +57,12 @@ class Teller:
             self._tell_elsewhere(request, forge, found.head, elsewhere(found.base, branch))
             return
         self._tell_plan(request, forge, found.head, repository, ref)
+
+    def give_up(self, request: PullRequest, forge: Forge) -> None:
+        """Whoever waits for a status shall not wait for ever. Raises TryLaterError, RefusedError, GitError."""
+        found = forge.pull_request(request.number)
+        if found.is_open and found.base == self._branch():
+            forge.set_status(found.head, Status.ERROR, GIVEN_UP, None)
 
     def _tell_plan(self, request: PullRequest, forge: Forge, head: str, repository: Path, ref: str) -> None:
         if head != request.head:

@@ -114,6 +114,7 @@ def site(kind: str) -> Iterator[ForgeSite]:
 
 
 CHANGED = {"patterns/hello.yaml": pattern("hello", "good morning")}
+GAVE_UP = {"github": "error", "gitlab": "failed", "gitea": "error"}
 FAILED = {"github": "failure", "gitlab": "failed", "gitea": "failure"}
 
 
@@ -277,11 +278,15 @@ def test_what_a_token_may_not_do_is_given_up_with_a_reason(
     upstream: Upstream, site: ForgeSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.failures.append(Failure("POST .*(comments|notes)", 403, body={"message": "Must have write access"}))
-    upstream.propose(site, CHANGED)
+    head = upstream.propose(site, CHANGED)
     upstream.event(site)
     upstream.work_off(site)
     row = upstream.row()
     assert (row.state, row.due_at) == ("given-up", None)
+    assert site.status(head) == (
+        GAVE_UP[site.kind],
+        "Weft could not tell its plan and gave up; its log says why",
+    )
     assert "403 (Must have write access)" in str(row.error)
     assert "WEFT_UPSTREAM_TOKEN" in str(row.error)
     assert [one.message for one in caplog.records if one.levelname == "ERROR"] == ["plan_not_told"]
