@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -60,6 +61,31 @@ def add_event(connection: Connection, place: Place, number: int) -> None:
         [*place, number],
     )
     connection.execute("SELECT pg_notify(%s, '')", [FORGE_EVENT])
+
+
+def known_kinds(connection: Connection, organisation: str, repository: str) -> list[str]:
+    """The forges that told of this repository before."""
+    rows = connection.execute(
+        "SELECT DISTINCT forge FROM pull_requests WHERE organisation = %s AND repository = lower(%s) ORDER BY 1",
+        [organisation, repository],
+    )
+    return [row[0] for row in rows]
+
+
+def missed(connection: Connection, place: Place, heads: Mapping[int, str]) -> list[int]:
+    """What happened without an event, by number. `heads` are those of all that are open at the forge now.
+
+    What waits to be looked at is left out, and what was given up: its next event begins anew.
+    """
+    rows = connection.execute(
+        """SELECT number, CASE state WHEN 'open' THEN head END, due_at IS NOT NULL OR state = 'given-up'
+           FROM pull_requests WHERE organisation = %s AND forge = %s AND repository = lower(%s)""",
+        [*place],
+    ).fetchall()
+    told = {number: head for number, head, _ in rows}
+    left = {number for number, _, is_left in rows if is_left}
+    numbers = (told.keys() | heads.keys()) - left
+    return sorted(number for number in numbers if told.get(number) != heads.get(number))
 
 
 def claim_due(connection: Connection, organisation: str, repository: str) -> PullRequest | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import orjson
@@ -58,10 +59,11 @@ class Api:
     def put(self, path: str, body: JSON) -> JSON:
         return self._ask("PUT", path, body).value
 
-    def pages(self, path: str) -> Iterator[JSON]:
+    def pages(self, path: str, **query: str) -> Iterator[JSON]:
         """The items of a list, page by page. The links to further pages are counted, not followed."""
         for page in range(1, MOST_PAGES + 1):
-            answer = self._ask("GET", f"{path}?per_page={PAGE}&limit={PAGE}&page={page}")
+            size = {"per_page": PAGE, "limit": PAGE, "page": page}
+            answer = self._ask("GET", f"{path}?{urlencode(query | size)}")
             if not isinstance(answer.value, list):
                 raise RefusedError(f"GET {path}: the answer is no list; see that WEFT_FORGE_API is right")
             yield from answer.value

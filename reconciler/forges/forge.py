@@ -42,6 +42,9 @@ class Forge(Protocol):
 
     def pull_request(self, number: int) -> Found: ...
 
+    def open_ones(self) -> Iterator[tuple[int, str]]:
+        """Number and head of every pull request that is open."""
+
     def head_ref(self, number: int) -> str:
         """Where Git finds its head."""
 

@@ -31,6 +31,10 @@ class GitHub:
             base=text(found, "base", "ref"),
         )
 
+    def open_ones(self) -> Iterator[tuple[int, str]]:
+        for found in self._api.pages(f"{self._at}/pulls", state="open"):
+            yield number(found, "number"), commit(found, "head", "sha")
+
     def head_ref(self, number: int) -> str:
         return f"refs/pull/{number}/head"
 

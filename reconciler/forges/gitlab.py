@@ -37,6 +37,11 @@ class GitLab:
             base=text(found, "target_branch"),
         )
 
+    def open_ones(self) -> Iterator[tuple[int, str]]:
+        for found in self._api.pages(f"{self._at}/merge_requests", state="opened"):
+            if optional_text(found, "sha") is not None:  # it may have no commit yet
+                yield number(found, "iid"), commit(found, "sha")
+
     def head_ref(self, number: int) -> str:
         return f"refs/merge-requests/{number}/head"
 

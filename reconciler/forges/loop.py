@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from reconciler.forges.address import ForgeAddress, ForgeKind, forge_address, repository_name
+from reconciler.forges.address import ForgeAddress, ForgeKind, forge_address, likely_kind, repository_name
 from reconciler.forges.errors import ForgeError, RefusedError, TryLaterError, wait_after
 from reconciler.forges.forge import Forge
 from reconciler.forges.teller import Teller
 from reconciler.git.errors import GitError
 from store.database import FORGE_EVENT, REFS_MOVED, Database, StoreError
-from store.forge import PullRequest, claim_due, give_up, mark_outdated, retry, seconds_to_next
+from store.forge import (
+    Place,
+    PullRequest,
+    add_event,
+    claim_due,
+    give_up,
+    known_kinds,
+    mark_outdated,
+    missed,
+    retry,
+    seconds_to_next,
+)
 from store.notifications import Listener
 
 log = logging.getLogger(__name__)
 
 EVERY = 30.0  # seconds between two looks, whatever is heard
+LIST_EVERY = 3600.0  # seconds; a list of what is open shows what no event has told
+LIST_AGAIN = 60.0  # seconds, when the forge did not answer
 AFTER_FAILURE = 2.0  # seconds, when the database was away
 
+MOST_NAMED = 20  # pull requests in one line of the log
 SHORTEST = 0.05
 
 Open = Callable[[ForgeAddress], AbstractContextManager[Forge]]
@@ -46,6 +61,7 @@ class PullRequestLoop:
         self._place = place
         self._here = (place.organisation, repository_name(place.upstream, place.api))
         self._heard = threading.Event()
+        self._list_at = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; `close` hurries it."""
@@ -56,7 +72,7 @@ class PullRequestLoop:
         try:
             while not stop.is_set():
                 self._heard.clear()
-                pause = self.tick(stop)
+                pause = self.catch_up() or self.tick(stop)
                 self._heard.wait(pause)
         finally:
             listener.stop()
@@ -66,6 +82,19 @@ class PullRequestLoop:
         self._teller.close()
         self._heard.set()
 
+    def catch_up(self) -> float | None:
+        """Takes up what happened while nobody could take events: at the start, after the database was away, and
+        now and then. Gives the seconds until the database may be there.
+        """
+        try:
+            if time.monotonic() >= self._list_at:
+                self._list_at = time.monotonic() + LIST_EVERY
+                for kind in self._kinds():
+                    self._list(kind)
+        except StoreError as error:
+            return self._without_database(error)
+        return None
+
     def tick(self, stop: threading.Event) -> float:
         """Does what is due. Gives the seconds until more is."""
         try:
@@ -73,8 +102,38 @@ class PullRequestLoop:
                 pass
             return self._pause()
         except StoreError as error:
-            log.warning("pull_requests_waiting", extra={"error": str(error)})
-            return AFTER_FAILURE
+            return self._without_database(error)
+
+    def _without_database(self, error: StoreError) -> float:
+        """Events were refused meanwhile, and few forges send them again."""
+        log.warning("pull_requests_waiting", extra={"error": str(error)})
+        self._list_at = time.monotonic()
+        return AFTER_FAILURE
+
+    def _kinds(self) -> list[ForgeKind]:
+        with self._database.connection() as connection:
+            known = [ForgeKind(kind) for kind in known_kinds(connection, *self._here)]
+        likely = likely_kind(self._place.upstream, self._place.api)
+        return known or ([likely] if likely else [])
+
+    def _list(self, kind: ForgeKind) -> None:
+        organisation, repository = self._here
+        about = {"forge": str(kind), "repository": repository}
+        try:
+            with self._forge(kind) as forge:
+                heads = dict(forge.open_ones())
+        except ForgeError as error:
+            log.warning("pull_requests_not_listed", extra=about | {"error": str(error)})
+            if isinstance(error, TryLaterError):
+                self._list_at = time.monotonic() + (error.wait or LIST_AGAIN)
+            return
+        place = Place(organisation, kind, repository)
+        with self._database.connection() as connection:
+            found = missed(connection, place, heads)
+            for number in found:
+                add_event(connection, place, number)
+        if found:
+            log.info("pull_requests_missed", extra=about | {"numbers": found[:MOST_NAMED]})
 
     def _one(self) -> bool:
         with self._database.connection() as connection:

@@ -475,6 +475,49 @@ def test_an_event_that_comes_while_its_plan_is_told_is_not_lost_and_not_doubled(
     assert (row.events, row.told_events, row.due_at) == (2, 2, None)
 
 
+@everywhere
+def test_what_happened_while_nobody_took_events_is_found_at_the_next_start(
+    upstream: Upstream, site: ForgeSite
+) -> None:
+    for number in range(1, 5):
+        upstream.propose(site, CHANGED, number)
+        upstream.event(site, number)
+    upstream.work_off(site)
+    upstream.propose(site, {"patterns/hello.yaml": pattern("hello", "good evening")}, 1)
+    site.pulls[2].open = False
+    upstream.propose(site, CHANGED, 5)
+    with upstream.database.connection() as connection:
+        connection.execute("UPDATE pull_requests SET state = 'given-up', head = NULL WHERE number = 4")
+    loop = upstream.loop(site)
+    assert loop.catch_up() is None
+    with upstream.database.connection() as connection:
+        asked = [(row.number, row.is_asked) for row in list_pull_requests(connection, "default", 10)]
+    assert sorted(asked) == [(1, True), (2, True), (3, False), (4, False), (5, True)]
+    loop.tick(threading.Event())
+    assert [len(site.of_bot(number)) for number in (1, 3, 5)] == [1, 1, 1]
+    requests = len(site.requests)
+    loop.catch_up()
+    assert len(site.requests) == requests
+    assert upstream.loop(site).catch_up() is None
+    assert upstream.loop(site).tick(threading.Event()) == pytest.approx(30, abs=1)
+
+
+def test_a_list_that_does_not_come_is_asked_for_again(
+    upstream: Upstream, site: ForgeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.propose(site, CHANGED)
+    upstream.event(site)
+    upstream.work_off(site)
+    upstream.propose(site, CHANGED, 2)
+    loop = upstream.loop(site)
+    monkeypatch.setattr("reconciler.forges.loop.LIST_AGAIN", 0.0)
+    site.failures.append(Failure(r"GET .*/pulls\?", 503))
+    loop.catch_up()
+    loop.catch_up()
+    loop.tick(threading.Event())
+    assert len(site.of_bot(2)) == 1
+
+
 def test_two_controllers_make_one_comment(upstream: Upstream, site: ForgeSite) -> None:
     upstream.propose(site, CHANGED)
     for _ in range(3):

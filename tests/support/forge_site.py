@@ -167,12 +167,14 @@ class ForgeSite:
         yield "/user", ("GET", self._user)
         if self.kind == "gitlab":
             at = f"/projects/{re.escape(self.repository.replace('/', '%2F'))}"
+            yield at + r"/merge_requests", ("GET", self._open_ones)
             yield at + r"/merge_requests/(\d+)", ("GET", self._pull)
             yield at + r"/merge_requests/(\d+)/notes", ("GET", self._list)
             yield at + r"/merge_requests/(\d+)/notes", ("POST", self._add)
             yield at + r"/merge_requests/\d+/notes/(\d+)", ("PUT", self._edit)
         else:
             at = f"/repos/{re.escape(self.repository)}"
+            yield at + r"/pulls", ("GET", self._open_ones)
             yield at + r"/pulls/(\d+)", ("GET", self._pull)
             yield at + r"/issues/(\d+)/comments", ("GET", self._list)
             yield at + r"/issues/(\d+)/comments", ("POST", self._add)
@@ -200,6 +202,17 @@ class ForgeSite:
             "base": {"ref": pull.base},
         }
         return 200, {}, shown
+
+    def _open_ones(self, _body: Any, query: dict[str, list[str]]) -> Any:
+        assert query["state"] == ["opened" if self.kind == "gitlab" else "open"]
+        found = [self._pull(str(number), None, query)[2] for number, pull in self.pulls.items() if pull.open]
+        page = int(query["page"][0])
+        link = (
+            {"link": f'<{self.api}/next?page={page + 1}>; rel="next"'}
+            if len(found) > page * self.page
+            else {}
+        )
+        return 200, link, found[(page - 1) * self.page : page * self.page]
 
     def _list(self, number: str, _body: Any, query: dict[str, list[str]]) -> Any:
         found = [one for one in self.comments if one["number"] == int(number)]
