@@ -45,6 +45,9 @@ class Teller:
             self._tell(request, forge, request.head, self._verdict(request.head), onto=self._onto())
             return
         repository = self._reconciler.ensure(self._organisation)
+        if Repository(repository).default_ref() not in Repository(repository).refs():
+            # Which branch is live is not known before that, so no pull request is known to go elsewhere.
+            raise TryLaterError("The upstream has not been mirrored yet: see GET /api/v1/upstream")
         ref = head_ref(ForgeKind(request.forge), request.number)
         found = forge.pull_request(request.number)
         if not found.is_open:

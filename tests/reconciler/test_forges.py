@@ -18,6 +18,8 @@ from reconciler.forges.loop import Mirrored, PullRequestLoop
 from reconciler.forges.opening import open_forge
 from reconciler.forges.teller import Teller
 from reconciler.forges.telling import MARKER
+from reconciler.git.refs import ABSENT, RefUpdate
+from reconciler.git.repository import Repository
 from reconciler.reconciler import Reconciler
 from reconciler.upstream.remote import Remote
 from store.database import Database
@@ -386,6 +388,24 @@ def test_a_pull_request_into_another_branch_is_nobodys_business(upstream: Upstre
     upstream.event(site)
     upstream.work_off(site)
     assert "goes to `develop`, not to `main`" in site.of_bot()[0]
+
+
+def test_an_event_before_the_first_look_at_the_upstream_waits_for_that(
+    upstream: Upstream, site: ForgeSite
+) -> None:
+    head = upstream.propose(site, CHANGED)
+    site.pulls[1].base = "trunk"
+    bare, main = Repository(upstream.work.bare), "refs/heads/main"
+    at = bare.refs()[main]
+    bare.update_refs([RefUpdate(ref=main, old=at, new=ABSENT)])
+    upstream.event(site)
+    upstream.work_off(site)
+    assert "has not been mirrored yet" in str(upstream.row().error)
+    Repository(upstream.work.bare).update_refs([RefUpdate(ref="refs/heads/trunk", old=ABSENT, new=at)])
+    Repository(upstream.work.bare).set_default_ref("refs/heads/trunk")
+    upstream.due_now()
+    upstream.work_off(site)
+    assert site.status(head) == ("success", "1 changed")
 
 
 def test_what_is_wrong_on_main_already_is_no_fault_of_a_pull_request(
