@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from reconciler.git.refs import ABSENT, RefUpdate
@@ -30,6 +31,7 @@ _REMEDIES = (
      "check the token (WEFT_UPSTREAM_TOKEN): it must be valid, and may have to allow writing"),
     (r"Permission denied|Host key verification failed", "check this user's ssh keys and known_hosts for the host"),
     (r"error: 30[0-9]|redirect", "it is at another address now: use that one"),
+    (r"No space left|Disk quota exceeded", "make room on the disk that is full, here or there"),
     (r"dubious ownership", "let its owner run Weft, or allow it in Git's safe.directory"),
     (r"error: (429|5[0-9][0-9])", "the host fails at it itself; see whether it is well"),
     (r"not found|does not appear to be a git repository|does not exist|error: 404",
@@ -89,14 +91,14 @@ class Remote:
         """`+source:target` each, a source by name or id. Durable when this returns. Raises RemoteError."""
         if not refspecs:
             return
-        packs = repository / "objects" / "pack"
-        before = _unfinished(packs)
+        objects = repository / "objects"
+        before = _unfinished(objects)
         _delete(name for name, written in before.items() if written < time.time() - LEFTOVER_AGE)
         try:
             self._run(repository, "fetched from", [*_FETCH, self.url], stdin="\n".join(refspecs) + "\n")
         except RemoteError:
             # Else each further attempt would leave as much again.
-            _delete(_unfinished(packs).keys() - before.keys())
+            _delete(_unfinished(objects).keys() - before.keys())
             raise
 
     def push(self, repository: Path, updates: Sequence[RefUpdate]) -> dict[str, str]:
@@ -225,10 +227,10 @@ _PUSH = (
 )
 
 
-def _unfinished(packs: Path) -> dict[Path, float]:
+def _unfinished(objects: Path) -> dict[Path, float]:
     """What a fetch that died left behind, and when it was written last."""
     found = {}
-    for path in packs.glob("tmp_*"):
+    for path in chain(objects.glob("pack/tmp_*"), objects.glob("[0-9a-f][0-9a-f]/tmp_obj_*")):
         try:
             found[path] = path.stat().st_mtime
         except FileNotFoundError:  # it has just become a pack

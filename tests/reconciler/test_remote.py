@@ -241,6 +241,18 @@ def test_a_pack_that_is_too_large_is_given_up_and_leaves_nothing(bare: Path, tmp
     Remote(str(source)).fetch(bare, ["refs/heads/main"])
 
 
+def test_a_file_that_is_too_large_is_given_up_and_leaves_nothing(bare: Path, tmp_path: Path) -> None:
+    source = Repository.ensure(tmp_path / "source.git").path
+    clone = Clone.new(tmp_path / "clone", str(source))
+    clone.commit({"large": os.urandom(200_000)})  # so few objects are no pack
+    clone.git("push", "--quiet", "origin", "main")
+    small = Remote(str(source), limits=Limits(file=64 * 1024))
+    for _ in range(3):
+        with pytest.raises(RemoteError, match="cannot be fetched from"):
+            small.fetch(bare, ["refs/heads/main"])
+    assert list((bare / "objects").rglob("tmp_*")) == []
+
+
 def test_git_is_asked_by_nobodys_environment_but_the_users_keys_and_proxies() -> None:
     given = {
         "PATH": "/bin", "HOME": "/home/ada", "HTTPS_PROXY": "http://proxy", "GIT_SSH_COMMAND": "ssh -i key",
