@@ -253,6 +253,12 @@ def test_a_file_that_is_too_large_is_given_up_and_leaves_nothing(bare: Path, tmp
     assert list((bare / "objects").rglob("tmp_*")) == []
 
 
+def test_a_limit_that_cannot_be_set_is_not_what_the_operator_reads(bare: Path) -> None:
+    remote = Remote("/nowhere/a.git", limits=Limits(file=2**80))
+    with pytest.raises(RemoteError, match="cannot be read: '/nowhere/a.git' does not appear to be"):
+        remote.refs(bare)
+
+
 def test_git_is_asked_by_nobodys_environment_but_the_users_keys_and_proxies() -> None:
     given = {
         "PATH": "/bin", "HOME": "/home/ada", "HTTPS_PROXY": "http://proxy", "GIT_SSH_COMMAND": "ssh -i key",
