@@ -172,14 +172,18 @@ class PullRequestLoop:
 
     def _given_up(self, request: PullRequest, error: ForgeError) -> None:
         log.error("plan_not_told", extra=_about(request) | {"error": str(error)})
+        self._end_status(request)
+        with self._database.connection() as connection:
+            give_up(connection, request, str(error))
+
+    def _end_status(self, request: PullRequest) -> None:
         try:
             with self._forge(ForgeKind(request.forge)) as forge:
                 self._teller.give_up(request, forge)
-        except (ForgeError, GitError) as also:
-            log.info("status_not_set", extra=_about(request) | {"error": str(also)})
-        finally:
-            with self._database.connection() as connection:
-                give_up(connection, request, str(error))
+        except (ForgeError, GitError) as error:
+            log.info("status_not_set", extra=_about(request) | {"error": str(error)})
+        except Exception:  # whatever Weft failed at may well fail again
+            log.exception("status_not_set", extra=_about(request))
 
     def _pause(self) -> float:
         with self._database.connection() as connection:

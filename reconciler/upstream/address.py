@@ -68,6 +68,8 @@ def _web(text: str, token: str | None) -> Address:
     bare = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl().rstrip("/")
     user = unquote(url.username) if url.username else None
     password = unquote(url.password) if url.password else None
+    if re.search(r"[\x00-\x1f\x7f]", f"{user}{password}"):  # no header takes it, and would be shown for that
+        raise ValueError("address")
     if token is None and password is None and user is not None:
         return Address(url=bare, secret=user)
     return Address(url=bare, user=user, secret=token or password)

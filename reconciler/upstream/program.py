@@ -128,7 +128,14 @@ def _command(arguments: Sequence[str], limits: Limits) -> list[str]:
     Where the machine allows less already, that stays, and nobody need hear of it.
     """
     settings = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
-    return ["sh", "-c", 'ulimit -f "$0" 2>/dev/null; exec git "$@"', str(limits.file // 512), *settings, *arguments]
+    return [
+        "sh",
+        "-c",
+        'ulimit -f "$0" 2>/dev/null; exec git "$@"',
+        str(limits.file // 512),
+        *settings,
+        *arguments,
+    ]
 
 
 def _finish(process: subprocess.Popen[bytes], limits: Limits) -> tuple[int, bytes]:

@@ -458,6 +458,14 @@ def test_one_that_weft_fails_at_ends_nothing_else(
     assert len(site.of_bot()) == 1
 
 
+def test_a_forge_that_cannot_be_opened_ends_nothing_else(upstream: Upstream, site: ForgeSite) -> None:
+    upstream.propose(site, CHANGED)
+    upstream.event(site)
+    upstream.work_off(site, token="möglich")  # no header can hold it
+    assert (upstream.row().state, upstream.row().due_at) == ("given-up", None)
+    assert "Weft failed at this (UnicodeEncodeError)" in str(upstream.row().error)
+
+
 def test_a_head_that_git_does_not_have_yet_is_waited_for(upstream: Upstream, site: ForgeSite) -> None:
     upstream.propose(site, CHANGED)
     site.pulls[1].head = "a" * 40

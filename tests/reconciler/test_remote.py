@@ -188,7 +188,7 @@ def test_a_remote_that_is_closed_ends_what_is_under_way(bare: Path) -> None:
         "", "-x", "--upload-pack=touch /tmp/x", "ext::sh -c id", "ext::id", "fd::17", "ssh://-oProxyCommand=id/x",
         "ssh://-x@host/y", "-oProxyCommand=id@host:x", "git://host/x", "ftp://host/x", "https://host", "https:///x",
         "htps://host/x", "htps:x", "http://host/a b", "http://host/a\nb", "https://host/x?y", "https://host:port/x",
-        "user@-host:x", "user@host:-x", "ssh://git:secret@host/x",
+        "user@-host:x", "user@host:-x", "ssh://git:secret@host/x", "https://ada:a%0Ab@host/x",
     ],
 )  # fmt: skip
 def test_what_is_no_address_or_might_run_something_is_refused(text: str) -> None:
@@ -255,7 +255,7 @@ def test_a_file_that_is_too_large_is_given_up_and_leaves_nothing(bare: Path, tmp
 
 def test_a_limit_that_cannot_be_set_is_not_what_the_operator_reads(bare: Path) -> None:
     remote = Remote("/nowhere/a.git", limits=Limits(file=2**80))
-    with pytest.raises(RemoteError, match="cannot be read: '/nowhere/a.git' does not appear to be"):
+    with pytest.raises(RemoteError, match=r"cannot be read: '/nowhere/a.git' does not appear to be"):
         remote.refs(bare)
 
 
