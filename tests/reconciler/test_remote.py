@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -254,9 +256,12 @@ def test_a_file_that_is_too_large_is_given_up_and_leaves_nothing(bare: Path, tmp
 
 
 def test_a_limit_that_cannot_be_set_is_not_what_the_operator_reads(bare: Path) -> None:
-    remote = Remote("/nowhere/a.git", limits=Limits(file=2**80))
-    with pytest.raises(RemoteError, match=r"cannot be read: '/nowhere/a.git' does not appear to be"):
-        remote.refs(bare)
+    read = "import sys; from pathlib import Path; from reconciler.upstream.remote import Remote;"
+    read += "Remote('/nowhere/a.git').refs(Path(sys.argv[1]))"
+    limited = ["sh", "-c", 'ulimit -f 20000; exec "$@"', "sh", sys.executable, "-c", read, str(bare)]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(limited, capture_output=True, text=True, env=environ, check=False)
+    assert "cannot be read: '/nowhere/a.git' does not appear to be" in done.stderr
 
 
 def test_git_is_asked_by_nobodys_environment_but_the_users_keys_and_proxies() -> None:
