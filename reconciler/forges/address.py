@@ -18,7 +18,6 @@ class ForgeKind(StrEnum):
 
 
 API_PATHS = {ForgeKind.GITHUB: "/api/v3", ForgeKind.GITLAB: "/api/v4", ForgeKind.GITEA: "/api/v1"}
-HOSTS = {"gitlab.com": ForgeKind.GITLAB, "codeberg.org": ForgeKind.GITEA, "gitea.com": ForgeKind.GITEA}
 GITHUB_COM = ("github.com", "www.github.com", "ssh.github.com")
 
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>\[[^\]]+\]|[^/:@]+):(?!//)(?P<path>.+)")
@@ -60,17 +59,6 @@ def repository_name(upstream: str, api: str | None = None) -> str:
     if not _NAME.fullmatch(names) or ".." in names.split("/"):
         raise NoForgeError(f"The upstream {upstream} does not end in the owner and name of a repository.")
     return names
-
-
-def likely_kind(upstream: str, api: str | None = None) -> ForgeKind | None:
-    """Which forge it is, as far as the addresses tell: by a host that everybody knows, or the API's path."""
-    _, host, _ = _parts(upstream)
-    name = host.partition(":")[0].lower()
-    paths = {path: kind for kind, path in API_PATHS.items()}
-    found = _API_PATH.search(urlsplit(api or "").path)
-    if found is not None:
-        return paths.get(found[0].rstrip("/"))
-    return ForgeKind.GITHUB if name in GITHUB_COM else HOSTS.get(name)
 
 
 def same_repository(one: str, other: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from reconciler.forges.address import ForgeAddress, ForgeKind, forge_address, likely_kind, repository_name
+from reconciler.forges.address import ForgeAddress, ForgeKind, forge_address, repository_name
 from reconciler.forges.errors import ForgeError, RefusedError, TryLaterError, wait_after
 from reconciler.forges.forge import Forge
 from reconciler.forges.teller import Teller
@@ -111,10 +111,9 @@ class PullRequestLoop:
         return AFTER_FAILURE
 
     def _kinds(self) -> list[ForgeKind]:
+        """Those that have sent an event: a new installation comments on nothing before it is told to."""
         with self._database.connection() as connection:
-            known = [ForgeKind(kind) for kind in known_kinds(connection, *self._here)]
-        likely = likely_kind(self._place.upstream, self._place.api)
-        return known or ([likely] if likely else [])
+            return [ForgeKind(kind) for kind in known_kinds(connection, *self._here)]
 
     def _list(self, kind: ForgeKind) -> None:
         organisation, repository = self._here

@@ -8,7 +8,6 @@ from reconciler.forges.address import (
     ForgeKind,
     NoForgeError,
     forge_address,
-    likely_kind,
     repository_name,
     same_repository,
 )
@@ -64,22 +63,6 @@ def test_another_place_of_the_api_can_be_named() -> None:
 def test_what_names_no_repository_is_none(upstream: str) -> None:
     with pytest.raises(NoForgeError, match="owner and name"):
         repository_name(upstream)
-
-
-@pytest.mark.parametrize(
-    ("upstream", "api", "kind"),
-    [
-        ("https://github.com/acme/flows.git", None, ForgeKind.GITHUB),
-        ("git@gitlab.com:acme/flows.git", None, ForgeKind.GITLAB),
-        ("https://codeberg.org/acme/flows", None, ForgeKind.GITEA),
-        ("https://git.example/acme/flows", None, None),
-        ("https://git.example/acme/flows", "https://git.example/api/v4", ForgeKind.GITLAB),
-        ("https://git.example/acme/flows", "https://git.example/x/api/v1/", ForgeKind.GITEA),
-        ("/srv/acme/flows.git", None, None),
-    ],
-)
-def test_which_forge_it_is_can_mostly_be_told(upstream: str, api: str | None, kind: ForgeKind | None) -> None:
-    assert likely_kind(upstream, api) is kind
 
 
 def test_a_folder_is_at_no_forge() -> None:

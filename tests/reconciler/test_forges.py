@@ -530,6 +530,12 @@ def test_what_happened_while_nobody_took_events_is_found_at_the_next_start(
     assert upstream.loop(site).tick(threading.Event()) == pytest.approx(30, abs=1)
 
 
+def test_nothing_is_said_anywhere_before_the_first_event(upstream: Upstream, site: ForgeSite) -> None:
+    upstream.propose(site, CHANGED)
+    assert upstream.loop(site).catch_up() is None
+    assert site.requests == []
+
+
 def test_a_list_that_does_not_come_is_asked_for_again(
     upstream: Upstream, site: ForgeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
