@@ -83,9 +83,15 @@ def upstream_warnings(server: Server) -> list[str]:
 
 
 def _row(found: JSON) -> tuple[str | Text, ...]:
-    status = styled(found["status"]) if found["state"] == "active" else Text("")
+    status = _status(found)
     deployed = moment(found["deployedAt"])
     return found["name"], version(found["version"]), styled(found["state"]), status, _source(found), deployed
+
+
+def _status(found: JSON) -> Text:
+    """Nothing of what starts no runs and wants nobody: `ready` would sound as if it did."""
+    told = found["state"] == "active" or found["status"] != "ready"
+    return styled(found["status"]) if told else Text("")
 
 
 def deployment(
@@ -112,7 +118,7 @@ def deployment(
 
 def _facts(found: JSON) -> Iterator[tuple[str, str | Text]]:
     yield "Deployment", f"{found['name']} ({found['environment']})"
-    yield "State", Text.assemble(styled(found["state"]), ", ", styled(found["status"]))
+    yield "State", Text(", ").join(word for word in (styled(found["state"]), _status(found)) if word)
     for condition in found["conditions"]:
         if condition["type"] == "Stalled" and condition["status"]:
             yield "Stalled", Text(condition["message"], style="red")

@@ -24,7 +24,6 @@ STYLES = {
     "waiting": "cyan",
     "pending": "cyan",
     "paused": "yellow",
-    "reconciling": "yellow",
     "skipped": "dim",
     "cancelled": "yellow",
     "failed": "red",

@@ -55,6 +55,7 @@ def test_pause_and_resume_are_commits_that_change_one_line(site: Site, work: Wor
     done = act(site, "pause", {"message": "the warehouse moves"})
 
     assert live(site) == ("paused", 3)
+    assert site.http.get("/deployments/a").json()["status"] == "ready"
     assert pulled(work) == DEPLOYMENT.replace("# what runs\r\n", "# what runs\r\n      state: paused\r\n")
     assert work.git("rev-parse", "HEAD") == done["commit"]
     assert done["ref"] == "refs/heads/main"

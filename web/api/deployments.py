@@ -140,11 +140,8 @@ def _default_branch(connection: Connection, organisation: str) -> str:
 
 
 def _status(conditions: Sequence[Condition]) -> str:
-    """`stalled` needs a person; `reconciling` gets there by itself."""
-    if any(one.type == "Stalled" and one.status for one in conditions):
-        return "stalled"
-    unready = any(one.type == "Ready" and not one.status for one in conditions)
-    return "reconciling" if unready else "ready"
+    """`stalled` needs a person; what is paused or archived is as `ready`, as its file wants it."""
+    return "stalled" if any(one.type == "Stalled" and one.status for one in conditions) else "ready"
 
 
 def _condition_json(condition: Condition) -> dict[str, JSON]:
