@@ -97,7 +97,7 @@ class Server:
             return self._somebody_else(answer)
         problem = self._parsed(answer)
         lines = [f"  {reason}" for reason in problem.get("reasons", ())]
-        lines += [f"  {_place(one)}: {one.get('message', '')}" for one in problem.get("problems", ())]
+        lines += [f"  {_problem(one)}" for one in problem.get("problems", ())]
         said = "\n".join([f"{problem.get('title')}:", *lines]) if lines else str(problem.get("detail"))
         return (MisusedError if problem.get("type") == MISUSE else RefusedError)(said)
 
@@ -123,6 +123,7 @@ def _reason(error: httpx.HTTPError) -> str:
     return str(error) or type(error).__name__
 
 
-def _place(problem: JSON) -> str:
-    """`path`, or `file:line:column` where a file is at fault."""
-    return ":".join(str(problem[key]) for key in ("path", "line", "column") if problem.get(key))
+def _problem(problem: JSON) -> str:
+    """What is wrong at `path`, or `file:line:column` where a file is at fault, and what to do."""
+    place = ":".join(str(problem[key]) for key in ("path", "line", "column") if problem.get(key))
+    return f"{place}: {problem.get('message', '')} {problem.get('hint') or ''}".rstrip()

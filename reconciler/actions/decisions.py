@@ -200,7 +200,11 @@ def _target(action: RollBack, scene: Scene) -> VersionRef:
         return _numbered(scene, action.to)
     version = scene.before()
     if version is None:
-        message = f"Nothing was live of {scene.name} before what is live now: there is nothing to go back to."
+        pattern = scene.spec.pattern
+        message = (
+            f"Nothing was live of {scene.name} before what is live now: there is nothing to go back to."
+            f" Name one of the versions of {pattern} instead."
+        )
         raise ActionRefusedError(Why.CONFLICT, message)
     return version
 

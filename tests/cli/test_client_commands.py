@@ -290,9 +290,13 @@ def test_actions_say_what_they_made_of_it(site: Site, weft: Weft, tmp_path: Path
     assert said[:3] == [f"main is at {head}", "1 changed", "a  v2 → v1  changed"]
     assert json.loads(weft("pause", "a", "--json").stdout)["plan"]["summary"] == "1 changed"
     assert "a is paused already" in str(refusal(weft("pause", "a")))
+    assert weft("deployment", "a").stdout.splitlines()[1].split() == ["State", "paused"]
     assert weft("resume", "a").exit_code == 0
     assert weft("promote", "a", "--follow", "main").exit_code == 0
     assert "exactly one of" in wrong_usage(weft("promote", "a"))
+    assert str(refusal(weft("promote", "a", "--tag", "nope"))).splitlines()[1:] == [
+        "  deployments/a.yaml:7:3: There is no tag nope. Push it (again), or follow another source."
+    ]
     assert weft("clone", "a", "b").stdout.splitlines()[1:] == ["1 unchanged"]
     assert weft("deploy", "b", "--version", "1", "--environment", "staging").stdout.splitlines()[1:3] == [
         "1 created, 1 unchanged",
