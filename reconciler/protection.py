@@ -59,7 +59,10 @@ def refused_moves(
     lines = [f"{update.ref} is {reason}; {actor.user} may not." for update, reason in found.items()]
     own = f"{BRANCHES}{actor.user}/my-change"
     if any(update.new != ABSENT for update in found):
-        lines += _advice(own) if _reason(own, actor, project, default_ref) is None else [_ASK]
+        # What is merged moves no tag: of those nothing can be proposed.
+        proposable = any(update.ref.startswith(BRANCHES) for update in found)
+        open_to_all = proposable and _reason(own, actor, project, default_ref) is None
+        lines += _advice(own) if open_to_all else [_ASK]
         merged = any(update.ref == default_ref for update in found)
         lines += review_rules(default_ref, project).advice(own) if merged and lines[-1] != _ASK else []
     return Refused(reasons={update.ref: reason for update, reason in found.items()}, lines=tuple(lines))

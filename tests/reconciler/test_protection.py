@@ -145,6 +145,14 @@ def test_nobody_is_sent_to_a_branch_that_is_protected_from_them() -> None:
     )
 
 
+def test_a_tag_is_not_proposed_as_a_branch_whose_merge_would_not_move_it() -> None:
+    assert said("refs/tags/a/production", "dave") == (
+        "refs/tags/a/production is protected by weft.yaml: release-managers (carol) and admins may push there;"
+        " dave may not.",
+        "Ask one of them to push it.",
+    )
+
+
 def test_a_large_group_is_shortened() -> None:
     large = replace(PROJECT, groups={"maintainers": tuple(f"user{number}" for number in range(30))})
     update = RefUpdate(ref=MAIN, old=ABSENT, new="b" * 40)
