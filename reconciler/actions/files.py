@@ -84,7 +84,9 @@ def save(change: SaveFile, signed: Signed, session: Session) -> RefUpdate:
     """A commit with the file, if it is there as its author knew it. Raises ActionRefusedError."""
     ref = BRANCHES + change.branch if change.branch else session.default_ref
     if not valid_ref_name(ref):
-        raise ActionRefusedError(Why.INVALID, f"{change.branch!r:.200} is not the name of a branch.")
+        raise ActionRefusedError(
+            Why.INVALID, f"{change.branch!r:.200} is not the name of a branch, such as main or alice/fix."
+        )
     head = _start(ref, session)
     _check_base(change, ref, session.repository.find_entry(head.tree, change.path))
     try:

@@ -37,5 +37,7 @@ def digest(refs: Mapping[str, str]) -> str:
 
 
 def valid_ref_name(ref: str) -> bool:
-    """Whether Git would take it (git-check-ref-format), and no command would mistake it for an option."""
-    return bool(pygit2.reference_is_valid_name(ref)) and not ref.split("/", 2)[-1].startswith("-")
+    """Whether Git would take it (git-check-ref-format), and no command would mistake it for something else."""
+    short = ref.split("/", 2)[-1]
+    mistaken = short == "HEAD" or short.startswith(("-", "refs/"))
+    return bool(pygit2.reference_is_valid_name(ref)) and not mistaken

@@ -28,6 +28,7 @@ from reconciler.git.merging import conflict_text, divert_writes, merged_tree
 from reconciler.git.program import run_git
 from reconciler.git.refs import ABSENT, BRANCHES, LINES, TAGS, RefUpdate, valid_ref_name
 
+_NEIGHBOURS = re.compile(r"'(refs/[^']+)' exists; cannot create '(refs/[^']+)'")
 _TREE_ENTRY = re.compile(rb"[0-7]+ [^\0]+\0.{20}", re.DOTALL)
 
 
@@ -266,7 +267,16 @@ class Repository:
         try:
             run_git(self.path, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
         except GitError as error:
-            raise RefConflictError(str(error)) from error
+            raise RefConflictError(_in_the_way(str(error)) or str(error)) from error
+
+
+def _in_the_way(said: str) -> str | None:
+    """Of what Git says when a ref stands where another one needs a folder, which is there and what to do."""
+    found = _NEIGHBOURS.search(said)
+    if found is None:
+        return None
+    there, wanted = found.groups()
+    return f"{there} is there, and Git keeps no {wanted} beside it; choose another name"
 
 
 @cache

@@ -52,6 +52,9 @@ def test_refs_move_together_or_not_at_all(work: Work) -> None:
     with pytest.raises(RefConflictError, match="refs/heads/main"):
         repository.update_refs([good, bad])
     assert repository.refs() == {"refs/heads/main": head}
+    below = RefUpdate(ref="refs/heads/main/x", old=ABSENT, new=head)
+    with pytest.raises(RefConflictError, match=r"^refs/heads/main is there, .* choose another name$"):
+        repository.update_refs([below])
 
 
 def test_missing_objects_are_noticed(work: Work) -> None:

@@ -292,6 +292,8 @@ def test_a_ref_that_is_elsewhere_than_the_pusher_believes_stays(http, git_server
         ("refs/heads/a.lock", "git check-ref-format"),
         ("refs/heads/../../../config", "git check-ref-format"),
         ("refs/heads/-x", "git check-ref-format"),
+        ("refs/heads/HEAD", "mistaken for something else"),
+        ("refs/heads/refs/heads/main", "mistaken for something else"),
         ("refs/heads/" + "x" * 300, "File name too long"),
         ("refs/replace/" + SOMETHING, "only branches"),
         ("HEAD", "only branches"),
