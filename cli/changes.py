@@ -11,7 +11,7 @@ from rich.text import Text
 from cli.acting import act, said
 from cli.client import open_server
 from cli.options import Data, Json
-from cli.printing import columns, facts, make_console, moment, print_json, styled
+from cli.printing import columns, facts, make_console, moment, print_json, problem_line, styled
 from reconciler.plan_text import plan_text
 from schemas.pattern import JSON
 
@@ -87,7 +87,7 @@ def change(
     console = make_console()
     console.print(facts(_facts(found)))
     for problem in found["problems"]:
-        typer.echo(f"{problem['path']}:{problem['line']}:{problem['column']}: {problem['message']}")
+        typer.echo(problem_line(problem))
     if found["plan"] is not None:
         typer.echo()
         typer.echo(plan_text(found["plan"]))
@@ -101,7 +101,8 @@ def change(
 def _facts(found: JSON) -> Iterator[tuple[str, str | Text]]:
     yield "Change", Text.assemble(found["branch"], ", ", styled(found["state"]))
     yield "Head", f"{found['head'][:10]}, pushed {moment(found['updatedAt'])}"
-    yield "By", ", ".join(found["authors"])
+    if found["authors"]:  # of what the default branch has long had, there are none
+        yield "By", ", ".join(found["authors"])
     for commit in found["commits"][:MOST_COMMITS]:
         yield "Commit", f"{commit['id'][:10]} {commit['subject']}"
     more = len(found["commits"]) + found["moreCommits"] - MOST_COMMITS

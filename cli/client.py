@@ -10,6 +10,7 @@ import httpx
 
 from cli.addresses import Client, read_client
 from cli.errors import CommandError
+from cli.printing import problem_line
 from cli.settings import Given
 from schemas.pattern import JSON
 
@@ -97,7 +98,7 @@ class Server:
             return self._somebody_else(answer)
         problem = self._parsed(answer)
         lines = [f"  {reason}" for reason in problem.get("reasons", ())]
-        lines += [f"  {_problem(one)}" for one in problem.get("problems", ())]
+        lines += [f"  {problem_line(one)}" for one in problem.get("problems", ())]
         said = "\n".join([f"{problem.get('title')}:", *lines]) if lines else str(problem.get("detail"))
         return (MisusedError if problem.get("type") == MISUSE else RefusedError)(said)
 
@@ -121,9 +122,3 @@ def _reason(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     return str(error) or type(error).__name__
-
-
-def _problem(problem: JSON) -> str:
-    """What is wrong at `path`, or `file:line:column` where a file is at fault, and what to do."""
-    place = ":".join(str(problem[key]) for key in ("path", "line", "column") if problem.get(key))
-    return f"{place}: {problem.get('message', '')} {problem.get('hint') or ''}".rstrip()

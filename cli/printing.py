@@ -44,6 +44,13 @@ def print_json(value: JSON) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def problem_line(problem: JSON) -> str:
+    """What is wrong at `path`, or `file:line:column` where a file is at fault, and what to do."""
+    place = ":".join(str(problem[key]) for key in ("path", "line", "column") if problem.get(key))
+    said = " ".join(filter(None, (problem.get("message"), problem.get("hint"))))
+    return f"{place}: {said}" if place else said
+
+
 def styled(word: str) -> Text:
     return Text(word, style=STYLES.get(word, ""))
 

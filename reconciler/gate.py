@@ -47,7 +47,7 @@ def _ref_fault(update: RefUpdate, session: Session, live: str | None) -> str | N
     if not ref.startswith((BRANCHES, TAGS)):
         return "only branches (refs/heads/…) and tags (refs/tags/…) can be pushed here"
     if not valid_ref_name(ref):
-        return "this is not a valid name (see git check-ref-format), or one mistaken for something else; choose another"
+        return "Git takes no such name (git check-ref-format), or it is mistaken for something else; choose another"
     if session.refs.get(ref, ABSENT) != update.old:
         return "it has moved meanwhile; run git fetch and try again"
     if update.new == ABSENT:

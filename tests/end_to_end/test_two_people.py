@@ -308,6 +308,7 @@ def test_one_proposes_and_the_other_approves_and_merges(
     assert service.get("/api/v1/refs/moves?ref=main&limit=1")["items"][0]["user"] == "alice"
     assert alice.weft("changes").stdout == "No change is open: push a branch to propose one.\n"
     assert "merged" in alice.weft("changes", "--all").stdout
+    assert "\nBy " not in alice.weft("change", "carol/reviewed").stdout
 
 
 def test_an_admin_does_not_approve_a_change_of_their_own_either(

@@ -242,7 +242,13 @@ def test_what_was_archived_under_a_tag_is_the_same_without_the_database(site: Si
     ("action", "body", "status", "said"),
     [
         ("promote", {}, 422, "exactly one of version, tag, fromEnvironment, follow"),
-        ("promote", {"version": 1, "tag": "x"}, 422, "not both"),
+        (
+            "promote",
+            {"version": 1, "tag": "x"},
+            422,
+            "not right: exactly one of version, tag, fromEnvironment, follow",
+        ),
+        ("promote", {"version": 1, "tag": "x", "follow": "main"}, 422, "is needed, not 3 of them"),
         ("promote", {"version": "1"}, 422, "the number of a version"),
         ("promote", {"version": True}, 422, "the number of a version"),
         ("promote", {"version": 9}, 404, "a has no version 9: it has 1 to 3."),

@@ -53,7 +53,7 @@ def _promotion(body: JSON) -> Promote:
     ways = [key for key in PROMOTE_BODY if key in body and key != "message"]
     if len(ways) != 1:
         choices = ", ".join(PROMOTE_BODY[:-1])
-        found = "both" if len(ways) == 2 else "none" if not ways else "all of them"
+        found = "both" if len(ways) == 2 else f"{len(ways)} of them" if ways else "none"
         raise wrong(
             "keys of the body", [{"path": "", "message": f"exactly one of {choices} is needed, not {found}"}]
         )
