@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciler.removals import TRAILER, allows_removal
 from reconciler.steps import VersionRef
 from schemas.pattern import JSON
 
@@ -62,6 +63,7 @@ class Words:
         trailers += [f"Weft-{what}: {name}" for what, name in self.about.items()]
         if self.version is not None:
             trailers.append(f"Weft-Version: {self.version.number or self.version.id}")
+        trailers += [TRAILER] if allows_removal(said) else []  # it counts among the last lines alone
         body = f"{said.strip()}\n\n" if said.strip() else ""
         return f"{self.subject}\n\n{body}" + "\n".join(trailers) + "\n"
 

@@ -156,6 +156,18 @@ def test_what_the_gate_refuses_is_not_saved_on_the_default_branch(site: Site, wo
     assert (gone.status_code, gone.json()["problems"][0]["code"]) == (422, "unknown-pattern")
 
 
+def test_a_message_may_allow_the_removal_of_many_as_a_commit_s_does(site: Site, work: Work) -> None:
+    many = "deployments/many.yaml"
+    work.commit({many: "---\n".join(deployment("a").replace("name: a", f"name: a{n}") for n in range(4))})
+    work.push()
+    query = {"base": read(site, many)["blob"], "message": "Not so"}
+    refused = site.http.delete(f"/files/{many}", params=query)
+    assert refused.json()["problems"][0]["code"] == "mass-removal"
+    allowed = {**query, "message": "They moved\n\nWeft-Allow-Removal: yes"}
+    assert site.http.delete(f"/files/{many}", params=allowed).status_code == 200
+    assert site.http.get("/deployments/a1").json()["state"] == "undeployed"
+
+
 def test_on_another_branch_it_is_saved_and_its_problems_are_told(site: Site, work: Work) -> None:
     base, head = read(site)["blob"], work.git("rev-parse", "HEAD")
 
