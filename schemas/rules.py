@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 
-from schemas.deployment import DeploymentSpec, SourceKind
+from schemas.deployment import DeploymentSpec, SourceKind, State
 from schemas.documents import Document, Identity, Kind, ParsedFile
 from schemas.pattern import Pattern
 from schemas.problems import Problem
@@ -145,10 +145,13 @@ def _circle(path: str, reference: Reference, trail: list[str]) -> Problem:
 
 
 def _deployments(repository: _Repository) -> Iterator[Problem]:
-    """A deployment that follows anything but the default branch is resolved elsewhere."""
+    """A deployment that follows anything but the default branch is resolved elsewhere.
+
+    An archived one keeps its version for ever, and so needs its pattern no more.
+    """
     for document in repository.deployments.values():
         spec = document.typed
-        if not isinstance(spec, DeploymentSpec) or not _follows_default(spec):
+        if not isinstance(spec, DeploymentSpec) or not _follows_default(spec) or spec.state is State.ARCHIVED:
             continue
         for reference in document.references:
             if reference.name not in repository.patterns:

@@ -168,6 +168,25 @@ def test_an_archived_deployment_cannot_change_nor_go(work: Work, live: Read) -> 
     assert (live("hello").state, number(live("hello"))) == ("archived", 1)
 
 
+def test_an_archived_deployment_lets_its_pattern_go(work: Work, live: Read) -> None:
+    work.commit({**HELLO, "README.md": "Mine"})
+    work.push()
+    both = {
+        "patterns/hello.yaml": None,
+        "deployments/hello.yaml": deployment("hello", state="archived"),
+    }
+    work.commit(both)
+    assert "hello" in "".join(work.push().lines)
+    assert live("hello").state == "active"
+    work.git("reset", "--quiet", "--hard", "HEAD~1")
+    work.commit({"deployments/hello.yaml": deployment("hello", state="archived")})
+    assert not work.push().refused
+    work.commit({"patterns/hello.yaml": None})
+    outcome = work.push()
+    assert not outcome.refused, outcome.lines
+    assert (live("hello").state, number(live("hello"))) == ("archived", 1)
+
+
 def test_who_pushes_another_branch_first_is_told_what_goes_live(work: Work) -> None:
     work.commit({"patterns/hello.yaml": pattern("hello"), "deployments/hello.yaml": deployment("hello")})
     work.git("branch", "--move", "master")

@@ -64,6 +64,8 @@ def long_story(work: Work) -> None:
     work.commit({"deployments/old.yaml": deployment("old", "c", state="archived")})
     work.commit({"patterns/c.yaml": pattern("c", "after the archiving")})
     work.push()
+    work.commit({"patterns/c.yaml": None})
+    work.push()
     work.git("checkout", "--quiet", "side")
     work.commit({"patterns/b.yaml": pattern("b", "only on the side")})
     work.push("side")
