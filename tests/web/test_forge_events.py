@@ -156,12 +156,20 @@ def test_what_gitlab_really_sent_about_merge_requests(
     assert forge.kept() == ([row] if number else [])
 
 
-def test_what_gitlab_publishes_about_pushes(forge: ForgeSide, asked: Any) -> None:
-    gate = {"upstream": "git@example.com:mike/diaspora.git"}
-    body = payload("gitlab-recorded-push")
-    wrong = forge.post("gitlab", body, name="Push Hook", gate=gate, secret="not-the-secret-of-the-webhook")
+@pytest.mark.parametrize(
+    ("kind", "name", "event", "upstream"),
+    [
+        ("gitlab", "gitlab-recorded-push", "Push Hook", "git@example.com:mike/diaspora.git"),
+        ("gitea", "gitea-published-push", "push", "ssh://gitea@localhost:2222/gitea/webhooks.git"),
+    ],
+)
+def test_what_forges_publish_about_pushes(
+    forge: ForgeSide, asked: Any, kind: str, name: str, event: str, upstream: str
+) -> None:
+    body, gate = payload(name), {"upstream": upstream}
+    wrong = forge.post(kind, body, name=event, gate=gate, secret="not-the-secret-of-the-webhook")
     assert (wrong.status_code, asked()) == (401, [])
-    assert forge.post("gitlab", body, name="Push Hook", gate=gate).status_code == 202
+    assert forge.post(kind, body, name=event, gate=gate).status_code == 202
     assert asked() == ["default"]
 
 
