@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import islice
 from typing import Final
 
@@ -21,6 +22,7 @@ from schemas.pattern import JSON
 
 _BASE: Final = "https://schemas.weft.invalid/v1/"
 _FILES: Final = ("common", "nodes", "pattern", "deployment", "project", "template")
+_ENDING: Final = ".schema.json"
 _MOST: Final = 100  # errors looked at in one document
 
 
@@ -36,9 +38,33 @@ def mistakes(kind: str, document: JSON) -> list[Mistake]:
 
 @lru_cache
 def schema_documents() -> Mapping[str, JSON]:
-    """The JSON Schemas as they are shipped, by name."""
+    """The JSON Schemas as they are shipped, by name; that of a kind of node is called `nodes/<kind>`.
+
+    `nodes` says of every node, besides, what its `uses` may be and which schema follows from it.
+    """
     folder = files("schemas.v1")
-    return {name: json.loads((folder / f"{name}.schema.json").read_text("utf-8")) for name in _FILES}
+    documents = {name: _read(folder / f"{name}{_ENDING}") for name in _FILES}
+    kinds = {kind: _read(folder / "nodes" / f"{kind}{_ENDING}") for kind in node_kinds()}
+    node = documents["nodes"]["$defs"]["node"]
+    node["properties"]["uses"]["enum"] = list(kinds)
+    node["allOf"] = [_of_kind(kind) for kind in kinds]
+    return documents | {f"nodes/{kind}": schema for kind, schema in kinds.items()}
+
+
+@lru_cache
+def node_kinds() -> tuple[str, ...]:
+    """The words that `uses` may hold."""
+    names = (one.name for one in (files("schemas.v1") / "nodes").iterdir())
+    return tuple(sorted(name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING)))
+
+
+def _read(file: Traversable) -> JSON:
+    return json.loads(file.read_text("utf-8"))
+
+
+def _of_kind(kind: str) -> JSON:
+    is_it = {"properties": {"uses": {"const": kind}}, "required": ["uses"]}
+    return {"if": is_it, "then": {"$ref": f"nodes/{kind}{_ENDING}"}}
 
 
 @lru_cache
@@ -51,14 +77,14 @@ def _validator(kind: str) -> jsonschema_rs.Validator:
 
 
 def _uri(name: str) -> str:
-    return f"{_BASE}{name}.schema.json"
+    return f"{_BASE}{name}{_ENDING}"
 
 
 def _schema_around(error: jsonschema_rs.ValidationError) -> Mapping[str, JSON]:
     """The schema object whose keyword failed."""
     location: str = error.absolute_keyword_location or ""
     base, _, pointer = location.partition("#")
-    schema: JSON = schema_documents().get(base.removeprefix(_BASE).removesuffix(".schema.json"), {})
+    schema: JSON = schema_documents().get(base.removeprefix(_BASE).removesuffix(_ENDING), {})
     for step in pointer.split("/")[1:-1]:
         name = step.replace("~1", "/").replace("~0", "~")
         schema = schema[int(name)] if isinstance(schema, list) else schema.get(name, {})

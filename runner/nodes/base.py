@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,14 @@ class Assets(Protocol):
 
     def read(self, path: str) -> bytes:
         """The content of the asset at `path` (from the repository's root). Raises NodeError if it is not frozen."""
+        ...
+
+
+class Connections(Protocol):
+    """The project's connections, as the environment of this run has them."""
+
+    def get(self, name: str, *types: str) -> Mapping[str, JSON]:
+        """The `spec` of the Connection, secrets filled in. Raises NodeError where there is none, or of another type."""
         ...
 
 

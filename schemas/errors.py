@@ -1,0 +1,244 @@
+"""The types of errors that a node or a run may end with: a tree, so that a pattern can name a family or a member.
+
+`retry.on: [network]` means every type below `network`. A type that a `fail` node makes up stands below what comes
+before its dots: `order.invalid` is an `order`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorType:
+    """`family` is the type above it, None for a family itself. `hint` says what to do where the error has none."""
+
+    name: str
+    family: str | None = None
+    means: str
+    hint: str
+
+
+_ALL: Final = (
+    ErrorType(
+        name="timeout",
+        means="it took longer than the time limit of the node, of a container around it, or of the run",
+        hint="Give it a longer `timeout`, or see what took the time.",
+    ),
+    ErrorType(
+        name="network",
+        means="the other side could not be reached, or the connection broke",
+        hint="Check the address and whether the other side is up.",
+    ),
+    ErrorType(
+        name="connection",
+        family="network",
+        means="no connection, or one that broke",
+        hint="Check the address and whether the other side is up.",
+    ),
+    ErrorType(
+        name="tls",
+        family="network",
+        means="no trusted TLS connection",
+        hint="Check the certificate of the other side; SSL_CERT_FILE names other authorities to trust.",
+    ),
+    ErrorType(
+        name="blocked_address",
+        family="network",
+        means="the address is private, and the project does not allow it",
+        hint="Allow it in weft.yaml: network: {allow: […]}.",
+    ),
+    ErrorType(
+        name="http",
+        means="the answer to a request is not what was expected",
+        hint="Read the answer in the message.",
+    ),
+    ErrorType(
+        name="http_status",
+        family="http",
+        means="the status is not one of `expect`",
+        hint="`expect` names the statuses that are no errors.",
+    ),
+    ErrorType(
+        name="too_large",
+        family="http",
+        means="the answer is larger than `maxResponse`",
+        hint="Raise `maxResponse` (at most 16MiB), or ask for less.",
+    ),
+    ErrorType(
+        name="too_many_redirects",
+        family="http",
+        means="more redirects than a request follows",
+        hint="Use the address that the redirects lead to.",
+    ),
+    ErrorType(
+        name="bad_request",
+        family="http",
+        means="what the node would send is not a valid request",
+        hint="Look at the values that the expressions gave.",
+    ),
+    ErrorType(
+        name="script",
+        means="a script did not come to its end",
+        hint="Read the traceback in the node's log.",
+    ),
+    ErrorType(
+        name="script_error",
+        family="script",
+        means="the script raised an exception",
+        hint="Read the traceback in the node's log.",
+    ),
+    ErrorType(
+        name="script_crashed",
+        family="script",
+        means="the process of the script ended",
+        hint="Look for memory limits, native code or os._exit in the script.",
+    ),
+    ErrorType(
+        name="missing_asset",
+        family="script",
+        means="a file is not frozen with this version",
+        hint="Name the file by its path from the root of the repository, and push it.",
+    ),
+    ErrorType(
+        name="data",
+        means="a value is not what is needed there",
+        hint="Look at the node's input and the values that it was made of.",
+    ),
+    ErrorType(
+        name="expression",
+        family="data",
+        means="an expression could not be evaluated",
+        hint="Look at the values that it reads.",
+    ),
+    ErrorType(
+        name="not_a_boolean",
+        family="data",
+        means="a condition gave neither true nor false",
+        hint="Compare it with something: `${{ … == … }}`.",
+    ),
+    ErrorType(
+        name="output_not_json",
+        family="data",
+        means="the output cannot be written as JSON",
+        hint="Convert it to text, numbers, lists and mappings.",
+    ),
+    ErrorType(
+        name="output_too_large",
+        family="data",
+        means="the output has more bytes than are allowed",
+        hint="Give less, or keep it elsewhere and give its address.",
+    ),
+    ErrorType(
+        name="bad_delay",
+        family="data",
+        means="no time or duration to wait for",
+        hint="Write `for: 10s` or `until:` an RFC 3339 time.",
+    ),
+    ErrorType(
+        name="flow",
+        means="a control node could not do its work",
+        hint="Look at what the node was given.",
+    ),
+    ErrorType(
+        name="not_a_list",
+        family="flow",
+        means="`items` gave no list",
+        hint="Give a list: `${{ … }}` of one, or written out.",
+    ),
+    ErrorType(
+        name="repeat_limit",
+        family="flow",
+        means="a `repeat` did not come to its end within its `limit` of rounds",
+        hint="Raise `limit`, or check the condition.",
+    ),
+    ErrorType(
+        name="rejected",
+        family="flow",
+        means="an approval was refused",
+        hint="Read who refused it in the node's log.",
+    ),
+    ErrorType(
+        name="call",
+        means="a called run did not end well",
+        hint="Read the called run.",
+    ),
+    ErrorType(
+        name="call_failed",
+        family="call",
+        means="the called run failed, was cancelled or ran out of time",
+        hint="Read the called run.",
+    ),
+    ErrorType(
+        name="call_depth",
+        family="call",
+        means="calls are nested deeper than 32",
+        hint="Look for patterns that call each other in a circle.",
+    ),
+    ErrorType(
+        name="callee_closed",
+        family="call",
+        means="the deployment of the called pattern is paused or archived",
+        hint="Resume it first.",
+    ),
+    ErrorType(
+        name="invalid_input",
+        family="call",
+        means="the input does not fit the schema of the pattern",
+        hint="Give the `call` node another input.",
+    ),
+    ErrorType(
+        name="invalid_output",
+        family="call",
+        means="the output does not fit the `outputSchema` of the pattern",
+        hint="Correct the pattern's output, or its schema.",
+    ),
+    ErrorType(
+        name="failed",
+        means="a `fail` node ended the run, and named no type of its own",
+        hint="Read its message.",
+    ),
+    ErrorType(
+        name="weft",
+        means="Weft itself, or a machine that it runs on, failed",
+        hint="The worker's log has the details.",
+    ),
+    ErrorType(
+        name="worker_crashed",
+        family="weft",
+        means="three workers died while they had the run in hand",
+        hint="Look at the worker's log for memory limits or crashing native code, then retry the run.",
+    ),
+    ErrorType(
+        name="internal_error",
+        family="weft",
+        means="a defect of Weft",
+        hint="The worker's log has the details.",
+    ),
+    ErrorType(
+        name="cancelled",
+        means="somebody, or a node that failed beside it, ended it early",
+        hint="",
+    ),
+)
+
+ERROR_TYPES: Final[Mapping[str, ErrorType]] = {one.name: one for one in _ALL}
+
+
+def is_a(error_type: str, families: Collection[str]) -> bool:
+    """Whether the type is one of `families`, or stands below one of them."""
+    return any(name in families for name in _upwards(error_type))
+
+
+def _upwards(name: str) -> Iterator[str]:
+    known = ERROR_TYPES.get(name)
+    if known is not None:
+        yield name
+        if known.family is not None:
+            yield known.family
+        return
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
