@@ -45,7 +45,7 @@ class Connections(Protocol):
     """The project's connections, as the environment of this run has them."""
 
     def get(self, name: str, *types: str) -> Mapping[str, JSON]:
-        """The `spec` of the Connection, secrets filled in. Raises NodeError where there is none, or of another type."""
+        """The `spec` of the Connection, secrets filled in. Raises NodeError where there is none of `types`."""
         ...
 
 
