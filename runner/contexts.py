@@ -9,6 +9,8 @@ from runner.kept import Kept
 from runner.nodes.base import Assets, NodeError
 from runner.program import Program, compile_pattern
 from schemas.deployment import DeploymentSpec, deployment_from_spec
+from schemas.expressions import Template, compile_template
+from schemas.outline import ERROR_NAMES
 from schemas.pattern import JSON, RetryPolicy, pattern_from_spec
 from store import execution, versions
 from store.database import Database
@@ -24,6 +26,7 @@ class RunContext:
     program: Program
     variables: Mapping[str, JSON]
     retry: RetryPolicy
+    retry_when: Template | None
     timeout: float
     deployment: Mapping[str, JSON]
     version: Mapping[str, JSON]
@@ -87,12 +90,14 @@ def _assemble(found: Surroundings, program: Program, assets: FrozenAssets) -> Ru
     spec = deployment_from_spec(found.spec)
     # The deployment's overrides are for its own pattern, not for those that it calls.
     own = spec if spec.pattern == pattern.name else DeploymentSpec(pattern=pattern.name)
+    retry = own.retry or pattern.retry
     return RunContext(
         organisation=found.organisation,
         environment=spec.environment,
         program=program,
         variables={**pattern.variables, **own.variables},
-        retry=own.retry or pattern.retry,
+        retry=retry,
+        retry_when=None if retry.when is None else compile_template(retry.when, ERROR_NAMES),
         timeout=own.timeout or pattern.timeout,
         deployment={"name": found.deployment, "environment": spec.environment},
         version={"number": found.number, "commit": found.commit},

@@ -1,54 +1,68 @@
-"""How a run, or a container within it, comes to rest: what is written when nothing more can be done now."""
+"""How a run comes to rest: what is written when nothing more can be done now."""
 
 from __future__ import annotations
 
-from runner.attempts import describe
-from runner.engine import Close, End, Entry, Stopped
+from runner.attempt import describe
+from runner.engine import End, Halted, Stopped
 from runner.nodes.base import NodeError
 from runner.retries import after_failure
-from runner.state import Result, RunState, dump
+from runner.state import RunState, dump
 from schemas.expressions import ExpressionFailed
 from schemas.json_schemas import violations
 from schemas.pattern import JSON
 from store.journal import Step
 from store.leases import ClaimedRun
 from store.runs import RunStatus
-from store.spans import SpanStatus
 
 
-def closed(run: RunState, close: Close) -> Result:
-    """A container whose inside has ended."""
-    status = SpanStatus.COMPLETED if close.error is None else SpanStatus.FAILED
-    return Result(Entry(status, output=close.output, error=close.error), run.clock(), run.clock())
+def conclude(run: RunState, end: End, ending: RunStatus | None, chance: float) -> Step:
+    """The end that the engine found: success, another attempt of the whole run, or failure.
 
-
-def conclude(run: RunState, end: End, chance: float) -> Step:
-    """The end that the engine found: success, another attempt of the whole run, or failure."""
+    `ending` is why the run had to end early (CANCELLED, TIMEOUT), if it had to. What ended well all the same did.
+    """
+    if isinstance(end, Halted) or (ending is not None and end.error is not None):
+        return _timed_out(run) if ending is RunStatus.TIMEOUT else ended(run, RunStatus.CANCELLED)
     if end.error is not None:
         return _failed(run, end.error, chance)
     try:
-        return ended(run, RunStatus.COMPLETED, output=_output(run, end))
-    except ExpressionFailed as error:
-        described = describe(NodeError("expression", error.message, hint=error.hint, retryable=False), None)
-        return _failed(run, described, chance)
+        output = _output(run, end)
+    except (ExpressionFailed, NodeError) as error:
+        return _failed(run, describe(error, None), chance)
+    return ended(run, RunStatus.COMPLETED, output=output)
 
 
 def _output(run: RunState, end: End) -> JSON:
-    template = run.context.program.output
-    if template is None or (isinstance(end, Stopped) and end.output is not None):
-        return end.output
-    return template.evaluate({**run.scope, "now": run.clock()})
+    program = run.context.program
+    output = end.output
+    if program.output is not None and not (isinstance(end, Stopped) and end.output is not None):
+        output = program.output.evaluate({**run.flow.root.scope, "now": run.clock()})
+    schema = program.pattern.output_schema
+    reasons = [] if schema is None else violations(schema, output)
+    if reasons:
+        message = f"The output does not fit the pattern's `outputSchema`: {'; '.join(reasons)}."
+        raise NodeError("invalid_output", message, retryable=False)
+    return output
 
 
 def _failed(run: RunState, error: JSON, chance: float) -> Step:
     policy, attempt = run.context.retry, run.claimed.attempt
     delay = after_failure(policy, attempt, error["type"], chance) if error["retryable"] else None
-    if delay is not None:
-        orphans = _cancel_open(run)
+    if delay is not None and _wants_another(run, error):
+        run.halt_below()
         due = run.clock() + delay
-        return run.step(RunStatus.WAITING, attempt=attempt + 1, error=dump(error), due=due, orphans=orphans)
+        return run.step(RunStatus.WAITING, attempt=attempt + 1, error=dump(error), due=due)
     spent = policy.attempts > 1 and attempt >= policy.attempts
     return ended(run, RunStatus.DEAD_LETTER if spent else RunStatus.FAILED, error=error)
+
+
+def _wants_another(run: RunState, error: JSON) -> bool:
+    condition = run.context.retry_when
+    if condition is None:
+        return True
+    try:
+        return condition.evaluate({**run.flow.root.scope, "now": run.clock(), "error": error}) is True
+    except ExpressionFailed:
+        return False
 
 
 def waiting(run: RunState, wake: float | None) -> Step:
@@ -56,7 +70,7 @@ def waiting(run: RunState, wake: float | None) -> Step:
     return run.step(RunStatus.WAITING, due=run.deadline if wake is None else min(wake, run.deadline))
 
 
-def timed_out(run: RunState) -> Step:
+def _timed_out(run: RunState) -> Step:
     limit = f"The run took longer than its time limit of {run.context.timeout:g} s."
     hint = "Give the pattern or the deployment a longer `timeout`, or see which node took the time."
     error = NodeError("timeout", limit, hint=hint)
@@ -65,23 +79,12 @@ def timed_out(run: RunState) -> Step:
 
 def ended(run: RunState, status: RunStatus, *, output: JSON = None, error: JSON = None) -> Step:
     """The last write of a run: nothing of it stays open, and what it called and nobody awaits is cancelled."""
-    orphans = _cancel_open(run)
+    run.halt_below()
     return run.step(
         status,
         output=None if output is None else dump(output),
         error=None if error is None else dump(error),
-        orphans=orphans,
     )
-
-
-def _cancel_open(run: RunState) -> list[str]:
-    orphans = []
-    for step, entry in list(run.open_steps()):
-        if entry.child is not None and entry.child_status is None:
-            orphans.append(entry.child)
-        cancelled = Entry(SpanStatus.CANCELLED, entry.attempt, error=entry.error, child=entry.child)
-        run.apply(step, Result(cancelled, run.clock(), run.clock()))
-    return orphans
 
 
 def refused_input(run: RunState) -> Step | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from runner import endings
 from runner.attempts import Attempts
 from runner.contexts import Contexts
-from runner.engine import Entry, Next, next_steps
+from runner.engine import Entry, Next, Place
 from runner.nodes.base import NodeHandler
-from runner.program import Step as Place
-from runner.state import Control, RunState, Stop
+from runner.state import Control, Cord, Done, RunState, Stop
+from store import spans
 from store.database import Database, StoreUnavailable
 from store.journal import Outcome, Step
 from store.leases import ClaimedRun
 from store.runs import RunStatus
-from store.spans import Journaled, SpanStatus
+from store.spans import Journaled
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Executor:
 
     def __init__(self, database: Database, handlers: Mapping[str, NodeHandler], write: Write) -> None:
         self.contexts = Contexts(database)
+        self._database = database
         self._attempts = Attempts(database, handlers)
         self._write = write
         # For nodes of one run that run at the same time; a list in order needs none of them.
@@ -46,6 +48,8 @@ class Executor:
         """Execute until the run ends or has to wait. Gives the last step, not written yet; None: lease lost."""
         try:
             key = (claimed.deployment_id, claimed.revision, claimed.version_id)
+            if claimed.cancelled:
+                control.pull(Stop.CANCELLED)
             run = RunState(claimed, self.contexts.get(*key), control, journaled)
             return self._loop(run)
         except (LeaseLost, StoreUnavailable):
@@ -60,79 +64,107 @@ class Executor:
         if refused is not None:
             return refused
         while True:
-            if run.control.reason is not None or run.claimed.cancelled:
-                return _interrupted(run)
+            if run.control.reason in (Stop.LOST, Stop.LEAVING):
+                return _let_go(run)
             now = run.clock()
-            if now >= run.deadline:
-                return endings.timed_out(run)
-            found = next_steps(run.context.program, run.journal, now, run.reached)
+            ending = _ending(run, now)
+            found = run.flow.next(now, halting=ending is not None)
             if found.end is not None:
-                return endings.conclude(run, found.end, random.random())
-            if not (found.closes or found.ready or found.working):
+                return endings.conclude(run, found.end, ending, random.random())
+            if not self._proceed(run, found):
                 return endings.waiting(run, found.wake)
-            self._proceed(run, found)
 
-    def _proceed(self, run: RunState, found: Next) -> None:
+    def _proceed(self, run: RunState, found: Next) -> bool:
+        """Do what can be done now. False: nothing can."""
+        for place in found.halt:
+            run.halt(place.path)
+        for path in found.pull:
+            run.cords[path].pull()
         for close in found.closes:
-            run.apply(close.step, endings.closed(run, close))
-        if found.ready and _must_leave(run, found.ready):
-            run.control.pull(Stop.LEAVING)
-        elif found.ready:
-            self._perform(run, found.ready, alone=len(found.ready) == 1 and not found.working)
-        elif found.working and not found.closes:
-            step, _, done = run.beside.get()
-            run.apply(step, done.result())
-
-    def _perform(self, run: RunState, steps: Sequence[Place], *, alone: bool) -> None:
-        if any(step.effect for step in steps):
+            run.apply(close.place.path, self._attempts.close(run, close))
+        if run.must_save:
             self._flush(run)
-        for step in steps:
-            known = run.journal.get(step.path)
-            if alone or not step.effect:
-                run.apply(step, self._attempts.perform(run, step, known))
-            else:
-                self._perform_beside(run, step, known)
+        if found.ready:
+            self._perform(run, found)
+        elif found.halt or found.closes:
+            return True
+        elif found.working:
+            self._await(run, found.wake)
+        else:
+            return False
+        return True
 
-    def _perform_beside(self, run: RunState, step: Place, known: Entry | None) -> None:
-        run.journal[step.path] = Entry(SpanStatus.RUNNING)
-        future = self._beside.submit(self._attempts.perform, run, step, known)
-        future.add_done_callback(lambda done: run.beside.put((step, known, done)))
+    def _perform(self, run: RunState, found: Next) -> None:
+        effects = any(place.step.effect for place in found.ready)
+        if effects and run.control.leaving:
+            # A worker that is asked to stop gives its runs back before their next effect.
+            run.control.pull(Stop.LEAVING)
+            return
+        if effects:
+            self._flush(run)
+        # In the run's own thread where nothing else of the run can be waiting for that.
+        alone = len(found.ready) == 1 and not (found.working or found.waiting)
+        for place in found.ready:
+            cord = Cord(run.control, sheltered=place.frame.sheltered)
+            known = run.journal.get(place.path)
+            if alone or not place.step.effect:
+                run.settle(place.path, known, self._attempts.perform(run, place, known, cord))
+            else:
+                self._perform_beside(run, place, known, cord)
+
+    def _perform_beside(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> None:
+        run.work_on(place, cord)
+        future = self._beside.submit(self._attempts.perform, run, place, known, cord)
+        future.add_done_callback(lambda result: run.control.inbox.put(Done(place, known, result)))
+
+    def _await(self, run: RunState, wake: float | None) -> None:
+        """Until a node at work is done, a timer is over, or something else has happened."""
+        inbox = run.control.inbox
+        try:
+            done = inbox.get(timeout=None if wake is None else max(0.0, wake - run.clock()))
+            while True:
+                if done is not None:
+                    run.take(done)
+                elif run.control.reason is None:
+                    self._look_again(run)
+                done = inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _look_again(self, run: RunState) -> None:
+        """Called runs may have ended, events may have been posted."""
+        waiting = {entry.child: entry for _, _, entry in run.waiting() if entry.error is None}
+        if not waiting:
+            return
+        with self._database.connection() as connection:
+            for child in spans.ended_children(connection, [one for one in waiting if one]):
+                entry = waiting[child.id]
+                entry.child_status, entry.output, entry.error = child.status, child.output, child.error
+        run.events = None
+        for _, _, entry in run.waiting():
+            entry.poked = entry.child is None and entry.error is None
 
     def _flush(self, run: RunState) -> None:
         """Make durable what is not: what comes next may have an effect that depends on it."""
-        if run.unsaved or run.children:
+        if not run.saved:
             step = run.step(RunStatus.RUNNING)
             if not self._write([step])[0].kept:
                 raise LeaseLost
 
 
-def _must_leave(run: RunState, ready: Sequence[Place]) -> bool:
-    """A worker that is asked to stop gives its runs back before their next effect."""
-    return run.control.leaving and any(step.effect for step in ready)
+def _ending(run: RunState, now: float) -> RunStatus | None:
+    """Why the run has to come to its end now, if it has to."""
+    if run.control.reason is Stop.CANCELLED:
+        return RunStatus.CANCELLED
+    return RunStatus.TIMEOUT if now >= run.deadline else None
 
 
-def _interrupted(run: RunState) -> Step:
+def _let_go(run: RunState) -> Step:
+    """Give the run back, or up. What nodes at work completed counts."""
     if run.control.reason is Stop.LOST:
         raise LeaseLost
-    _settle_beside(run)
-    if run.control.reason is Stop.LEAVING and not run.claimed.cancelled:
-        return run.step(RunStatus.PENDING)
-    return endings.ended(run, RunStatus.CANCELLED)
-
-
-def _settle_beside(run: RunState) -> None:
-    """Wait for the nodes at work. What they completed counts; what they gave up is as if it had not begun."""
-    working = sum(1 for entry in run.journal.values() if _is_working(entry))
-    for _ in range(working):
-        step, known, done = run.beside.get()
-        result = done.result()
-        if result.entry.status is SpanStatus.COMPLETED:
-            run.apply(step, result)
-        elif known is not None:
-            run.journal[step.path] = known
-        elif run.control.reason is Stop.LEAVING:
-            del run.journal[step.path]
-
-
-def _is_working(entry: Entry) -> bool:
-    return entry.status is SpanStatus.RUNNING and entry.taken is None
+    while run.cords:
+        done = run.control.inbox.get()
+        if done is not None:
+            run.take(done)
+    return run.step(RunStatus.PENDING)

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from schemas.expressions import Template, compile_template
-from schemas.pattern import Node, Pattern
+from schemas.expressions import NO_NAMES, Template, compile_template
+from schemas.outline import ERROR_NAMES, EVENT_NAMES, ROUND_NAMES, names_in_block
+from schemas.pattern import FLOW_KEYS, BlockKey, Node, Pattern
 
-LIGHT = frozenset({"set", "log", "branch", "fail", "stop"})
-"""Kinds without effect outside the run: many such runs share a thread and a commit."""
+LOOPS: Final = frozenset({"for-each", "repeat"})
 
-WITHOUT_EFFECT = LIGHT | {"delay", "call"}
+WITHOUT_EFFECT: Final = frozenset(
+    {
+        *FLOW_KEYS,  # the containers
+        "set",
+        "log",
+        "fail",
+        "stop",
+        "delay",
+        "call",
+        "wait",
+        "approve",
+    }
+)
 """Kinds that may be performed before the journal is durable: what they start is written with it."""
+
+LIGHT: Final = WITHOUT_EFFECT - LOOPS - {"delay", "call", "wait", "approve"}
+"""Kinds that are over in no time: many runs of nothing else share a thread and a commit."""
+
+_LATER: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
+    "repeat": {"while": ROUND_NAMES, "until": ROUND_NAMES},
+    "wait": {"match": EVENT_NAMES},
+}
+"""Conditions that are evaluated again and again, and what can be named in them besides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +42,8 @@ class Step:
     """One node in its place. `path` joins the ids from the outermost container with `/`.
 
     `after` are the positions, in the same block, of the nodes that have to be settled before it. One with an
-    `effect` may be performed only when the journal is durable.
+    `effect` may be performed only when the journal is durable. `later` are the conditions that are evaluated
+    again and again: `while`, `until`, `match`, and `retry` (its `when`).
     """
 
     node: Node
@@ -28,24 +51,23 @@ class Step:
     after: tuple[int, ...]
     inputs: Template
     when: Template | None
-    blocks: Mapping[str, Block]
+    later: Mapping[str, Template]
+    blocks: Mapping[BlockKey, Block]
     effect: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """A list of nodes; its output is that of the last one. `in_order`: each node waits for the one before.
+    """A list of nodes; its output is that of the last one. `in_order`: each node waits for the one before."""
 
-    `path` is that of its container with the block's name, and empty for the pattern's own list.
-    """
-
-    path: str
     steps: tuple[Step, ...]
     in_order: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
+    """`retry` is the condition of the run's own `retry.when`."""
+
     pattern: Pattern
     root: Block
     output: Template | None
@@ -54,7 +76,7 @@ class Program:
 
 
 def compile_pattern(pattern: Pattern) -> Program:
-    root = _block(pattern.nodes, "", "")
+    root = _block(pattern.nodes, "", NO_NAMES)
     by_path = {step.path: step for step in _all(root)}
     return Program(
         pattern=pattern,
@@ -65,25 +87,56 @@ def compile_pattern(pattern: Pattern) -> Program:
     )
 
 
-def _block(nodes: tuple[Node, ...], prefix: str, path: str) -> Block:
+def _block(nodes: tuple[Node, ...], prefix: str, names: frozenset[str]) -> Block:
     positions = {node.id: position for position, node in enumerate(nodes)}
-    steps = tuple(_step(node, at, positions, prefix) for at, node in enumerate(nodes))
+    steps = tuple(
+        _step(node, prefix + node.id, _after(node, at, positions), names) for at, node in enumerate(nodes)
+    )
     in_order = all(step.after == ((at - 1,) if at else ()) for at, step in enumerate(steps))
-    return Block(path=path, steps=steps, in_order=in_order)
+    return Block(steps=steps, in_order=in_order)
 
 
-def _step(node: Node, at: int, positions: Mapping[str, int], prefix: str) -> Step:
-    path = prefix + node.id
-    before = (at - 1,) if at else ()
+def _after(node: Node, at: int, positions: Mapping[str, int]) -> tuple[int, ...]:
+    if node.needs is not None:
+        return tuple(positions[need] for need in node.needs)
+    return (at - 1,) if at else ()
+
+
+def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str]) -> Step:
+    later = _LATER.get(node.uses, {})
+    inputs = node.with_
+    if later and isinstance(inputs, dict):
+        inputs = {key: value for key, value in inputs.items() if key not in later}
     return Step(
         node=node,
         path=path,
-        after=before if node.needs is None else tuple(positions[need] for need in node.needs),
-        inputs=compile_template(node.with_),
-        when=None if node.when is None else compile_template(node.when),
-        blocks={name: _block(nested, f"{path}/", f"{path}/{name}") for name, nested in node.blocks.items()},
+        after=after,
+        inputs=compile_template(inputs, names),
+        when=None if node.when is None else compile_template(node.when, names),
+        later=_later(node, later, names),
+        blocks={
+            key: _block(nested, f"{path}/", names | _names(node, key)) for key, nested in node.blocks.items()
+        },
         effect=node.uses not in WITHOUT_EFFECT,
     )
+
+
+def _later(
+    node: Node, conditions: Mapping[str, frozenset[str]], names: frozenset[str]
+) -> dict[str, Template]:
+    written = node.with_ if isinstance(node.with_, dict) else {}
+    compiled = {
+        key: compile_template(written[key], names | more)
+        for key, more in conditions.items()
+        if key in written
+    }
+    if node.retry is not None and node.retry.when is not None:
+        compiled["retry"] = compile_template(node.retry.when, names | ERROR_NAMES)
+    return compiled
+
+
+def _names(node: Node, block: BlockKey) -> frozenset[str]:
+    return names_in_block({"uses": node.uses, **(node.with_ or {})}, block)
 
 
 def _all(block: Block) -> Iterator[Step]:

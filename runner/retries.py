@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.errors import is_a
 from schemas.pattern import JSON, Node, RetryPolicy
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -11,11 +12,14 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 def after_failure(policy: RetryPolicy, attempt: int, error_type: str, chance: float) -> float | None:
     """Seconds until the next attempt, or None when there is none.
 
-    `attempt` is the one that failed, from 1. `chance` in [0, 1) is the dice for the jitter.
+    `attempt` is the one that failed, from 1. `chance` in [0, 1) is the dice for the jitter. The policy's `when` is
+    for whoever can evaluate it.
     """
-    if attempt >= policy.attempts or (policy.on and error_type not in policy.on):
+    if attempt >= policy.attempts or (policy.on and not is_a(error_type, policy.on)):
         return None
-    delay = min(policy.delay * policy.factor ** (attempt - 1), policy.max_delay)
+    # A power of a thousand attempts is no float any more.
+    exponent = min(attempt - 1, 100)
+    delay = min(policy.delay * min(policy.factor**exponent, 1e9), policy.max_delay)
     return delay * chance if policy.jitter else delay
 
 

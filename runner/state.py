@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import queue
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from runner.contexts import RunContext
-from runner.engine import Entry, output_of
+from runner.engine import Entry, Flow, Place
 from runner.program import Step
 from schemas.pattern import JSON
 from schemas.times import timestamp
 from store.journal import ChildRun
 from store.journal import Step as Write
 from store.leases import ClaimedRun
+from store.run_events import RunEvent
 from store.runs import RunStatus
 from store.spans import SETTLED, Journaled, Span, SpanStatus
+
+MOST_UNSAVED: Final = 500
+"""Spans of one run that wait to be written, at most, though nothing hurries."""
+
+LARGEST_UNSAVED: Final = 4 * 1024 * 1024
+"""The same in characters of JSON."""
 
 
 class Stop(StrEnum):
@@ -32,27 +40,65 @@ class Stop(StrEnum):
     LEAVING = "leaving"  # the worker is asked to stop: somebody else goes on
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A node that was worked on beside the run's own thread."""
+
+    place: Place
+    known: Entry | None
+    result: Future[Result]
+
+
 class Control:
-    """The run's emergency cord: whoever pulls it first says why."""
+    """The run's emergency cord: whoever pulls it first says why. `inbox` wakes the run's thread.
+
+    In the inbox are nodes that are done; None says that something else has happened.
+    """
 
     def __init__(self, lease: int, since: float) -> None:
         self.lease = lease
         self.since = since
         self.leaving = False  # at the next node boundary, please
         self.reason: Stop | None = None
-
-    def is_set(self) -> bool:
-        """Whether somebody pulled: what nodes at work ask every now and then."""
-        return self.reason is not None
+        self.inbox: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
 
     def pull(self, reason: Stop) -> None:
-        if self.reason is None:
+        # A cancelled run still has its `finally` to run: it can be lost, or left, after that.
+        if self.reason is None or (self.reason is Stop.CANCELLED and reason is not Stop.CANCELLED):
             self.reason = reason
+            self.poke()
+
+    def poke(self) -> None:
+        """A called run has ended, or somebody posted an event: look again."""
+        self.inbox.put(None)
+
+
+class Cord:
+    """What a node at work asks every now and then: whether to give up."""
+
+    __slots__ = ("_control", "_pulled", "_sheltered")
+
+    def __init__(self, control: Control, *, sheltered: bool) -> None:
+        self._control = control
+        self._sheltered = sheltered
+        self._pulled = False
+
+    def pull(self) -> None:
+        self._pulled = True
+
+    def is_set(self) -> bool:
+        reason = self._control.reason
+        if reason is None or (self._sheltered and reason is Stop.CANCELLED):
+            return self._pulled
+        return True
 
 
 @dataclass(slots=True)
 class Result:
-    """One attempt of one node, done. `output` is the entry's as JSON text, where it was made already."""
+    """One attempt of one node, done. `output` is the entry's as JSON text, where it was made already.
+
+    `consumed` are the ids of the events that it took.
+    """
 
     entry: Entry
     started: float
@@ -60,6 +106,7 @@ class Result:
     log: list[JSON] = field(default_factory=list)
     child: ChildRun | None = None
     output: str | None = None
+    consumed: Sequence[int] = ()
 
 
 class RunState:
@@ -69,45 +116,102 @@ class RunState:
         self.claimed = claimed
         self.context = context
         self.control = control
-        self.beside: queue.SimpleQueue[tuple[Step, Entry | None, Future[Result]]] = queue.SimpleQueue()
         self.journal: dict[str, Entry] = {}
-        self.reached: dict[str, int] = {}
-        self.unsaved: dict[str, Span] = {}
-        self.children: list[ChildRun] = []
+        self.cords: dict[str, Cord] = {}
+        self.events: list[RunEvent] | None = None  # None: not looked for yet
         self.deadline = claimed.started_at + context.timeout
+        self._unsaved: dict[str, Span] = {}
+        self._unsaved_size = 0
+        self._children: list[ChildRun] = []
+        self._consumed: list[tuple[int, str]] = []
+        self._orphans: list[str] = []
+        self._open: set[str] = set()
         self._offset = claimed.now - time.time()
-        self._started: dict[str, float] = {}
-        self._outputs: dict[str, JSON] = {}
         for row in journaled:
             self._restore(row)
-        self.scope = self._base_scope()
+        self.flow = Flow(context.program, self.journal, self._scope(), self.deadline)
 
     def clock(self) -> float:
         """Now, in seconds since the epoch by the database's clock."""
         return time.time() + self._offset
 
-    def apply(self, step: Step, result: Result) -> None:
+    def apply(self, path: str, result: Result) -> None:
         """Take a result into the journal; it is durable after the next write."""
         entry = result.entry
-        self.journal[step.path] = entry
-        started = self._started.setdefault(step.path, result.started)
+        entry.started = result.started
+        self.journal[path] = entry
         if entry.status in SETTLED:
-            self._outputs[step.node.id] = output_of(entry)
+            self._open.discard(path)
+        else:
+            self._open.add(path)
         if result.child is not None:
-            self.children.append(result.child)
-        self.unsaved[step.path] = _span(step.path, entry, started, result)
+            self._children.append(result.child)
+        self._consumed += [(event, path) for event in result.consumed]
+        span = self._unsaved[path] = _span(path, entry, result)
+        self._unsaved_size += len(span.output or "")
 
-    def open_steps(self) -> Iterator[tuple[Step, Entry]]:
-        """What has begun and has not been settled."""
-        by_path = self.context.program.by_path
-        for path, entry in self.journal.items():
-            if entry.status in (SpanStatus.RUNNING, SpanStatus.WAITING):
-                yield by_path[path], entry
+    def work_on(self, place: Place, cord: Cord) -> None:
+        """The node is being worked on beside the run's own thread: nothing of it is known until it is done."""
+        self.journal[place.path] = Entry(SpanStatus.RUNNING)
+        self.cords[place.path] = cord
+
+    def take(self, done: Done) -> None:
+        self.cords.pop(done.place.path, None)
+        self.settle(done.place.path, done.known, done.result.result())
+
+    def settle(self, path: str, known: Entry | None, result: Result) -> None:
+        """Take a result, unless the worker lets go of the run: what a node gave up for that has not begun."""
+        given_up = self.control.reason in (Stop.LEAVING, Stop.LOST)
+        if not given_up or result.entry.status is SpanStatus.COMPLETED:
+            self.apply(path, result)
+        elif known is not None:
+            self.journal[path] = known
+        else:
+            self.journal.pop(path, None)
+
+    def halt(self, path: str) -> None:
+        """End a node, or a container, that waits for what nobody wants any more."""
+        entry = self.journal[path]
+        if entry.child is not None and entry.child_status is None:
+            self._orphans.append(entry.child)
+        cancelled = Entry(SpanStatus.CANCELLED, entry.attempt, error=entry.error, child=entry.child)
+        self.apply(path, Result(cancelled, entry.started or self.clock(), self.clock()))
+
+    def halt_below(self, path: str = "") -> None:
+        """The same for all that is open below a container, or anywhere."""
+        for one in sorted(self._open):
+            if not path or one.startswith((f"{path}/", f"{path}[", f"{path}~")):
+                self.halt(one)
+
+    def drop_orphan(self, run: str) -> None:
+        """Nobody waits for this called run any more."""
+        self._orphans.append(run)
+
+    def waiting(self) -> Iterator[tuple[Step, str, Entry]]:
+        """The nodes that wait, with their paths."""
+        for path in self._open:
+            entry = self.journal.get(path)
+            if entry is not None and entry.status is SpanStatus.WAITING:
+                yield self.step_at(path), path, entry
+
+    def step_at(self, path: str) -> Step:
+        return self.context.program.by_path[written_path(path)]
+
+    @property
+    def must_save(self) -> bool:
+        """Whether there is more to write than should be kept."""
+        return len(self._unsaved) >= MOST_UNSAVED or self._unsaved_size >= LARGEST_UNSAVED
+
+    @property
+    def saved(self) -> bool:
+        return not (self._unsaved or self._children or self._consumed or self._orphans)
 
     def step(self, status: RunStatus, **fields: Any) -> Write:
         """What is not durable yet, as one write that leaves the run in `status`."""
-        spans, self.unsaved = list(self.unsaved.values()), {}
-        children, self.children = self.children, []
+        spans, self._unsaved, self._unsaved_size = list(self._unsaved.values()), {}, 0
+        children, self._children = self._children, []
+        consumed, self._consumed = self._consumed, []
+        orphans, self._orphans = self._orphans, []
         run = self.claimed
         fields.setdefault("attempt", run.attempt)
         return Write(
@@ -118,23 +222,24 @@ class RunState:
             parent_id=run.parent_id,
             spans=spans,
             children=children,
+            consumed=consumed,
+            orphans=orphans,
             **fields,
         )
 
     def _restore(self, row: Journaled) -> None:
         entry = _entry(row)
+        if entry is None:
+            return
         self.journal[row.path] = entry
-        if row.started is not None:
-            self._started[row.path] = row.started
-        if row.status in SETTLED:
-            self._outputs[row.path.rsplit("/", 1)[-1]] = output_of(entry)
+        if row.status not in SETTLED:
+            self._open.add(row.path)
 
-    def _base_scope(self) -> dict[str, Any]:
+    def _scope(self) -> dict[str, Any]:
         run = self.claimed
         return {
             "trigger": run.trigger,
             "input": run.input,
-            "nodes": self._outputs,
             "vars": self.context.variables,
             "run": {"id": run.id, "attempt": run.attempt, "startedAt": timestamp(run.started_at)},
             "deployment": self.context.deployment,
@@ -142,24 +247,55 @@ class RunState:
         }
 
 
-def _entry(row: Journaled) -> Entry:
-    entry = Entry(row.status, row.attempt, row.output, row.error, row.wake, row.child, row.child_status)
+_INDEXES: Final = re.compile(r"\[\d+\]|~\d+")
+
+
+def written_path(path: str) -> str:
+    """The path of a node in its pattern: without the rounds and attempts of the containers around it."""
+    return _INDEXES.sub("", path)
+
+
+def _entry(row: Journaled) -> Entry | None:
+    entry = Entry(
+        row.status,
+        row.attempt,
+        row.output,
+        row.error,
+        row.wake,
+        row.child,
+        row.child_status,
+        started=row.started,
+    )
     if row.status is SpanStatus.RUNNING:
-        entry.taken = row.output["taken"]
-    if row.status is SpanStatus.WAITING and row.child is not None:
-        entry.output, entry.error = row.child_output, row.child_error
+        if row.output is None:
+            return _interrupted(entry)
+        entry.output, entry.state = None, row.output["state"]
+    elif row.status is SpanStatus.WAITING:
+        if row.child is not None:
+            entry.output, entry.error = row.child_output, row.child_error
+        entry.poked = row.child is None and row.error is None
     return entry
 
 
-def _span(path: str, entry: Entry, started: float, result: Result) -> Span:
+def _interrupted(entry: Entry) -> Entry | None:
+    """A node that was at work when its worker died begins anew; the attempts before it count."""
+    if entry.attempt == 1:
+        return None
+    error = {"type": "weft", "message": "its worker died"}
+    return Entry(
+        SpanStatus.WAITING, entry.attempt - 1, error=error, wake=entry.started, started=entry.started
+    )
+
+
+def _span(path: str, entry: Entry, result: Result) -> Span:
     output = result.output
     if output is None:
-        output = _text({"taken": entry.taken} if entry.taken is not None else entry.output)
+        output = _text({"state": entry.state} if entry.state is not None else entry.output)
     return Span(
         path,
         entry.status,
         entry.attempt,
-        started,
+        result.started,
         result.ended,
         output,
         _text(entry.error),

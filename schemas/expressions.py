@@ -44,12 +44,22 @@ NAMES: Final[Mapping[str, str]] = {
     "deployment": "the deployment that the run belongs to",
     "version": "the frozen version that runs",
 }
-"""The names in scope. A scope may also hold `now`: the time that `now()` gives, in seconds since the epoch."""
+"""The names in scope everywhere. A scope may also hold `now`: the time that `now()` gives, in seconds since the
+epoch.
+"""
+
+NO_NAMES: Final[frozenset[str]] = frozenset()
+
+RESERVED: Final = frozenset(
+    "as break const continue else false for function if import in let loop null package namespace return true var"
+    " void while".split()
+)
+"""Words that CEL keeps for itself (https://github.com/google/cel-spec/blob/master/doc/langdef.md)."""
 
 LONGEST: Final = 10_000  # characters of one expression
 
 _PLAIN_PATH: Final = re.compile(
-    r"\s*([a-z]+)((?:\.[A-Za-z_]\w*|\[(?:'[^'\\\n]*'|\"[^\"\\\n]*\")\])*)\s*", re.ASCII
+    r"\s*([a-z]\w*)((?:\.[A-Za-z_]\w*|\[(?:'[^'\\\n]*'|\"[^\"\\\n]*\")\])*)\s*", re.ASCII
 )
 _STEP: Final = re.compile(r"\.(\w+)|\['([^']*)'\]|\[\"([^\"]*)\"\]", re.ASCII)
 _NOT_A_FIELD: Final = frozenset({"in", "true", "false", "null"})  # tokens of CEL, never names
@@ -64,9 +74,9 @@ class Expression:
 
     __slots__ = ("_path", "_program", "_wanted", "gives", "reads", "source")
 
-    def __init__(self, source: str, path: AccessPath | None, program: Any) -> None:
+    def __init__(self, source: str, path: AccessPath | None, program: Any, names: frozenset[str]) -> None:
         self.source = source
-        self.reads = frozenset([path]) if path else access_paths(program.serialize(), NAMES)
+        self.reads = frozenset([path]) if path else access_paths(program.serialize(), NAMES.keys() | names)
         self.gives: str = "dyn" if path else program.return_type().name().lower()
         self._path = path
         self._program = program
@@ -104,11 +114,14 @@ class Expression:
 
 
 @lru_cache(maxsize=8192)
-def compile_expression(source: str) -> Expression:
-    """The expression in `source`, the text between `${{` and `}}`. Raises ExpressionInvalid."""
-    path = _plain_path(source)
+def compile_expression(source: str, names: frozenset[str] = NO_NAMES) -> Expression:
+    """The expression in `source`, the text between `${{` and `}}`. Raises ExpressionInvalid.
+
+    `names` are those in scope beside `NAMES`.
+    """
+    path = _plain_path(source, names)
     if path is not None:
-        return Expression(source, path, None)
+        return Expression(source, path, None, names)
     if not source.strip():
         raise ExpressionInvalid(
             "expression-syntax", "the expression is empty", "Write one, or remove the braces."
@@ -117,18 +130,18 @@ def compile_expression(source: str) -> Expression:
         message = f"the expression is longer than {LONGEST} characters"
         raise ExpressionInvalid("expression-syntax", message, "Do it in a `script` node.")
     try:
-        program = _environment().compile(source)
+        program = _environment(names).compile(source)
     except (RuntimeError, TypeError, UnicodeError) as error:
-        raise invalid(str(error), source, list(NAMES), _function_names()) from error
+        raise invalid(str(error), source, [*NAMES, *sorted(names)], _function_names()) from error
     if "optional" in program.return_type().name():
         hint = "Say what to take instead: add .orValue(null)."
         raise ExpressionInvalid("expression-type", "the expression gives an optional value", hint)
-    return Expression(source, None, program)
+    return Expression(source, None, program, names)
 
 
-def _plain_path(source: str) -> AccessPath | None:
+def _plain_path(source: str, names: frozenset[str]) -> AccessPath | None:
     match = _PLAIN_PATH.fullmatch(source)
-    if match is None or match[1] not in NAMES:
+    if match is None or (match[1] not in NAMES and match[1] not in names):
         return None
     steps = list(_STEP.finditer(match[2]))
     if any(step[1] in _NOT_A_FIELD for step in steps):
@@ -154,18 +167,18 @@ class Template:
         return self._value if self._build is None else self._build(scope)
 
 
-def compile_template(value: JSON) -> Template:
+def compile_template(value: JSON, names: frozenset[str] = NO_NAMES) -> Template:
     """A template of any JSON. Raises ExpressionInvalid; `line` and `column` are then within that expression.
 
     A text that is one expression keeps the expression's type; in mixed text the value is put in as text
     (text as it is, anything else as JSON). Keys are never templates.
     """
-    reads: set[AccessPath] = set()
-    build = _builder(value, reads)
-    return Template(value, build, frozenset(reads))
+    compiler = _Compiler(names)
+    build = compiler.builder(value)
+    return Template(value, build, frozenset(compiler.reads))
 
 
-def text_parts(text: str) -> Iterator[str | Expression]:
+def text_parts(text: str, names: frozenset[str] = NO_NAMES) -> Iterator[str | Expression]:
     """The text cut into plain text and compiled expressions. Raises ExpressionInvalid."""
     at = 0
     for piece in pieces(text):
@@ -174,49 +187,53 @@ def text_parts(text: str) -> Iterator[str | Expression]:
             raise ExpressionInvalid("expression-syntax", "the expression does not end", hint)
         if piece.start > at:
             yield text[at : piece.start]
-        yield compile_expression(piece.source)
+        yield compile_expression(piece.source, names)
         at = piece.end
     if at < len(text):
         yield text[at:]
 
 
-def _builder(value: JSON, reads: set[AccessPath]) -> _Build | None:
-    """What makes the value from a scope, or None where it is constant."""
-    if isinstance(value, str):
-        return _text_builder(value, reads) if OPENING in value else None
-    if isinstance(value, dict):
-        return _container_builder(value, value.items(), reads)
-    return _container_builder(value, enumerate(value), reads) if isinstance(value, list) else None
+class _Compiler:
+    """Gathers what a template reads while it is compiled."""
 
+    def __init__(self, names: frozenset[str]) -> None:
+        self.reads: set[AccessPath] = set()
+        self._names = names
 
-def _container_builder(
-    value: JSON, items: Iterable[tuple[str | int, JSON]], reads: set[AccessPath]
-) -> _Build | None:
-    builders = [(key, made) for key, one in items if (made := _builder(one, reads))]
-    if not builders:
-        return None
+    def builder(self, value: JSON) -> _Build | None:
+        """What makes the value from a scope, or None where it is constant."""
+        if isinstance(value, str):
+            return self._of_text(value) if OPENING in value else None
+        if isinstance(value, dict):
+            return self._of_container(value, value.items())
+        return self._of_container(value, enumerate(value)) if isinstance(value, list) else None
 
-    def build(scope: Mapping[str, JSON]) -> JSON:
-        made = value.copy()
-        for key, one in builders:
-            made[key] = one(scope)
-        return made
+    def _of_container(self, value: JSON, items: Iterable[tuple[str | int, JSON]]) -> _Build | None:
+        builders = [(key, made) for key, one in items if (made := self.builder(one))]
+        if not builders:
+            return None
 
-    return build
+        def build(scope: Mapping[str, JSON]) -> JSON:
+            made = value.copy()
+            for key, one in builders:
+                made[key] = one(scope)
+            return made
 
+        return build
 
-def _text_builder(text: str, reads: set[AccessPath]) -> _Build:
-    parts = list(text_parts(text))
-    expressions = [part for part in parts if isinstance(part, Expression)]
-    for expression in expressions:
-        reads |= expression.reads
-    if len(expressions) == 1 and not "".join(part for part in parts if isinstance(part, str)).strip():
-        return expressions[0].evaluate
+    def _of_text(self, text: str) -> _Build:
+        parts = list(text_parts(text, self._names))
+        expressions = [part for part in parts if isinstance(part, Expression)]
+        for expression in expressions:
+            self.reads |= expression.reads
+        if len(expressions) == 1 and not "".join(part for part in parts if isinstance(part, str)).strip():
+            return expressions[0].evaluate
 
-    def build(scope: Mapping[str, JSON]) -> JSON:
-        return "".join([part if isinstance(part, str) else to_text(part.evaluate(scope)) for part in parts])
+        def build(scope: Mapping[str, JSON]) -> JSON:
+            texts = [part if isinstance(part, str) else to_text(part.evaluate(scope)) for part in parts]
+            return "".join(texts)
 
-    return build
+        return build
 
 
 _clock = threading.local()  # CEL calls its functions in the thread that evaluates
@@ -228,11 +245,13 @@ def _now() -> datetime:
     return datetime.fromtimestamp(_clock.now, UTC)
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Any:
+@lru_cache(maxsize=64)
+def _environment(names: frozenset[str]) -> Any:
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
     return cel.NewEnv(
-        variables={name: cel.Type.DYN if name == "input" else anything for name in NAMES},
+        variables={
+            name: cel.Type.DYN if name == "input" or name in names else anything for name in (*NAMES, *names)
+        },
         # Not the bindings extension: a chain of cel.bind doubles a text thirty times over.
         extensions=[ext_encoders.ExtEncoders(), ext_optional.ExtOptional(), ext_math.ExtMath()],
         functions=[cel.FunctionDecl(name, _overloads(name)) for name in _function_names()],

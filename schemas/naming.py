@@ -62,7 +62,7 @@ def _piece_mistakes(text: Text, nth: int, piece: Piece, scope: Scope) -> Iterato
         yield Mistake(path=text.path, spot=spot, code="expression-syntax", message=message, hint=hint)
         return
     try:
-        expression = compile_expression(piece.source)
+        expression = compile_expression(piece.source, scope.view.values | text.names)
     except ExpressionInvalid as error:
         spot = Spot(source=piece.source, nth=nth, line=error.line, column=error.column)
         yield Mistake(path=text.path, spot=spot, code=error.code, message=error.message, hint=error.hint)

@@ -14,12 +14,14 @@ from schemas.outline import Outline
 class View:
     """What a node can name: what runs before it in its list, and all that its container can name.
 
-    Bit i of `before` stands for the node at position i.
+    Bit i of `before` stands for the node at position i. `values` are the names in scope beside those that there
+    are everywhere: `item`, `error`….
     """
 
     outer: View | None
     positions: Mapping[str, int]
     before: int
+    values: frozenset[str] = frozenset()
 
     def sees(self, name: str) -> bool:
         position = self.positions.get(name)
@@ -36,15 +38,21 @@ class View:
             yield from self.outer.names()
 
 
-def views(nodes: Sequence[Outline], outer: View | None) -> tuple[list[View], View]:
-    """What each node of a list can name, and what can be named after the whole list."""
+def views(
+    nodes: Sequence[Outline], outer: View | None, names: frozenset[str] = frozenset()
+) -> tuple[list[View], View]:
+    """What each node of a list can name, and what can be named after the whole list.
+
+    `names` are those that the list's container adds.
+    """
     positions = _positions(nodes)
     if all(node.needs is None for node in nodes):
         before = [(1 << at) - 1 for at in range(len(nodes))]
     else:
         before = _closure(_edges(nodes, positions))
     after = (1 << len(nodes)) - 1
-    return [View(outer, positions, mask) for mask in before], View(outer, positions, after)
+    values = names if outer is None else outer.values | names
+    return [View(outer, positions, mask, values) for mask in before], View(outer, positions, after, values)
 
 
 def order_mistakes(nodes: Sequence[Outline], everywhere: Mapping[str, Outline]) -> Iterator[Mistake]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from schemas.functions import to_text
-from schemas.outline import CONDITIONS, Path, all_nodes, outline, texts_in
+from schemas.outline import Path, all_nodes, outline, texts_in
 from schemas.pattern import JSON
 from schemas.pattern_rules import FIXED
 from schemas.template_text import OPENING, Piece, pieces
@@ -76,7 +76,7 @@ def standings(spec: Mapping[str, JSON]) -> dict[Path, Standing]:
     nodes = list(all_nodes(outline(spec.get("nodes"), ("nodes",))))
     texts = [(text, node.uses) for node in nodes for text in node.texts]
     found = {
-        text.path: Standing.CONDITION if text.path[-1] in CONDITIONS else Standing.EVALUATED
+        text.path: Standing.CONDITION if text.condition else Standing.EVALUATED
         for text, uses in texts
         if text.path[-1] not in FIXED.get(uses, ())
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -13,11 +13,41 @@ JSON = Any
 """A JSON value as `orjson` reads it: dict, list, str, int, float, bool, None."""
 
 
-BLOCKS: Final[Mapping[str, tuple[str, ...]]] = {"branch": ("then", "else")}
+BlockKey = tuple[str, ...]
+"""Where a list of nodes stands in its flow node: `("then",)`, or `("cases", "EU")`."""
+
+BLOCKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "branch": ("then", "else"),
+    "switch": ("cases", "default"),
+    "parallel": ("branches",),
+    "for-each": ("do",),
+    "repeat": ("do",),
+    "try": ("do", "catch", "finally"),
+}
 """The keys of a flow node that hold lists of nodes, by kind."""
 
-FLOW_KEYS: Final[Mapping[str, tuple[str, ...]]] = {"branch": ("if",)}
+NAMED_BLOCKS: Final = frozenset({"cases", "branches"})
+"""Those of them that hold one list for each of several names."""
+
+FLOW_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "branch": ("if",),
+    "switch": ("value",),
+    "parallel": ("whenOneFails",),
+    "for-each": ("items", "as", "maxParallel", "onItemError"),
+    "repeat": ("while", "until", "limit", "every"),
+    "try": (),
+}
 """The other keys that a flow node takes beside `uses`, by kind."""
+
+
+def written_blocks(node: Mapping[str, JSON]) -> Iterator[tuple[BlockKey, JSON]]:
+    """The lists of nodes of a node as written, whatever shape they have."""
+    uses = node.get("uses")
+    for key in BLOCKS.get(uses, ()) if isinstance(uses, str) else ():
+        if key in NAMED_BLOCKS and isinstance(node.get(key), dict):
+            yield from (((key, str(name)), listed) for name, listed in node[key].items())
+        elif key in node:
+            yield (key,), node[key]
 
 
 class OnError(StrEnum):
@@ -31,7 +61,8 @@ class RetryPolicy:
 
     The n-th retry waits `min(delay · factor^(n-1), max_delay)`, with full jitter when `jitter`
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
-    `on` names the error types worth another attempt; empty means every type.
+    `on` names the error types, or families of them, worth another attempt; empty means every type. `when` is
+    a condition on the `error`, as written.
     """
 
     attempts: int = 1
@@ -40,6 +71,11 @@ class RetryPolicy:
     max_delay: float = 60.0
     jitter: bool = True
     on: tuple[str, ...] = ()
+    when: str | None = None
+
+
+WRITTEN_ATTEMPTS: Final = 3
+"""Attempts of a `retry` that does not say how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +84,7 @@ class Node:
 
     For a flow node (`branch`), whose keys stand beside `uses`, `with_` holds those keys but the blocks:
     {"if": …}. `needs` is None where the list's order decides. `blocks` holds the nested lists of a flow node
-    by key (`then` and `else` of a `branch`); for all other kinds it is empty.
+    (`("then",)` and `("else",)` of a `branch`); for all other kinds it is empty.
     """
 
     id: str
@@ -61,7 +97,7 @@ class Node:
     timeout: float | None = None  # seconds
     on_error: OnError = OnError.FAIL
     secret: bool = False
-    blocks: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
+    blocks: Mapping[BlockKey, tuple[Node, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +126,7 @@ class Pattern:
     callable: bool = False  # `on: {call: {}}`
     input_schema: JSON = None
     output: JSON = None  # a template, or None for the last node's output
+    output_schema: JSON = None
     variables: Mapping[str, JSON] = field(default_factory=dict)
     timeout: float = 3600.0  # seconds
     retry: RetryPolicy = RetryPolicy()
@@ -106,6 +143,7 @@ def pattern_from_spec(name: str, spec: Mapping[str, JSON]) -> Pattern:
         callable="call" in on,
         input_schema=spec.get("input"),
         output=spec.get("output"),
+        output_schema=spec.get("outputSchema"),
         variables=spec.get("variables", {}),
         timeout=seconds(spec["timeout"]) if "timeout" in spec else 3600.0,
         retry=retry_from(spec["retry"]) if "retry" in spec else RetryPolicy(),
@@ -130,12 +168,13 @@ def retry_from(written: Mapping[str, JSON]) -> RetryPolicy:
     """The typed policy of a `retry` mapping; what it does not say has the default."""
     default = RetryPolicy()
     return RetryPolicy(
-        attempts=written.get("attempts", default.attempts),
+        attempts=written.get("attempts", WRITTEN_ATTEMPTS),
         delay=seconds(written["delay"]) if "delay" in written else default.delay,
         factor=float(written.get("factor", default.factor)),
         max_delay=seconds(written["maxDelay"]) if "maxDelay" in written else default.max_delay,
         jitter=written.get("jitter", default.jitter),
         on=tuple(written.get("on", ())),
+        when=written.get("when"),
     )
 
 
@@ -153,7 +192,7 @@ def _nodes(listed: Iterable[Mapping[str, JSON]]) -> tuple[Node, ...]:
 
 def _node(written: Mapping[str, JSON]) -> Node:
     uses = written["uses"]
-    blocks = {key: _nodes(written[key]) for key in BLOCKS.get(uses, ()) if key in written}
+    blocks = {key: _nodes(listed) for key, listed in written_blocks(written)}
     flow_keys = FLOW_KEYS.get(uses)
     return Node(
         id=written["id"],

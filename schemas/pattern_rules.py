@@ -25,14 +25,15 @@ def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     if isinstance(on, dict):
         yield from schedule_mistakes(on.get("schedule"), ("spec", "on", "schedule"))
         yield from _body_size(on.get("webhook"))
-    if isinstance(spec.get("input"), dict | bool):
-        yield from schema_mistakes(spec["input"], ("spec", "input"))
+    for key in ("input", "outputSchema"):
+        if isinstance(spec.get(key), dict | bool):
+            yield from schema_mistakes(spec[key], ("spec", key))
     nodes = outline(spec.get("nodes"), ("spec", "nodes"))
     everywhere = {node.id: node for node in reversed(list(all_nodes(nodes))) if node.id}
     yield from _duplicate_ids(nodes)
     variables = spec.get("variables")
     scope = Scope(View(None, {}, 0), variables if isinstance(variables, dict) else {}, everywhere)
-    yield from _list_mistakes(nodes, None, scope)
+    yield from _list_mistakes(nodes, views(nodes, None)[0], scope)
     yield from _output_mistakes(spec.get("output"), nodes, scope)
 
 
@@ -77,17 +78,17 @@ def _duplicate_ids(nodes: Sequence[Outline]) -> Iterator[Mistake]:
             seen.add(node.id)
 
 
-def _list_mistakes(nodes: Sequence[Outline], outer: View | None, scope: Scope) -> Iterator[Mistake]:
+def _list_mistakes(nodes: Sequence[Outline], each: Sequence[View], scope: Scope) -> Iterator[Mistake]:
     yield from order_mistakes(nodes, scope.everywhere)
-    each, _ = views(nodes, outer)
     for node, view in zip(nodes, each, strict=True):
         yield from _fixed_texts(node)
         here = Scope(view, scope.variables, scope.everywhere, node)
         for text in node.texts:
             if text.path[-1] not in FIXED.get(node.uses, ()):
                 yield from text_mistakes(text, here)
-        for block in node.blocks.values():
-            yield from _list_mistakes(block, view, scope)
+        for key, block in node.blocks.items():
+            inside, _ = views(block, view, node.names[key])
+            yield from _list_mistakes(block, inside, scope)
 
 
 def _output_mistakes(output: JSON, nodes: Sequence[Outline], scope: Scope) -> Iterator[Mistake]:

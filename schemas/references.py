@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.pattern import BLOCKS, JSON
+from schemas.pattern import JSON, written_blocks
 from schemas.positions import Path, Positions
 
 
@@ -40,8 +40,8 @@ def nodes_with_paths(listed: Sequence[JSON], at: Path) -> Iterator[tuple[JSON, P
     for index, node in enumerate(listed):
         here = (*at, index)
         yield node, here
-        for block in BLOCKS.get(node["uses"], ()):
-            yield from nodes_with_paths(node.get(block, ()), (*here, block))
+        for block, nested in written_blocks(node):
+            yield from nodes_with_paths(nested, (*here, *block))
 
 
 def _called_and_read(listed: Sequence[JSON], at: Path, positions: Positions) -> Iterator[Reference]:

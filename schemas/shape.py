@@ -18,6 +18,7 @@ from typing import Final
 import jsonschema_rs
 
 from schemas.mistakes import Mistake, did_you_mean
+from schemas.outline import CONDITIONS
 from schemas.pattern import JSON
 
 _BASE: Final = "https://schemas.weft.invalid/v1/"
@@ -220,7 +221,8 @@ _AMOUNTS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def _code(path: _Path, otherwise: str) -> str:
-    return "condition-not-expression" if path and path[-1] in {"when", "if"} else otherwise
+    time = path[-2:] == ("with", "until")  # of a `delay`
+    return "condition-not-expression" if path and path[-1] in CONDITIONS and not time else otherwise
 
 
 _EXPLAINED: Final[

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from store import spans
+from store import run_events, spans
 from store.arrays import plain, texts
 from store.database import TIMER_SET, Connection
 from store.leases import LEASE
@@ -35,6 +35,7 @@ class Step:
     `status` RUNNING keeps the lease; every other gives it up. `due` is the time of the next timer of a
     WAITING run (seconds since the epoch), None for a run that only a called run or a person can wake.
     `orphans` are called runs that nobody waits for any more: they are cancelled with this step.
+    `consumed` are the ids of events that were posted to the run, with the paths of the nodes that took them.
     `attempt` is the run's from here on, `span_attempt` the one that the entries belong to.
     """
 
@@ -50,6 +51,7 @@ class Step:
     spans: Sequence[Span] = ()
     children: Sequence[ChildRun] = ()
     orphans: Sequence[str] = ()
+    consumed: Sequence[tuple[int, str]] = ()
 
     @property
     def ends(self) -> bool:
@@ -102,13 +104,13 @@ WITH step AS (
         AS s(id, lease, status, attempt, output, error, due)
 ), held AS (
     UPDATE runs r SET
-        status = CASE WHEN s.status = 'waiting' AND (r.woken OR r.cancelled) THEN 'pending' ELSE s.status END,
+        status = CASE WHEN s.status = 'waiting' AND r.woken THEN 'pending' ELSE s.status END,
         lease = CASE WHEN s.status = 'running' THEN r.lease ELSE r.lease + 1 END,
         worker = CASE WHEN s.status = 'running' THEN r.worker END,
         attempt = s.attempt, output = s.output::json, error = s.error::json,
         due_at = now()
                  + CASE s.status WHEN 'running' THEN $20::float8 ELSE $21::float8 END * interval '1 second',
-        wake_at = CASE WHEN s.status = 'waiting' AND NOT (r.woken OR r.cancelled)
+        wake_at = CASE WHEN s.status = 'waiting' AND NOT r.woken
                        THEN coalesce(to_timestamp(s.due), 'infinity') END,
         ended_at = CASE WHEN s.status NOT IN ('running', 'waiting', 'pending') THEN clock_timestamp() END
     FROM step s WHERE r.id = ANY($13::uuid[]) AND r.id = s.id AND r.lease = s.lease
@@ -174,7 +176,7 @@ def record(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
 def _is_linked(step: Step) -> bool:
     """Whether the step touches more than its own run: then it takes a transaction of several statements."""
     return (
-        bool(step.children or step.orphans)
+        bool(step.children or step.orphans or step.consumed)
         or step.status is RunStatus.WAITING
         or (step.parent_id is not None and step.ends)
     )
@@ -184,6 +186,9 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     moved = _move(connection, steps)
     kept = [step for step in steps if step.run_id in moved]
     _start_children(connection, kept)
+    taken = [one for step in kept for one in step.consumed]
+    if taken:
+        run_events.consume(connection, taken)
     parents = sorted({step.parent_id for step in kept if step.parent_id and step.ends})
     awake = set(wake(connection, parents)) if parents else set()
     orphaned = {step.run_id: _cancel_orphans(connection, step) for step in kept}

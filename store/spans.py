@@ -98,3 +98,21 @@ def read(connection: Connection, runs: Sequence[tuple[str, int]]) -> dict[str, l
         fields["status"] = SpanStatus(fields["status"])
         journals[run].append(Journaled(**fields))
     return journals
+
+
+class EndedChild(NamedTuple):
+    """A called run that has ended."""
+
+    id: str
+    status: str
+    output: JSON
+    error: JSON
+
+
+def ended_children(connection: Connection, runs: Sequence[str]) -> list[EndedChild]:
+    """Those of the called runs that have ended."""
+    rows = connection.execute(
+        "SELECT id::text, status, output, error FROM runs WHERE id = ANY(%s::uuid[]) AND ended_at IS NOT NULL",
+        [list(runs)],
+    )
+    return [EndedChild(*row) for row in rows]

@@ -75,7 +75,7 @@ def cancel(connection: Connection, run: str) -> list[str] | None:
             SELECT id FROM runs WHERE id = %s AND ended_at IS NULL
             UNION ALL SELECT r.id FROM runs r JOIN family f ON r.parent_id = f.id WHERE r.ended_at IS NULL
         )
-        UPDATE runs SET cancelled = true, status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
+        UPDATE runs SET cancelled = true, woken = true, status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
                wake_at = NULL,
                due_at = CASE status WHEN 'waiting' THEN now() + %s * interval '1 second' ELSE due_at END
         WHERE id IN (SELECT id FROM family) RETURNING id::text, status, pg_notify(%s, id::text)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.differences.fields import MISSING, Change, fields, value_text
-from schemas.pattern import BLOCKS, JSON
+from schemas.pattern import BLOCKS, FLOW_KEYS, JSON, written_blocks
 
 _GIST = {"http": "url", "log": "message", "fail": "message", "script": "file", "call": "pattern"}
 """What of a node's `with` says most about it, by kind."""
@@ -48,7 +48,9 @@ def node_changes(before: Sequence[JSON], after: Sequence[JSON]) -> Iterator[Chan
 def gist(node: Mapping[str, JSON]) -> str:
     """A node in a few words: `call notify-sales`, `http GET https://…`."""
     uses, with_ = str(node["uses"]), node.get("with") or {}
-    said = node.get("if", MISSING) if uses in BLOCKS else with_.get(_GIST.get(uses, ""), MISSING)
+    said = with_.get(_GIST.get(uses, ""), MISSING)
+    if uses in BLOCKS:
+        said = next((node[key] for key in FLOW_KEYS[uses] if key in node), MISSING)
     if said is MISSING:
         return uses
     verb = f"{uses} {value_text(with_.get('method', 'GET'))}" if uses == "http" else uses
@@ -59,12 +61,12 @@ def gist(node: Mapping[str, JSON]) -> str:
 def _flat(nodes: Sequence[JSON], path: str, block: str) -> Iterator[_Placed]:
     above: str | None = None
     for node in nodes:
-        blocks = [key for key in BLOCKS.get(node["uses"], ()) if key in node]
         here = f"{path}.{node['id']}"
-        own = {key: value for key, value in node.items() if key not in blocks}
+        own = {key: value for key, value in node.items() if key not in BLOCKS.get(node["uses"], ())}
         yield _Placed(node=own, path=here, block=block, after=above)
-        for key in blocks:
-            yield from _flat(node[key], f"{here}.{key}", f"{node['id']}.{key}")
+        for key, nested in written_blocks(node):
+            name = ".".join(key)
+            yield from _flat(nested, f"{here}.{name}", f"{node['id']}.{name}")
         above = node["id"]
 
 

@@ -1,0 +1,129 @@
+"""One attempt of one node: what surrounds it, and what it gathers on its way."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from runner.engine import Entry, Place
+from runner.nodes.base import NodeContext, NodeError
+from runner.program import Step
+from runner.state import Cord, RunState, dump
+from schemas.expressions import ExpressionFailed, Template
+from schemas.pattern import JSON
+from schemas.times import timestamp
+from store.journal import ChildRun
+from store.spans import SpanStatus
+
+MAX_OUTPUT: Final = 16 * 1024 * 1024
+"""Characters of JSON that a node may give."""
+
+
+class Attempt:
+    """`known` is the journal's entry so far: of the attempt before, of a timer that is over, of a called run.
+
+    A node that goes on (after a timer, a called run, an event) goes on with the attempt that it had begun.
+    """
+
+    def __init__(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> None:
+        self.run = run
+        self.place = place
+        self.known = known
+        self.cord = cord
+        self.again = known is not None and failed_before(known)
+        self.number = 1 if known is None else known.attempt + (1 if self.again else 0)
+        self.now = run.clock()
+        goes_on = known is not None and not self.again and known.started is not None
+        self.started: float = known.started if goes_on and known and known.started else self.now
+        self.log: list[JSON] = []
+        self.inputs: JSON = None
+        self.output: str | None = None
+        self.child: ChildRun | None = None
+        self.consumed: list[int] = []
+
+    @property
+    def step(self) -> Step:
+        return self.place.step
+
+    @property
+    def path(self) -> str:
+        return self.place.path
+
+    @property
+    def limit(self) -> float:
+        """When the node's own `timeout` is over, seconds since the epoch."""
+        return self.started + (self.step.node.timeout or float("inf"))
+
+    def scope(self, **names: Any) -> dict[str, Any]:
+        return {**self.place.frame.scope, "now": self.started, **names}
+
+    def evaluate(self, template: Template, **names: Any) -> JSON:
+        return template.evaluate(self.scope(**names))
+
+    def condition(self, template: Template, **names: Any) -> bool:
+        value = template.evaluate(self.scope(**names))
+        return self.boolean(value)
+
+    def boolean(self, value: JSON) -> bool:
+        if isinstance(value, bool):
+            return value
+        raise NodeError(
+            "not_a_boolean",
+            f"The condition gives {dump(value)[:100]}, which is neither true nor false.",
+            hint="Compare it with something: `${{ … == … }}`.",
+            retryable=False,
+        )
+
+    def completed(self, output: JSON) -> Entry:
+        try:
+            self.output = dump(output)
+        except (TypeError, ValueError) as error:
+            raise NodeError(
+                "output_not_json", f"The output is not JSON: {error}.", retryable=False
+            ) from error
+        if len(self.output) > MAX_OUTPUT:
+            message = f"The output has {len(self.output):,} characters of JSON; {MAX_OUTPUT:,} are allowed."
+            raise NodeError("output_too_large", message, retryable=False)
+        return Entry(SpanStatus.COMPLETED, self.number, output)
+
+    def context(self) -> NodeContext:
+        run = self.run
+        limit = min(self.place.frame.deadline, self.limit)
+        return NodeContext(
+            run_id=run.claimed.id,
+            path=self.path,
+            attempt=self.number,
+            idempotency_key=f"{run.claimed.id}/{self.path}",
+            remaining=lambda: limit - run.clock(),
+            cancelled=self.cord,
+            log=self.write_log,
+            assets=run.context.assets,
+            version_id=run.claimed.version_id,
+            network=run.context.network,
+        )
+
+    def write_log(self, level: str, message: str, **fields: JSON) -> None:
+        line = {"at": timestamp(self.run.clock()), "level": level, "message": message}
+        self.log.append(line | ({"fields": fields} if fields else {}))
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether the node is to give up, or the time of what stands around it is over."""
+        return self.cord.is_set() or self.run.clock() >= self.place.frame.deadline
+
+
+def failed_before(known: Entry) -> bool:
+    """Whether the journal's entry is of an attempt that failed (and not of one that sleeps)."""
+    return known.error is not None and known.child is None
+
+
+def describe(error: NodeError | ExpressionFailed, path: str | None) -> JSON:
+    """An error as runs and spans record it."""
+    if isinstance(error, ExpressionFailed):
+        error = NodeError("expression", error.message, hint=error.hint, retryable=False)
+    return {
+        "type": error.type,
+        "message": error.message,
+        "node": path,
+        "hint": error.hint,
+        "retryable": error.retryable,
+    }

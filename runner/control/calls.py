@@ -1,0 +1,70 @@
+"""`call`: another pattern as a run of its own. The caller leaves the worker until that has ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from runner.attempt import Attempt
+from runner.control.timers import timed_out
+from runner.engine import Entry
+from runner.nodes.base import NodeError
+from runner.state import dump
+from schemas.pattern import JSON
+from schemas.times import timestamp
+from store import execution
+from store.database import Database
+from store.ids import new_id
+from store.journal import ChildRun
+from store.spans import SpanStatus
+
+MAX_DEPTH: Final = 32
+"""How deep calls may nest."""
+
+
+class Calls:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __call__(self, attempt: Attempt) -> Entry:
+        known = attempt.known
+        if known is None or attempt.again or known.child is None:
+            return self._start(attempt)
+        if known.child_status is not None:
+            return _ended(attempt, known)
+        attempt.run.drop_orphan(known.child)
+        raise timed_out(attempt)
+
+    def _start(self, attempt: Attempt) -> Entry:
+        inputs = attempt.evaluate(attempt.step.inputs)
+        attempt.child = self._child(attempt, inputs)
+        wake = None if attempt.step.node.timeout is None else attempt.limit
+        return Entry(SpanStatus.WAITING, attempt.number, child=attempt.child.id, wake=wake)
+
+    def _child(self, attempt: Attempt, inputs: JSON) -> ChildRun:
+        run, pattern, number = attempt.run, inputs["pattern"], inputs.get("version")
+        if run.claimed.depth + 1 > MAX_DEPTH:
+            raise NodeError("call_depth", f"Calls are nested deeper than {MAX_DEPTH}.", retryable=False)
+        with self._database.connection() as connection:
+            context = run.context
+            closed = execution.closed_callee(connection, context.organisation, pattern, context.environment)
+        if closed:
+            raise NodeError(
+                "callee_closed", f"{pattern} cannot be called: {closed}.", hint="Resume it first."
+            )
+        return ChildRun(
+            id=new_id(),
+            version_id=run.context.calls[pattern if number is None else f"{pattern}@{number}"],
+            pattern=pattern,
+            trigger=dump({"kind": "call", "time": timestamp(run.clock())}),
+            input=dump(inputs.get("input")),
+            parent_path=attempt.path,
+        )
+
+
+def _ended(attempt: Attempt, known: Entry) -> Entry:
+    """The called run has ended: its output is the node's, its error too."""
+    if known.child_status == "completed":
+        return Entry(SpanStatus.COMPLETED, attempt.number, known.output, child=known.child)
+    reason = (known.error or {}).get("message", "no reason was recorded")
+    hint = f"Read the called run: weft log {known.child}"
+    raise NodeError("call_failed", f"The called run ended as {known.child_status}: {reason}", hint=hint)
