@@ -65,9 +65,11 @@ def _wants_another(run: RunState, error: JSON) -> bool:
         return False
 
 
-def waiting(run: RunState, wake: float | None) -> Step:
-    """Nothing can be done before `wake`, or before a called run ends. The time limit goes on."""
-    return run.step(RunStatus.WAITING, due=run.deadline if wake is None else min(wake, run.deadline))
+def waiting(run: RunState, wake: float | None, ending: RunStatus | None) -> Step:
+    """Nothing can be done before `wake`, or before a called run ends. The time limit goes on, until it is over."""
+    if ending is None:
+        wake = run.deadline if wake is None else min(wake, run.deadline)
+    return run.step(RunStatus.WAITING, due=wake)
 
 
 def _timed_out(run: RunState) -> Step:

@@ -353,11 +353,12 @@ class Flow:
         written = place.step.node.with_
         limit, goes_on = written.get("maxParallel", 1), written.get("onItemError") == "continue"
         while True:
-            begun = self._begin_items(place, entry, loop, limit, halting or loop.bad)
+            self._begin_items(place, entry, loop, limit, halting or loop.bad)
             inside = Next()
             self._walk_all(loop, inside, halting, cancels=not goes_on)
             self._fold(loop, place, entry)
-            if not begun or len(loop.frames) >= limit:
+            full = len(loop.frames) >= limit and not (halting or loop.bad)
+            if full or loop.following == len(loop.items):
                 break
         found.take(inside)
         if loop.frames:
@@ -366,16 +367,14 @@ class Flow:
             return End(output=loop.results)
         return _worst(loop.ends[at] for at in sorted(loop.ends))
 
-    def _begin_items(self, place: Place, entry: Entry, loop: _Items, limit: int, halting: bool) -> bool:
+    def _begin_items(self, place: Place, entry: Entry, loop: _Items, limit: int, halting: bool) -> None:
         """Open the next items. Of a loop that is halted only those that had begun: they may have to be ended."""
-        before = loop.following
         while loop.following < len(loop.items) and (halting or len(loop.frames) < limit):
             at = loop.following
             frame = self._item_frame(place, entry, at, loop.items[at])
             if not halting or self._has_begun(frame):
                 loop.frames[at] = frame
             loop.following += 1
-        return loop.following > before
 
     def _item_frame(self, place: Place, entry: Entry, at: int, item: JSON) -> Frame:
         outer = place.frame

@@ -72,7 +72,7 @@ class Executor:
             if found.end is not None:
                 return endings.conclude(run, found.end, ending, random.random())
             if not self._proceed(run, found):
-                return endings.waiting(run, found.wake)
+                return endings.waiting(run, found.wake, ending)
 
     def _proceed(self, run: RunState, found: Next) -> bool:
         """Do what can be done now. False: nothing can."""

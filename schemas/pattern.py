@@ -74,6 +74,9 @@ class RetryPolicy:
     when: str | None = None
 
 
+DEFAULT_TIMEOUT: Final = 3600.0
+"""Seconds that a run has where nothing says how many."""
+
 WRITTEN_ATTEMPTS: Final = 3
 """Attempts of a `retry` that does not say how many."""
 
@@ -128,7 +131,7 @@ class Pattern:
     output: JSON = None  # a template, or None for the last node's output
     output_schema: JSON = None
     variables: Mapping[str, JSON] = field(default_factory=dict)
-    timeout: float = 3600.0  # seconds
+    timeout: float = DEFAULT_TIMEOUT  # seconds
     retry: RetryPolicy = RetryPolicy()
     nodes: tuple[Node, ...] = ()
 
@@ -145,7 +148,7 @@ def pattern_from_spec(name: str, spec: Mapping[str, JSON]) -> Pattern:
         output=spec.get("output"),
         output_schema=spec.get("outputSchema"),
         variables=spec.get("variables", {}),
-        timeout=seconds(spec["timeout"]) if "timeout" in spec else 3600.0,
+        timeout=seconds(spec["timeout"]) if "timeout" in spec else DEFAULT_TIMEOUT,
         retry=retry_from(spec["retry"]) if "retry" in spec else RetryPolicy(),
         nodes=_nodes(spec["nodes"]),
     )

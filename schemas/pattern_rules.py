@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from schemas.flow_rules import flow_mistakes
 from schemas.json_schemas import schema_mistakes
 from schemas.mistakes import Mistake
 from schemas.naming import Scope, text_mistakes
@@ -31,6 +32,7 @@ def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     nodes = outline(spec.get("nodes"), ("spec", "nodes"))
     everywhere = {node.id: node for node in reversed(list(all_nodes(nodes))) if node.id}
     yield from _duplicate_ids(nodes)
+    yield from flow_mistakes(all_nodes(nodes), spec.get("timeout"))
     variables = spec.get("variables")
     scope = Scope(View(None, {}, 0), variables if isinstance(variables, dict) else {}, everywhere)
     yield from _list_mistakes(nodes, views(nodes, None)[0], scope)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.engine import Entry, Next, next_steps
+from runner.engine import FOREVER, Entry, Flow, Next
 from runner.program import Program, compile_pattern
 from schemas.pattern import Node, OnError, Pattern
 from store.spans import SpanStatus
@@ -28,8 +28,13 @@ def failed(message: str = "boom") -> Entry:
     return Entry(SpanStatus.FAILED, error={"type": "t", "message": message})
 
 
+def next_steps(program: Program, journal: dict[str, Entry], now: float, **keys: Any) -> Next:
+    """As somebody decides who has seen nothing of the run before."""
+    return Flow(program, dict(journal), {}, FOREVER).next(now, **keys)
+
+
 def ready(found: Next) -> list[str]:
-    return [step.path for step in found.ready]
+    return [place.path for place in found.ready]
 
 
 def test_a_list_runs_in_its_order() -> None:
@@ -78,42 +83,42 @@ def test_a_failure_that_may_pass_becomes_an_output() -> None:
 def test_the_end_waits_for_nodes_at_work() -> None:
     p = program(node("a"), node("b", needs=()))
     found = next_steps(p, {"a": failed(), "b": Entry(SpanStatus.RUNNING)}, 0)
-    assert (found.end, found.working, found.ready) == (None, 1, [])
+    assert (found.end, found.working, found.ready, found.pull) == (None, 1, [], ["b"])
 
 
 def branch(**fields: Any) -> Node:
-    blocks = {"then": (node("x"), node("y")), "else": (node("z"),)}
+    blocks = {("then",): (node("x"), node("y")), ("else",): (node("z"),)}
     return Node(id="choose", uses="branch", with_={"if": "${{ true }}"}, blocks=blocks, **fields)
 
 
 def test_a_branch_runs_the_side_taken_and_closes_with_its_last_output() -> None:
     p = program(branch(), node("after"))
-    taken = {"choose": Entry(SpanStatus.RUNNING, taken="then")}
+    taken = {"choose": Entry(SpanStatus.RUNNING, state={"taken": ["then"]})}
     assert ready(next_steps(p, taken, 0)) == ["choose/x"]
     inside = taken | {"choose/x": done(1), "choose/y": done(2)}
     [close] = next_steps(p, inside, 0).closes
-    assert (close.step.path, close.output, close.error) == ("choose", 2, None)
+    assert (close.place.path, close.end.output, close.end.error) == ("choose", 2, None)
     assert ready(next_steps(p, inside | {"choose": done(2)}, 0)) == ["after"]
 
 
 def test_a_side_that_is_not_there_closes_with_nothing() -> None:
-    p = program(Node(id="choose", uses="branch", with_={"if": ""}, blocks={"then": (node("x"),)}))
-    [close] = next_steps(p, {"choose": Entry(SpanStatus.RUNNING, taken="else")}, 0).closes
-    assert (close.output, close.error) == (None, None)
+    p = program(Node(id="choose", uses="branch", with_={"if": ""}, blocks={("then",): (node("x"),)}))
+    [close] = next_steps(p, {"choose": Entry(SpanStatus.RUNNING, state={"taken": ["else"]})}, 0).closes
+    assert (close.end.output, close.end.error) == (None, None)
 
 
 def test_a_failure_inside_closes_the_container_with_the_error() -> None:
     p = program(branch(on_error=OnError.CONTINUE), node("after"))
-    journal = {"choose": Entry(SpanStatus.RUNNING, taken="else"), "choose/z": failed()}
+    journal = {"choose": Entry(SpanStatus.RUNNING, state={"taken": ["else"]}), "choose/z": failed()}
     [close] = next_steps(p, journal, 0).closes
-    assert close.error["message"] == "boom"
+    assert close.end.error["message"] == "boom"
 
 
 def test_a_container_that_failed_closes_when_its_nodes_at_work_are_done() -> None:
-    blocks = {"then": (node("x"), node("y", needs=()))}
+    blocks = {("then",): (node("x"), node("y", needs=()))}
     p = program(Node(id="choose", uses="branch", with_={"if": ""}, blocks=blocks))
     journal = {
-        "choose": Entry(SpanStatus.RUNNING, taken="then"),
+        "choose": Entry(SpanStatus.RUNNING, state={"taken": ["then"]}),
         "choose/x": failed(),
         "choose/y": Entry(SpanStatus.RUNNING),
     }
@@ -124,10 +129,10 @@ def test_a_container_that_failed_closes_when_its_nodes_at_work_are_done() -> Non
 
 def test_a_stop_inside_a_branch_ends_the_whole_run() -> None:
     p = program(
-        Node(id="choose", uses="branch", with_={"if": ""}, blocks={"then": (node("s", "stop"),)}),
+        Node(id="choose", uses="branch", with_={"if": ""}, blocks={("then",): (node("s", "stop"),)}),
         node("after"),
     )
-    journal = {"choose": Entry(SpanStatus.RUNNING, taken="then"), "choose/s": done("early")}
+    journal = {"choose": Entry(SpanStatus.RUNNING, state={"taken": ["then"]}), "choose/s": done("early")}
     end = next_steps(p, journal, 0).end
     assert end is not None
     assert end.output == "early"
@@ -166,10 +171,10 @@ def test_every_graph_ends_with_each_node_once_and_never_before_its_needs(
     journal: dict[str, Entry] = {}
     while (found := next_steps(p, journal, 0)).end is None:
         assert found.ready
-        step = dice.choice(found.ready)
-        assert step.path not in journal
-        assert all(need in journal for need in step.node.needs or ())
-        journal[step.path] = done()
+        place = dice.choice(found.ready)
+        assert place.path not in journal
+        assert all(need in journal for need in place.step.node.needs or ())
+        journal[place.path] = done()
     assert set(journal) == {n.id for n in nodes}
 
 

@@ -87,7 +87,7 @@ def test_a_pattern_becomes_typed_with_its_defaults_filled_in() -> None:
     assert customer.retry == RetryPolicy(attempts=5, on=("timeout", "http_status"))
     assert (customer.needs, enrich.needs) == (None, ("customer",))
     assert decide.with_ == {"if": "${{ trigger.body.total > vars.threshold }}"}
-    assert decide.blocks["else"] == (
+    assert decide.blocks["else",] == (
         Node(id="small", uses="log", with_={"message": "small order ${{ trigger.body.order_id }}"}),
     )
 

@@ -1,0 +1,154 @@
+"""Any pattern, whatever befalls it, comes to exactly one end, and does nothing twice that is known to be done."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from simulation import Fate, World
+
+from runner.engine import End
+from runner.state import written_path
+from schemas.pattern import Node, OnError, Pattern, RetryPolicy
+from store.runs import RunStatus
+from store.spans import SpanStatus
+
+LEAVES = ("http", "http", "http", "set", "fail", "stop", "delay")
+CONTAINERS = ("branch", "switch", "parallel", "for-each", "repeat", "try", "try")
+DEEPEST = 5
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> Pattern:
+    names = (f"n{number}" for number in itertools.count())
+    nodes = draw(lists(names, 1))
+    retry = RetryPolicy()
+    return Pattern(name="p", nodes=nodes, timeout=draw(st.sampled_from([100.0, 1e9])), retry=retry)
+
+
+@st.composite
+def lists(draw: st.DrawFn, names: Any, depth: int, first: str | None = None) -> tuple[Node, ...]:
+    count = draw(st.integers(1, 3))
+    made: list[Node] = []
+    for at in range(count):
+        needs = None
+        if draw(st.integers(0, 4)) == 0:
+            needs = tuple(sorted(draw(st.sets(st.sampled_from([one.id for one in made]))) if made else ()))
+        made.append(draw(nodes(names, depth, needs, first if at == 0 else None)))
+    return tuple(made)
+
+
+@st.composite
+def nodes(draw: st.DrawFn, names: Any, depth: int, needs: Any, must_be: str | None) -> Node:
+    kinds = LEAVES + (CONTAINERS if depth < DEEPEST else ())
+    uses = must_be or draw(st.sampled_from(kinds))
+    name = next(names)
+    common: dict[str, Any] = {
+        "id": f"last{name}" if must_be else name,
+        "uses": uses,
+        "needs": needs,
+        "on_error": draw(st.sampled_from([OnError.FAIL, OnError.FAIL, OnError.CONTINUE])),
+        "timeout": draw(st.sampled_from([None, None, 60.0])) if not must_be else None,
+        "retry": draw(st.sampled_from([None, None, RetryPolicy(attempts=2, delay=1.0, jitter=False)])),
+    }
+    inner = lists(names, depth + 1)
+    match uses:
+        case "branch":
+            blocks = {("then",): draw(inner), ("else",): draw(inner)}
+            return Node(
+                with_={"if": draw(st.sampled_from(["${{ true }}", "${{ false }}"]))}, blocks=blocks, **common
+            )
+        case "switch":
+            blocks = {("cases", "a"): draw(inner), ("default",): draw(inner)}
+            return Node(with_={"value": draw(st.sampled_from(["a", "b"]))}, blocks=blocks, **common)
+        case "parallel":
+            fails = draw(st.sampled_from(["cancel", "wait"]))
+            blocks = {("branches", "x"): draw(inner), ("branches", "y"): draw(inner)}
+            return Node(with_={"whenOneFails": fails}, blocks=blocks, **common)
+        case "for-each":
+            with_ = {
+                "items": list(range(draw(st.integers(0, 4)))),
+                "maxParallel": draw(st.integers(1, 3)),
+                "onItemError": draw(st.sampled_from(["fail", "continue"])),
+            }
+            return Node(with_=with_, blocks={("do",): draw(inner)}, **common)
+        case "repeat":
+            with_ = {"until": f"${{{{ index >= {draw(st.integers(0, 2))} }}}}", "every": "1s"}
+            return Node(with_=with_, blocks={("do",): draw(inner)}, **common)
+        case "try":
+            blocks = {("do",): draw(inner)}
+            if draw(st.booleans()):
+                blocks["catch",] = draw(inner)
+            # Begins with work, so that whether it began can be seen.
+            blocks["finally",] = draw(lists(names, depth + 1, "http"))
+            return Node(with_={}, blocks=blocks, **common)
+        case "delay":
+            return Node(with_={"for": draw(st.sampled_from(["0s", "5s", "90s"]))}, **common)
+    return Node(with_={"x": 1} if uses == "set" else {}, **common)
+
+
+SOME = st.frozensets(st.integers(1, 25), max_size=4)
+FATES = st.builds(
+    Fate,
+    fails=SOME,
+    slow=st.frozensets(st.integers(1, 25), max_size=2),
+    cancelled=st.frozensets(st.integers(1, 25), max_size=1),
+    dies_in=SOME,
+    dies_before_write=SOME,
+    dies_after_write=SOME,
+)
+
+
+@settings(
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+    phases=[Phase.reuse, Phase.generate, Phase.shrink],
+)
+@given(patterns(), FATES)
+def test_any_pattern_comes_to_one_end_whatever_befalls_it(pattern: Pattern, fate: Fate) -> None:
+    world = World(pattern, fate)
+    world.run()
+    [end] = world.ends
+    assert world.again == [], "done twice, though its result was durable"
+    assert not _open(world)
+    _every_finally_ran(world)
+    _the_journal_says_the_same(world, end.status)
+
+
+def _open(world: World) -> list[str]:
+    return [
+        path
+        for path, span in world.durable.items()
+        if span.status in (SpanStatus.RUNNING, SpanStatus.WAITING)
+    ]
+
+
+def _every_finally_ran(world: World) -> None:
+    program = world.replayed().context.program
+    for path, span in world.durable.items():
+        step = program.by_path[written_path(path)]
+        if step.node.uses != "try" or span.status is SpanStatus.SKIPPED:
+            continue
+        first = step.blocks["finally",].steps[0].node.id
+        for attempt in range(1, span.attempt + 1):
+            inside = path if attempt == 1 else f"{path}~{attempt}"
+            began = f"{inside}/" if any(one.startswith(f"{inside}/") for one in world.durable) else None
+            if began is None:
+                continue  # entered in a journal that did not become durable, or about to be
+            ran = world.durable.get(f"{inside}/{first}")
+            assert ran is not None, (path, attempt, sorted(world.durable))
+            assert ran.status is not SpanStatus.CANCELLED, (path, attempt)
+
+
+def _the_journal_says_the_same(world: World, status: RunStatus) -> None:
+    assert world.end is not None
+    end, ending = world.end
+    found = world.replayed().flow.next(world.now, halting=ending is not None)
+    assert type(found.end) is type(end)
+    assert found.end == end
+    assert isinstance(end, End)
+    assert status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.CANCELLED)
