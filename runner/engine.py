@@ -401,7 +401,7 @@ class Flow:
 
     def _repeat(self, place: Place, entry: Entry, found: Next, halting: bool) -> End | None:
         """One round. Whether another follows is for whoever closes it to say."""
-        if entry.wake is not None and (halting or entry.wake > self._now):
+        if entry.wake is not None and entry.wake > self._now:
             found.wake_at(entry.wake)
             return _HALTED if halting else None
         state = entry.state or {}

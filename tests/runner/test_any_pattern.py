@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -34,7 +35,7 @@ def lists(draw: st.DrawFn, names: Any, depth: int, first: str | None = None) -> 
     made: list[Node] = []
     for at in range(count):
         needs = None
-        if draw(st.integers(0, 4)) == 0:
+        if first is None and draw(st.integers(0, 4)) == 0:
             needs = tuple(sorted(draw(st.sets(st.sampled_from([one.id for one in made]))) if made else ()))
         made.append(draw(nodes(names, depth, needs, first if at == 0 else None)))
     return tuple(made)
@@ -102,7 +103,7 @@ FATES = st.builds(
 
 
 @settings(
-    max_examples=400,
+    max_examples=int(os.environ.get("WEFT_EXAMPLES", "100")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,

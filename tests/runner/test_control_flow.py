@@ -95,7 +95,11 @@ def test_what_a_container_gives(service: Running, node: dict[str, Any], output: 
         (flow("f", "try", do=[fail("a")], catch=[fail("b", type="second")]), "second", "f/b"),
         (flow("f", "try", do=[fail("a")], **{"finally": [set_("z", x=1)]}), "failed", "f/a"),
         (flow("f", "try", do=[set_("a", x=1)], **{"finally": [fail("z", type="last")]}), "last", "f/z"),
-        (flow("f", "switch", value="${{ trigger.body.missing }}", cases={"a": [set_("a", x=1)]}), "expression", "f"),
+        (
+            flow("f", "switch", value="${{ trigger.body.missing }}", cases={"a": [set_("a", x=1)]}),
+            "expression",
+            "f",
+        ),
     ],
 )
 def test_how_a_container_fails(service: Running, node: dict[str, Any], type_: str, where: str) -> None:
