@@ -119,6 +119,8 @@ class Executor:
 
     def _await(self, run: RunState, wake: float | None) -> None:
         """Until a node at work is done, a timer is over, or something else has happened."""
+        if run.concerns_others:
+            self._flush(run)
         inbox = run.control.inbox
         try:
             done = inbox.get(timeout=None if wake is None else max(0.0, wake - run.clock()))

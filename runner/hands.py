@@ -39,6 +39,13 @@ class Hands:
         if control is not None:
             control.pull(reason)
 
+    def poke(self, run: str) -> None:
+        """What the run waits for, beside what it is at, may have happened."""
+        with self._mutex:
+            control = self._held.get(run)
+        if control is not None:
+            control.poke()
+
     def leave(self) -> None:
         """From now on, every run is given back before its next effect."""
         with self._mutex:

@@ -203,6 +203,11 @@ class RunState:
         return len(self._unsaved) >= MOST_UNSAVED or self._unsaved_size >= LARGEST_UNSAVED
 
     @property
+    def concerns_others(self) -> bool:
+        """Whether what is not written starts, or ends, other runs."""
+        return bool(self._children or self._orphans)
+
+    @property
     def saved(self) -> bool:
         return not (self._unsaved or self._children or self._consumed or self._orphans)
 

@@ -20,7 +20,7 @@ from runner.nodes.kinds import Kinds
 from runner.state import Stop
 from store import journal, leases, spans
 from store.batch import GroupCommit
-from store.database import DEPLOYMENTS_CHANGED, RUN_CANCELLED, Database, StoreUnavailable
+from store.database import DEPLOYMENTS_CHANGED, RUN_CANCELLED, RUN_WOKEN, Database, StoreUnavailable
 from store.hot import HotConnection
 from store.journal import Outcome, Step
 from store.leases import LEASE, ClaimedRun
@@ -152,6 +152,7 @@ class Worker:
     def _handlers(self) -> dict[str, Callable[[str], None]]:
         return {
             RUN_CANCELLED: lambda run: self._hands.pull(run, Stop.CANCELLED),
+            RUN_WOKEN: self._hands.poke,
             DEPLOYMENTS_CHANGED: lambda _: self._executor.contexts.forget(),
         }
 

@@ -20,6 +20,7 @@ MIGRATION_LOCK = 0x57656674  # "Weft"
 
 DEPLOYMENTS_CHANGED = "weft_deployments"  # payload: see store.notifications.Changed
 RUN_CANCELLED = "weft_cancelled"  # payload: run id
+RUN_WOKEN = "weft_woken"  # payload: run id
 TIMER_SET = "weft_timers"  # payload: empty
 UPSTREAM_ASKED = "weft_upstream"  # payload: organisation
 REFS_MOVED = "weft_refs"  # payload: organisation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from store.database import RUN_CANCELLED, Connection
+from store.database import RUN_CANCELLED, RUN_WOKEN, Connection
 from store.runs import RING_AGAIN, RunStatus
 
 _WAKE = b"""
@@ -13,14 +13,17 @@ UPDATE runs SET woken = true,
        wake_at = NULL,
        due_at = CASE status WHEN 'waiting' THEN now() + %s * interval '1 second' ELSE due_at END
 WHERE id = ANY(%b::uuid[]) AND ended_at IS NULL
-RETURNING id::text, status
+RETURNING id::text, status, CASE status WHEN 'running' THEN pg_notify(%s, id::text) END
 """
 
 
 def wake(connection: Connection, ids: Sequence[str]) -> list[str]:
-    """Something that these runs wait for has happened. Gives those that are ready to be claimed."""
-    rows = connection.execute(_WAKE, [RING_AGAIN, list(ids)])
-    return [run for run, status in rows if status == RunStatus.PENDING]
+    """Something that these runs wait for has happened. Gives those that are ready to be claimed.
+
+    Those that are at work with something else are told.
+    """
+    rows = connection.execute(_WAKE, [RING_AGAIN, list(ids), RUN_WOKEN])
+    return [run for run, status, _ in rows if status == RunStatus.PENDING]
 
 
 def wake_due(connection: Connection, limit: int = 1000) -> list[str]:
@@ -75,7 +78,8 @@ def cancel(connection: Connection, run: str) -> list[str] | None:
             SELECT id FROM runs WHERE id = %s AND ended_at IS NULL
             UNION ALL SELECT r.id FROM runs r JOIN family f ON r.parent_id = f.id WHERE r.ended_at IS NULL
         )
-        UPDATE runs SET cancelled = true, woken = true, status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
+        UPDATE runs SET cancelled = true, woken = true,
+               status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
                wake_at = NULL,
                due_at = CASE status WHEN 'waiting' THEN now() + %s * interval '1 second' ELSE due_at END
         WHERE id IN (SELECT id FROM family) RETURNING id::text, status, pg_notify(%s, id::text)

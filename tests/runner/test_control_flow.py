@@ -1,4 +1,4 @@
-"""Each node that steers a run: what it needs, what it gives, how it fails. On a real worker, database and broker."""
+"""Each node that steers a run: what it needs, gives, and how it fails. On a real worker, database and broker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from running import Running
 
 from runner.broker import BellBroker
-from store import run_events
+from store import run_events, wakeups
 
 
 def set_(id_: str, **values: Any) -> dict[str, Any]:
@@ -297,14 +297,45 @@ def test_items_go_on_beside_a_called_run(service: Running) -> None:
     assert time.monotonic() - began < 5  # one after another, it would take longer than the naps
 
 
+def script(id_: str, seconds: float) -> dict[str, Any]:
+    code = f"import time\ndef main(i):\n    time.sleep({seconds})\n    return time.time()"
+    return {"id": id_, "uses": "script", "with": {"code": code}}
+
+
 def test_a_timer_is_kept_while_something_else_of_the_run_is_at_work(service: Running) -> None:
-    script = {"id": "s", "uses": "script",
-              "with": {"code": "import time\ndef main(i):\n    time.sleep(1.5)\n    return time.time()"}}  # fmt: skip
-    stamp = {
-        "id": "t",
-        "uses": "script",
-        "with": {"code": "import time\ndef main(i):\n    return time.time()"},
-    }
-    service.deploy("flow", [flow("f", "parallel", branches={"a": [script], "b": [nap("n", "100ms"), stamp]})])
+    branches = {"a": [script("long", 1.5)], "b": [nap("n", "100ms"), script("short", 0)]}
+    service.deploy("flow", [flow("f", "parallel", branches=branches)])
     output = service.run("flow")["output"]
     assert output["b"] < output["a"] - 0.5
+
+
+def test_a_called_run_is_heard_of_while_something_else_of_the_run_is_at_work(service: Running) -> None:
+    callee = service.deploy("callee", [set_("a", x=1)], on={"call": {}})
+    call = {"id": "c", "uses": "call", "with": {"pattern": "callee"}}
+    branches = {"a": [script("long", 1.5)], "b": [call, script("short", 0)]}
+    service.deploy("flow", [flow("f", "parallel", branches=branches)], calls={"callee": callee})
+    output = service.run("flow")["output"]
+    assert output["b"] < output["a"] - 0.5
+
+
+def test_cancelling_ends_what_is_at_work_and_runs_finally(service: Running) -> None:
+    guard = flow(
+        "guard",
+        "try",
+        do=[script("long", 30)],
+        **{"finally": [script("tidy", 0), nap("n", "50ms"), set_("z", x=1)]},
+    )
+    service.deploy("flow", [guard, set_("never", x=1)])
+    run = service.start("flow")
+    service.wait(run, until=("running",))
+    time.sleep(0.3)
+    with service.database.transaction() as c:
+        wakeups.cancel(c, run)
+    found = service.wait(run, seconds=5)
+    spans = service.spans(run)
+    assert (found["status"], spans["guard/long"]["status"], spans["guard/z"]["status"]) == (
+        "cancelled",
+        "cancelled",
+        "completed",
+    )
+    assert "never" not in spans
