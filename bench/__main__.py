@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 
-from bench import actions, footprint, latency, promotion, push, rebuild, recovery, scripts, throughput
+from bench import actions, control, footprint, latency, promotion, push, rebuild, recovery, scripts, throughput
 
 
 def main() -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"{platform.platform()}, {cores} cores, Python {platform.python_version()}")
-    for table in (throughput, latency, scripts, recovery, push, promotion, actions, rebuild, footprint):
+    for table in (throughput, latency, control, scripts, recovery, push, promotion, actions, rebuild, footprint):
         table.main()
 
 
