@@ -5,7 +5,18 @@ from __future__ import annotations
 import os
 import platform
 
-from bench import actions, control, footprint, latency, promotion, push, rebuild, recovery, scripts, throughput
+from bench import (
+    actions,
+    control,
+    footprint,
+    latency,
+    promotion,
+    push,
+    rebuild,
+    recovery,
+    scripts,
+    throughput,
+)
 
 
 def main() -> None:

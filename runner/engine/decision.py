@@ -1,0 +1,92 @@
+"""What the engine decides: what can be done now, and the ends that lists come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from runner.engine.frames import Place
+from runner.engine.journal import FOREVER
+from schemas.pattern import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A list's, or the run's, end. `error` None is success."""
+
+    output: JSON = None
+    error: JSON = None
+
+    @property
+    def well(self) -> bool:
+        return self.error is None
+
+
+class Stopped(End):
+    """A `stop` node ended all the containers around it, and the run with them."""
+
+    @property
+    def well(self) -> bool:
+        return False
+
+
+class Halted(End):
+    """It was told to end early, and did."""
+
+    @property
+    def well(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A container whose inside has come to its end. `late`: by the container's own `timeout`."""
+
+    place: Place
+    end: End
+    late: bool = False
+
+
+@dataclass(slots=True)
+class Next:
+    """`end`, or else what can be done now; with neither, the run waits (until `wake`, if that is a time).
+
+    `halt` are nodes that wait for something nobody wants any more, `pull` the paths of nodes at work that shall
+    give up; `working` counts the nodes that are being worked on in this process, `waiting` those that wait.
+    """
+
+    ready: list[Place] = field(default_factory=list)
+    closes: list[Close] = field(default_factory=list)
+    halt: list[Place] = field(default_factory=list)
+    pull: list[str] = field(default_factory=list)
+    wake: float | None = None
+    working: int = 0
+    waiting: int = 0
+    end: End | None = None
+
+    def take(self, other: Next) -> None:
+        self.ready += other.ready
+        self.closes += other.closes
+        self.halt += other.halt
+        self.pull += other.pull
+        self.working += other.working
+        self.waiting += other.waiting
+        self.wake_at(other.wake)
+
+    def wake_at(self, time: float | None) -> None:
+        if time is not None and time != FOREVER:
+            self.wake = time if self.wake is None else min(time, self.wake)
+
+
+HALTED: Final = Halted()
+
+
+def worst(ends: Iterable[End]) -> End:
+    """A `stop` counts more than an error, the first error more than those after it and than being halted."""
+    listed = list(ends)
+    for kind in (Stopped, End):
+        for end in listed:
+            if type(end) is kind:
+                return end
+    return HALTED

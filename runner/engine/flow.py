@@ -1,0 +1,170 @@
+"""The way through a program: what each list of nodes needs next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from runner.engine.decision import HALTED, Close, End, Halted, Next, Stopped, worst
+from runner.engine.frames import Container, Frame, Place, attempt_path
+from runner.engine.guarded import guarded
+from runner.engine.journal import FOREVER, Entry, Journal
+from runner.engine.loops import for_each, repeat
+from runner.engine.sides import one_of, side_by_side
+from runner.engine.walker import Walker
+from runner.layers import Layer
+from runner.program import Program, Step
+from schemas.pattern import OnError
+from store.spans import SpanStatus
+
+_INSIDE: Final[Mapping[str, Callable[[Walker, Container, Next, bool], End | None]]] = {
+    "branch": one_of,
+    "switch": one_of,
+    "parallel": side_by_side,
+    "for-each": for_each,
+    "repeat": repeat,
+    "try": guarded,
+}
+
+_SETTLED: Final = End()
+_NOT_BEGUN: Final = End()
+"""What is no end of a node in a list that is a graph. It is by their identity that they are known."""
+
+
+class Flow(Walker):
+    """One run's way through its program. `scope` is what all its expressions can name, `deadline` the run's.
+
+    What is folded into the result of a loop's item is taken out of `journal`.
+    """
+
+    def __init__(self, program: Program, journal: Journal, scope: Mapping[str, Any], deadline: float) -> None:
+        super().__init__(journal)
+        own = {**scope, "nodes": Layer()}
+        self.root = Frame(program.root, "", own, deadline, sheltered=False)
+
+    def next(self, now: float, *, halting: bool = False) -> Next:
+        """Decide. `now` is in the seconds that the journal's timers are in. What halts once goes on halting."""
+        self.now = now
+        found = Next()
+        end = self.walk(self.root, found, halting)
+        return found if end is None else Next(end=end)
+
+    def walk(self, frame: Frame, found: Next, halting: bool) -> End | None:
+        return (self._in_order if frame.block.in_order else self._graph)(frame, found, halting)
+
+    def _in_order(self, frame: Frame, found: Next, halting: bool) -> End | None:
+        """Most lists: nothing behind the first node that is not settled matters yet."""
+        steps, journal = frame.block.steps, self.journal
+        while frame.at < len(steps):
+            step = steps[frame.at]
+            path = frame.prefix + step.node.id
+            entry = journal.get(path)
+            if entry is None:
+                if halting:
+                    return HALTED
+                found.ready.append(Place(step, frame, path))
+                return None
+            if not _settled(step, entry):
+                return self._begun(Place(step, frame, path), entry, found, halting)
+            self._settle(frame, step, path, entry)
+            frame.at += 1
+        return End(output=frame.last)
+
+    def _graph(self, frame: Frame, found: Next, halting: bool) -> End | None:
+        inside = Next()
+        outcomes = self._outcomes(frame, inside, halting)
+        ending = any(_is_end(one) for one in outcomes)
+        if ending and not halting:
+            # One has failed: the others are halted, and the list ends when they have.
+            inside = Next()
+            outcomes = self._outcomes(frame, inside, True)
+        elif not halting:
+            inside.ready += _ready(frame, outcomes)
+        found.take(inside)
+        if all(one is _SETTLED for one in outcomes):
+            return End(output=frame.outputs[frame.block.steps[-1].node.id])
+        if None in outcomes or not (ending or halting):
+            return None
+        return worst(one for one in outcomes if one is not None and _is_end(one))
+
+    def _outcomes(self, frame: Frame, found: Next, halting: bool) -> list[End | None]:
+        """Of each node: `_SETTLED`, `_NOT_BEGUN`, the end that it forces on the list, or None: it is under way."""
+        outcomes: list[End | None] = []
+        for step in frame.block.steps:
+            path = frame.prefix + step.node.id
+            entry = self.journal.get(path)
+            if entry is None:
+                outcomes.append(_NOT_BEGUN)
+                continue
+            if _settled(step, entry):
+                self._settle(frame, step, path, entry)
+                outcomes.append(_SETTLED)
+            else:
+                outcomes.append(self._begun(Place(step, frame, path), entry, found, halting))
+        return outcomes
+
+    def _settle(self, frame: Frame, step: Step, path: str, entry: Entry) -> None:
+        frame.settle(step, entry)
+        if step.blocks:
+            self.inside.pop(attempt_path(path, entry), None)
+
+    def _begun(self, place: Place, entry: Entry, found: Next, halting: bool) -> End | None:
+        """Note what a node that is not settled still needs. Gives the end that it forces on its list."""
+        match entry.status:
+            case SpanStatus.COMPLETED:
+                return Stopped(output=entry.output)
+            case SpanStatus.FAILED:
+                return End(error=entry.error)
+            case SpanStatus.CANCELLED:
+                return HALTED
+        if entry.state is not None:
+            return self._container(Container(place, entry), found, halting)
+        self._leaf(place, entry, found, halting)
+        return None
+
+    def _leaf(self, place: Place, entry: Entry, found: Next, halting: bool) -> None:
+        if entry.status is SpanStatus.RUNNING:
+            found.working += 1
+            if halting:
+                found.pull.append(place.path)
+        elif halting:
+            found.halt.append(place)
+        elif entry.child_status is not None or entry.poked or (entry.wake or FOREVER) <= self.now:
+            found.ready.append(place)
+        else:
+            found.waiting += 1
+            found.wake_at(entry.wake)
+
+    def _container(self, container: Container, found: Next, halting: bool) -> End | None:
+        late = not halting and self.now >= container.limit
+        end = _INSIDE[container.node.uses](self, container, found, halting or late)
+        if end is None:
+            if not (late or halting):
+                found.wake_at(container.limit)
+            return None
+        if isinstance(end, Stopped) or (isinstance(end, Halted) and not late):
+            return end
+        found.closes.append(Close(container.place, end, late=isinstance(end, Halted)))
+        return None
+
+
+def _is_end(outcome: End | None) -> bool:
+    return outcome is not None and outcome is not _SETTLED and outcome is not _NOT_BEGUN
+
+
+def _ready(frame: Frame, outcomes: Sequence[End | None]) -> Iterator[Place]:
+    for step, outcome in zip(frame.block.steps, outcomes, strict=True):
+        if outcome is _NOT_BEGUN and all(outcomes[at] is _SETTLED for at in step.after):
+            yield Place(step, frame, frame.prefix + step.node.id)
+
+
+def _settled(step: Step, entry: Entry) -> bool:
+    """Whether the order may go on behind it."""
+    match entry.status:
+        case SpanStatus.COMPLETED:
+            return step.node.uses != "stop"
+        case SpanStatus.SKIPPED:
+            return True
+        case SpanStatus.FAILED:
+            return step.node.on_error is OnError.CONTINUE
+    return False

@@ -1,0 +1,45 @@
+"""`try`: what fails is caught, and whatever happens, `finally` runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from runner.engine.decision import End, Next, Stopped
+from runner.engine.frames import Container, Frame
+from runner.engine.walker import Walker
+
+CLEANUP: Final = 300.0
+"""Seconds that a `finally` has at least, whatever time-out is over around it."""
+
+
+def guarded(walker: Walker, container: Container, found: Next, halting: bool) -> End | None:
+    blocks = container.place.step.blocks
+    end = walker.walk(walker.frame(container, ("do",)), found, halting)
+    if end is not None and type(end) is End and end.error is not None and ("catch",) in blocks:
+        catch = walker.frame(container, ("catch",), {**container.place.frame.scope, "error": end.error})
+        if not halting or walker.has_begun(catch):
+            end = walker.walk(catch, found, halting)
+    if end is None or ("finally",) not in blocks:
+        return end
+    last = _finally(walker, container, end)
+    closing = walker.walk(last, found, halting and walker.now >= last.deadline)
+    if closing is None:
+        if halting:
+            found.wake_at(last.deadline)
+        return None
+    overruled = type(closing) is Stopped or (type(end) is End and not closing.well)
+    return closing if overruled else end
+
+
+def _finally(walker: Walker, container: Container, end: End) -> Frame:
+    """It is not cancelled with the run, and has some time of its own from when it began."""
+    frames = walker.inside.get(container.key, {})
+    if ("finally",) in frames:
+        known: Frame = frames["finally",]
+        return known
+    frame = walker.frame(container, ("finally",), {**container.place.frame.scope, "error": end.error})
+    entries = (walker.journal.get(frame.prefix + step.node.id) for step in frame.block.steps)
+    began = min((one.started for one in entries if one and one.started), default=walker.now)
+    frame.sheltered = True
+    frame.deadline = max(frame.deadline, began + CLEANUP)
+    return frame

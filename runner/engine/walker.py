@@ -1,0 +1,53 @@
+"""What the walks through lists and containers share: journal, time, and what is remembered of containers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from runner.engine.decision import End, Next
+from runner.engine.frames import Container, Frame
+from runner.engine.journal import Journal
+from schemas.pattern import BlockKey
+
+
+class Walker(ABC):
+    """`inside` holds, by the key of a container that has been entered, what its kind remembers of it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.now = 0.0
+        self.inside: dict[str, Any] = {}
+
+    @abstractmethod
+    def walk(self, frame: Frame, found: Next, halting: bool) -> End | None:
+        """What a list needs, or its end: then nothing of it is under way any more."""
+
+    def frame(self, container: Container, block: BlockKey, scope: dict[str, Any] | None = None) -> Frame:
+        """The frame of a list that runs once in an attempt of its container."""
+        frames: dict[BlockKey, Frame] = self.inside.setdefault(container.key, {})
+        if block not in frames:
+            frames[block] = new_frame(container, block, scope)
+        return frames[block]
+
+    def has_begun(self, frame: Frame) -> bool:
+        return any(frame.prefix + step.node.id in self.journal for step in frame.block.steps)
+
+    def drop(self, frame: Frame) -> None:
+        """Forget the nodes of a frame whose end is known: what led to it is not needed any more."""
+        for step in frame.block.steps:
+            self.journal.pop(frame.prefix + step.node.id, None)
+
+
+def new_frame(
+    container: Container, block: BlockKey, scope: dict[str, Any] | None = None, index: str = ""
+) -> Frame:
+    """`scope`: what its expressions can name, where that is not what they can name around it."""
+    outer = container.place.frame
+    return Frame(
+        container.place.step.blocks[block],
+        f"{container.key}{index}/",
+        outer.scope if scope is None else scope,
+        min(outer.deadline, container.limit),
+        sheltered=outer.sheltered,
+    )
