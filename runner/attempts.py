@@ -40,7 +40,6 @@ class Attempts:
     def close(self, run: RunState, close: Close) -> Result:
         """The entry of a container whose inside has come to its end."""
         known = run.journal[close.place.path]
-        run.halt_below(close.place.path)
         attempt = Attempt(run, close.place, known, Cord(run.control, sheltered=True))
 
         def end() -> Entry:

@@ -48,7 +48,7 @@ def _failed(run: RunState, error: JSON, chance: float) -> Step:
     policy, attempt = run.context.retry, run.claimed.attempt
     delay = after_failure(policy, attempt, error["type"], chance) if error["retryable"] else None
     if delay is not None and _wants_another(run, error):
-        run.halt_below()
+        run.halt_all()
         due = run.clock() + delay
         return run.step(RunStatus.WAITING, attempt=attempt + 1, error=dump(error), due=due)
     spent = policy.attempts > 1 and attempt >= policy.attempts
@@ -81,7 +81,7 @@ def _timed_out(run: RunState) -> Step:
 
 def ended(run: RunState, status: RunStatus, *, output: JSON = None, error: JSON = None) -> Step:
     """The last write of a run: nothing of it stays open, and what it called and nobody awaits is cancelled."""
-    run.halt_below()
+    run.halt_all()
     return run.step(
         status,
         output=None if output is None else dump(output),

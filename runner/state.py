@@ -177,11 +177,10 @@ class RunState:
         cancelled = Entry(SpanStatus.CANCELLED, entry.attempt, error=entry.error, child=entry.child)
         self.apply(path, Result(cancelled, entry.started or self.clock(), self.clock()))
 
-    def halt_below(self, path: str = "") -> None:
-        """The same for all that is open below a container, or anywhere."""
-        for one in sorted(self._open):
-            if not path or one.startswith((f"{path}/", f"{path}[", f"{path}~")):
-                self.halt(one)
+    def halt_all(self) -> None:
+        """The same for all that is open."""
+        for path in sorted(self._open):
+            self.halt(path)
 
     def drop_orphan(self, run: str) -> None:
         """Nobody waits for this called run any more."""

@@ -52,8 +52,9 @@ class Close:
 class Next:
     """`end`, or else what can be done now; with neither, the run waits (until `wake`, if that is a time).
 
-    `halt` are nodes that wait for something nobody wants any more, `pull` the paths of nodes at work that shall
-    give up; `working` counts the nodes that are being worked on in this process, `waiting` those that wait.
+    `halt` are nodes that wait for something nobody wants any more, and containers in which nothing is left; `pull`
+    the paths of nodes at work that shall give up. `working` counts the nodes that are being worked on in this
+    process, `waiting` those that wait.
     """
 
     ready: list[Place] = field(default_factory=list)

@@ -142,8 +142,12 @@ class Flow(Walker):
             if not (late or halting):
                 found.wake_at(container.limit)
             return None
-        if isinstance(end, Stopped) or (isinstance(end, Halted) and not late):
+        if isinstance(end, Stopped):
             return end
+        if isinstance(end, Halted) and not late:
+            # Its own end is written first: what is around it may be folded into a loop's result.
+            found.halt.append(container.place)
+            return None
         found.closes.append(Close(container.place, end, late=isinstance(end, Halted)))
         return None
 
