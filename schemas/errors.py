@@ -80,6 +80,18 @@ _ALL: Final = (
         hint="Look at the values that the expressions gave.",
     ),
     ErrorType(
+        name="bad_page",
+        family="http",
+        means="an answer is not the page of a list that `paging` describes",
+        hint="Look at the answer, and correct `paging`.",
+    ),
+    ErrorType(
+        name="no_token",
+        family="http",
+        means="the token address of `auth.oauth2` gave no access token",
+        hint="Check `tokenUrl`, `clientId`, `clientSecret` and `scope`.",
+    ),
+    ErrorType(
         name="script",
         means="a script did not come to its end",
         hint="Read the traceback in the node's log.",

@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC
 from email.message import Message
 from typing import Protocol
 
@@ -79,7 +80,7 @@ class _Deflate:
 
 
 def value_of(content: bytes, content_type: str) -> JSON:
-    """JSON where the type says so, else text; base64 of what is no text."""
+    """JSON where the type says so, else text; `{base64}` of what is no text."""
     kind = Message()
     kind["content-type"] = content_type
     if kind.get_content_subtype() == "json" or kind.get_content_subtype().endswith("+json"):
@@ -91,7 +92,7 @@ def value_of(content: bytes, content_type: str) -> JSON:
         text = content.decode(kind.get_content_charset("utf-8"))
     except (LookupError, UnicodeError):
         text = "\0"
-    return text if "\0" not in text else base64.b64encode(content).decode()
+    return text if "\0" not in text else {"base64": base64.b64encode(content).decode()}
 
 
 def retry_after(headers: dict[str, str]) -> float | None:
@@ -103,6 +104,7 @@ def retry_after(headers: dict[str, str]) -> float | None:
         instant = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return None
+    instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     return min(max(instant.timestamp() - time.time(), 0.0), _LONGEST_WAIT)
 
 

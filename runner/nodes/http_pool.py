@@ -1,4 +1,4 @@
-"""Kept connections of one worker process, apart for each network policy."""
+"""Kept connections of one worker process, apart for each network policy and each choice of TLS."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpcore
-import httpx
 
 from runner.nodes.base import NodeError
+from runner.nodes.http_tls import TlsOptions
 from runner.nodes.network import CheckedBackend, NetworkPolicy, Target, targets
 
 _MAX_POOLS = 32
 _MAX_KEPT = 32  # idle connections of one pool
 _KEPT_FOR = 30  # seconds
-_RESOLVERS = 8  # names that are looked up at the same time
+_RESOLVERS = 32  # names that are looked up at the same time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What a connection depends on beside its address: one that one project may use is none for another."""
+
+    allow: tuple[str, ...]
+    tls: TlsOptions = field(default_factory=TlsOptions)
 
 
 @dataclass(kw_only=True)
@@ -27,22 +35,22 @@ class _Pool:
     users: int = 0
 
 
-class Connections:
-    """Pools by policy, because a connection that one project may use is none for another. For many threads."""
+class HttpPools:
+    """For many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pools: dict[tuple[str, ...], _Pool] = {}  # by use, the longest unused first
+        self._pools: dict[Access, _Pool] = {}  # by use, the longest unused first
         # Looking up a name cannot be interrupted, so it happens beside the thread that waits for it.
         self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
         self._tls: ssl.SSLContext | None = None
 
     @contextlib.contextmanager
-    def under(self, allow: tuple[str, ...]) -> Iterator[httpcore.ConnectionPool]:
-        """The pool for a project that allows `allow`. Raises NodeError when that cannot be read."""
+    def under(self, access: Access) -> Iterator[httpcore.ConnectionPool]:
+        """The pool for these. Raises NodeError when they cannot be read."""
         with self._lock:
-            pool = self._pools.pop(allow, None) or self._open(allow)
-            self._pools[allow] = pool
+            pool = self._pools.pop(access, None) or self._open(access)
+            self._pools[access] = pool
             pool.users += 1
         try:
             yield pool.connections
@@ -60,16 +68,18 @@ class Connections:
     def _resolve(self, host: str, port: int) -> Future[list[Target]]:
         return self._resolvers.submit(targets, host, port)
 
-    def _open(self, allow: tuple[str, ...]) -> _Pool:
+    def _open(self, access: Access) -> _Pool:
         try:
-            policy = NetworkPolicy(allow)
+            policy = NetworkPolicy(access.allow)
         except ValueError as error:
             raise NodeError("bad_request", f"network.allow in weft.yaml: {error}", retryable=False) from error
-        # Reads the file of trusted certificates, once. SSL_CERT_FILE and SSL_CERT_DIR name others.
-        self._tls = self._tls or httpx.create_ssl_context()
+        try:
+            context = self._context(access.tls)
+        except ValueError as error:
+            raise NodeError("bad_request", str(error), retryable=False) from None
         return _Pool(
             connections=httpcore.ConnectionPool(
-                ssl_context=self._tls,
+                ssl_context=context,
                 max_connections=None,
                 max_keepalive_connections=_MAX_KEPT,
                 keepalive_expiry=_KEPT_FOR,
@@ -77,7 +87,14 @@ class Connections:
             )
         )
 
+    def _context(self, tls: TlsOptions) -> ssl.SSLContext:
+        """The one without options is shared by the pools: making it reads a large file."""
+        if tls != TlsOptions():
+            return tls.context()
+        self._tls = self._tls or tls.context()
+        return self._tls
+
     def _close_surplus(self) -> None:
-        unused = [allow for allow, pool in self._pools.items() if not pool.users]
-        for allow in unused[: max(len(self._pools) - _MAX_POOLS, 0)]:
-            self._pools.pop(allow).connections.close()
+        unused = [access for access, pool in self._pools.items() if not pool.users]
+        for access in unused[: max(len(self._pools) - _MAX_POOLS, 0)]:
+            self._pools.pop(access).connections.close()
