@@ -28,10 +28,8 @@ _TAKES = {
 _STARTS = {"page": 1, "offset": 0}
 
 # https://www.rfc-editor.org/rfc/rfc8288#section-3
-_LINK = re.compile(
-    r'\s*<([^>]*)>((?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s";,]*))?)*)\s*(?:,|$)'
-)
-_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s";,]+))', re.IGNORECASE)
+_TARGET = re.compile(r"[\s,]*<([^>]*)>")
+_PARAMETER = re.compile(r'\s*;\s*([^\s=;,]*)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s";,]*)))?')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +40,7 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Paging:
-    """`by` is link, url, cursor, page or offset; `at` and `items` are keys from the outermost; `query` a parameter."""
+    """`by` is link, url, cursor, page or offset; `at` and `items` are keys from the outermost."""
 
     by: str
     at: tuple[str, ...] = ()
@@ -107,19 +105,19 @@ class Paging:
 
 
 def next_link(header: str) -> str | None:
-    """The address of the link whose relation is `next`."""
-    for target, parameters in _links(header):
-        rel = _REL.search(parameters)
-        if rel and "next" in (rel[1] or rel[2] or "").lower().split():
-            return target
-    return None
+    """The address of the first link whose relation is `next`."""
+    links = ((target, parameters.get("rel", "")) for target, parameters in _links(header))
+    return next((target for target, rel in links if "next" in rel.lower().split()), None)
 
 
-def _links(header: str) -> Iterator[tuple[str, str]]:
+def _links(header: str) -> Iterator[tuple[str, dict[str, str]]]:
     position = 0
-    while match := _LINK.match(header, position):
-        yield match[1], match[2]
-        position = match.end()
+    while target := _TARGET.match(header, position):
+        position, parameters = target.end(), dict[str, str]()
+        while parameter := _PARAMETER.match(header, position):
+            position = parameter.end()
+            parameters.setdefault(parameter[1].lower(), parameter[2] or parameter[3] or "")
+        yield target[1], parameters
 
 
 def _asking(request: HttpRequest, name: str, value: str) -> HttpRequest:

@@ -100,6 +100,7 @@ _CURRENT: ContextVar[Watch] = ContextVar("watch")
 
 def _perform(watch: Watch, connection: socket.socket, action: Callable[[], T], event: int) -> T:
     """Do what may have to wait, again and again. TLS may want to write where we read, and the other way round."""
+    watch.left()  # where nothing ever has to wait, time passes all the same
     while True:
         try:
             return action()

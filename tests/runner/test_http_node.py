@@ -4,161 +4,36 @@ from __future__ import annotations
 
 import email.utils
 import gzip
-import http.server
-import json
 import os
 import socket
-import ssl
-import subprocess
 import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-from runner.nodes.base import NodeContext, NodeError
-from runner.nodes.http import HttpNode
-
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Site:
-    """A web server on a port of its own. `answers` maps a path to what it answers; others are told what came."""
-
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.answers: dict[str, Answer | Callable[[], Answer]] = {}
-        self.seen: list[dict[str, Any]] = []
-        self.connections: set[tuple[str, int]] = set()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.port = self._server.server_port
-        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def _handler(site) -> type[http.server.BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # one packet per answer: otherwise Nagle and delayed acknowledgements cost 40 ms
-
-            def handle(self) -> None:
-                with suppress(ConnectionError, ssl.SSLError):
-                    super().handle()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def _any(self) -> None:
-                content = self.rfile.read(int(self.headers.get("content-length", 0)))
-                site.connections.add(self.client_address)
-                path, _, query = self.path.partition("?")
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                seen = {"method": self.command, "path": path, "query": query, "headers": headers}
-                site.seen.append(seen | {"body": content.decode()})
-                echo = (200, {"Content-Type": "application/json"}, json.dumps(site.seen[-1]).encode())
-                answer = site.answers.get(path, echo)
-                status, headers, body = answer() if callable(answer) else answer
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-
-            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815
-
-        return Handler
+from http_site import Answer, Seen, Sender, Site, raw_server, sending, serving, text_answer
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    served = Site()
-    yield served
-    served.close()
+    with serving() as site:
+        yield site
 
 
 @pytest.fixture
 def other() -> Iterator[Site]:
-    served = Site()
-    yield served
-    served.close()
-
-
-class Sender:
-    def __init__(self, node: HttpNode) -> None:
-        self.node = node
-
-    def __call__(
-        self,
-        url: str,
-        *,
-        timeout: float = 10,
-        cancelled: threading.Event | None = None,
-        allow: tuple[str, ...] = ("127.0.0.0/8", "::1"),
-        **inputs: Any,
-    ) -> Any:
-        context = NodeContext(
-            run_id="r1",
-            path="ask",
-            attempt=1,
-            idempotency_key="run-1/ask",
-            remaining=lambda: timeout,
-            cancelled=cancelled or threading.Event(),
-            log=lambda *_, **__: None,
-            assets=None,  # type: ignore[arg-type]
-            version_id="v1",
-            network=allow,
-        )
-        return self.node(context, {"url": url, **inputs})
-
-    def error(self, url: str, **options: Any) -> NodeError:
-        with pytest.raises(NodeError) as caught:
-            self(url, **options)
-        return caught.value
+    with serving() as site:
+        yield site
 
 
 @pytest.fixture
 def send() -> Iterator[Sender]:
-    node = HttpNode()
-    yield Sender(node)
-    node.close()
-
-
-@contextmanager
-def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that does with each connection what `serve` says. Gives its url."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    try:
-                        serve(connection)
-                    except OSError:
-                        continue
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
+    with sending() as sender:
+        yield sender
 
 
 # What is sent
@@ -236,10 +111,6 @@ def test_what_cannot_be_sent_is_refused(send: Sender, inputs: dict[str, Any], re
 
 
 # What comes back
-
-
-def text_answer(content: bytes, content_type: str = "text/plain", **headers: str) -> Answer:
-    return 200, {"Content-Type": content_type, **headers}, content
 
 
 @pytest.mark.parametrize(
@@ -535,56 +406,6 @@ def test_cancelling_aborts_a_request_in_flight(send: Sender) -> None:
         assert closed.wait(5)
 
 
-# TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost, signed by itself, and its key, in one file."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
-    subprocess.run([*command.split(), *names], cwd=folder, check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
-    return both
-
-
-@pytest.fixture
-def secure_site(certificate: Path) -> Iterator[Site]:
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
-    served = Site(tls)
-    yield served
-    served.close()
-
-
-def test_a_certificate_that_nobody_trusts_is_refused(send: Sender, secure_site: Site) -> None:
-    error = send.error(f"{secure_site.url}/x?secret")
-    assert (error.type, error.retryable) == ("tls", False)
-    assert (
-        error.message == f"GET {secure_site.url}/x: its certificate is not trusted: self-signed certificate"
-    )
-    assert "SSL_CERT_FILE" in error.hint
-
-
-def test_https_works_and_the_name_is_checked(
-    send: Sender, secure_site: Site, certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    for n in range(3):
-        assert send(secure_site.url, method="POST", body="x" * 300_000)["status"] == 200, n
-    assert len(secure_site.connections) == 1
-    error = send.error(secure_site.url.replace("localhost", "127.0.0.1"))
-    assert (error.type, error.retryable) == ("tls", False)
-    assert "IP address mismatch" in error.message
-
-
-def test_a_server_that_speaks_no_tls_is_a_tls_error(send: Sender, site: Site) -> None:
-    error = send.error(site.url.replace("http:", "https:"))
-    assert (error.type, error.retryable) == ("tls", True)
-
-
 # Connections
 
 
@@ -610,7 +431,7 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_not_used(send: Sender) -
 
 
 def test_sixteen_threads_send_at_the_same_time(send: Sender, site: Site) -> None:
-    def slow() -> Answer:
+    def slow(_: Seen) -> Answer:
         time.sleep(0.05)
         return 200, {"Content-Type": "application/json"}, b"1"
 
