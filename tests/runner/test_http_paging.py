@@ -41,7 +41,9 @@ def asked(seen: Seen, name: str, default: int = 0) -> int:
 
 def by_link(seen: Seen) -> Answer:
     start = asked(seen, "from")
-    links = f'</list?from={start - 10}>; rel="prev", <?from={start + 10}&state=a%2Cb>; title="a, b"; rel="next"'
+    links = (
+        f'</list?from={start - 10}>; rel="prev", <?from={start + 10}&state=a%2Cb>; title="a, b"; rel="next"'
+    )
     return json_answer(ITEMS[start : start + 10], **({"Link": links} if start < 20 else {}))
 
 

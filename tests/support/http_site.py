@@ -30,6 +30,11 @@ def json_answer(value: Any, **headers: str) -> Answer:
     return 200, {"Content-Type": "application/json", **headers}, json.dumps(value).encode()
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the default, 5, many connections at once wait a second for each other
+
+
 class Site:
     """A web server on a port of its own. `answers` maps a path to what it answers; others are told what came."""
 
@@ -37,8 +42,7 @@ class Site:
         self.answers: dict[str, Answer | Callable[[Seen], Answer]] = {}
         self.seen: list[Seen] = []
         self.connections: set[tuple[str, int]] = set()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_port
