@@ -21,7 +21,7 @@ class TlsOptions:
     """PEM texts: `authorities` are trusted beside the public ones; `certificate` and `key` are the client's own."""
 
     verify: bool = True
-    authorities: str = ""
+    authorities: str | None = None
     certificate: str = ""
     key: str = field(default="", repr=False)
     server_name: str | None = None
@@ -52,11 +52,11 @@ class TlsOptions:
     def context(self) -> ssl.SSLContext:
         """Reads the file of trusted certificates; SSL_CERT_FILE and SSL_CERT_DIR name others. Raises ValueError."""
         context = httpx.create_ssl_context(verify=True)
-        if self.authorities:
+        if self.authorities is not None:
             try:
                 context.load_verify_locations(cadata=self.authorities)
-            except ssl.SSLError as error:
-                raise ValueError("`tls.ca` holds no certificate in PEM form") from error
+            except (ssl.SSLError, ValueError) as error:
+                raise ValueError("`tls.ca` or `tls.caFile` holds no certificate in PEM form") from error
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -65,15 +65,17 @@ class TlsOptions:
         return context
 
 
-def _authorities(texts: Mapping[str, str], assets: Assets) -> str:
+def _authorities(texts: Mapping[str, str], assets: Assets) -> str | None:
     if "caFile" not in texts:
-        return texts.get("ca", "")
+        return _ascii(texts["ca"].encode()) if "ca" in texts else None
     if "ca" in texts:
         raise ValueError("`tls` takes only one of `ca` and `caFile`")
-    try:
-        return assets.read(texts["caFile"]).decode("ascii")
-    except UnicodeDecodeError:
-        raise ValueError(f"{texts['caFile']} holds no certificate in PEM form") from None
+    return _ascii(assets.read(texts["caFile"]))
+
+
+def _ascii(pem: bytes) -> str:
+    """Bundles have comments in other letters, and the ssl module takes none."""
+    return pem.decode("ascii", "ignore")
 
 
 def _load_own(context: ssl.SSLContext, certificate: str, key: str) -> None:

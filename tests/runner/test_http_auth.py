@@ -203,7 +203,11 @@ def test_a_token_that_is_not_taken_any_more_is_fetched_anew_once(send: Sender, s
             False,
             "the answer has no bearer token",
         ),
-        ((200, {}, b'{"access_token": "s3cret", "expires_in": [1]}'), False, "the answer has no bearer token"),
+        (
+            (200, {}, b'{"access_token": "s3cret", "expires_in": [1]}'),
+            False,
+            "the answer has no bearer token",
+        ),
     ],
 )
 def test_no_token_is_an_error_without_secrets(
