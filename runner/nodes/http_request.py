@@ -88,7 +88,7 @@ class HttpRequest:
 def checked_url(url: httpx.URL) -> httpx.URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("`url` must be an address that begins with http:// or https:// and a host")
-    if "%" in url.host or not 0 < (url.port or 80) < 65536:
+    if "%" in url.host or not 0 < (80 if url.port is None else url.port) < 65536:
         raise ValueError("`url` has no valid host and port")
     return url
 

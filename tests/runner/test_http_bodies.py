@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from http_site import Sender, Site, sending, serving, text_answer
 
+from runner.nodes.http import HttpNode
+
 PICTURE = bytes(range(256))
 
 
@@ -21,10 +23,15 @@ def site() -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture
-def send() -> Iterator[Sender]:
+@pytest.fixture(scope="module")
+def node() -> Iterator[HttpNode]:
     with sending() as sender:
-        yield sender
+        yield sender.node
+
+
+@pytest.fixture
+def send(node: HttpNode) -> Sender:
+    return Sender(node)
 
 
 def parts_of(seen: dict[str, Any]) -> list[EmailMessage]:

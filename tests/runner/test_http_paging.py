@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 from http_site import Answer, Seen, Sender, Site, json_answer, sending, serving
 
+from runner.nodes.http import HttpNode
 from runner.nodes.http_paging import next_link
 
 ITEMS = list(range(25))
@@ -29,10 +30,15 @@ def other() -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture
-def send() -> Iterator[Sender]:
+@pytest.fixture(scope="module")
+def node() -> Iterator[HttpNode]:
     with sending() as sender:
-        yield sender
+        yield sender.node
+
+
+@pytest.fixture
+def send(node: HttpNode) -> Sender:
+    return Sender(node)
 
 
 def asked(seen: Seen, name: str, default: int = 0) -> int:
