@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 
 import httpcore
+import httpx
 
 from runner.nodes.base import NodeError
 from runner.nodes.http_pool import Access, HttpPools
@@ -99,17 +100,19 @@ class HttpClient:
             "too_many_redirects", f"{first}: more than {MAX_REDIRECTS} redirects", retryable=False
         )
 
-    def _tls_for(self, host: str) -> TlsOptions:
-        if host == self.host:
+    def _tls_for(self, url: httpx.URL) -> TlsOptions | None:
+        if url.scheme == "http":
+            return None
+        if url.host == self.host:
             return self.tls
-        return self.tls.unnamed() if host in self.named else self.tls.elsewhere()
+        return self.tls.unnamed() if url.host in self.named else self.tls.elsewhere()
 
     def _exchange(self, request: HttpRequest, wanted: Wanted) -> HttpAnswer:
         """Send one request and read its answer; what may go wrong on the way is told in the node's words."""
-        tls = self._tls_for(request.url.host)
+        tls = self._tls_for(request.url)
         try:
             with self.pools.under(Access(allow=self.allow, tls=tls)) as pool:
-                return _exchange(pool, request, tls.server_name, wanted)
+                return _exchange(pool, request, tls, wanted)
         except TlsError as error:
             hint = "check its certificate; `tls: {ca: …}` or SSL_CERT_FILE name other authorities to trust"
             raise NodeError(
@@ -128,9 +131,9 @@ class HttpClient:
 
 
 def _exchange(
-    pool: httpcore.ConnectionPool, request: HttpRequest, server_name: str | None, wanted: Wanted
+    pool: httpcore.ConnectionPool, request: HttpRequest, tls: TlsOptions | None, wanted: Wanted
 ) -> HttpAnswer:
-    response = pool.handle_request(request.for_pool(server_name))
+    response = pool.handle_request(request.for_pool(tls.server_name if tls else None))
     try:
         headers = headers_of(response)
         limit = wanted.max_response if wanted.has(response.status) else _DRAINED

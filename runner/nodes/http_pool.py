@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpcore
 
@@ -23,10 +23,13 @@ _RESOLVERS = 32  # names that are looked up at the same time
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What a connection depends on beside its address: one that one project may use is none for another."""
+    """What a connection depends on beside its address: one that one project may use is none for another.
+
+    `tls` is None for http, which is asked without reading what https needs.
+    """
 
     allow: tuple[str, ...]
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: TlsOptions | None
 
 
 @dataclass(kw_only=True)
@@ -40,6 +43,7 @@ class HttpPools:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._pools: dict[Access, _Pool] = {}  # by use, the longest unused first
         # Looking up a name cannot be interrupted, so it happens beside the thread that waits for it.
         self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="resolve")
@@ -48,10 +52,7 @@ class HttpPools:
     @contextlib.contextmanager
     def under(self, access: Access) -> Iterator[httpcore.ConnectionPool]:
         """The pool for these. Raises NodeError when they cannot be read."""
-        with self._lock:
-            pool = self._pools.pop(access, None) or self._open(access)
-            self._pools[access] = pool
-            pool.users += 1
+        pool = self._enter(access) or self._enter_new(access)
         try:
             yield pool.connections
         finally:
@@ -64,6 +65,26 @@ class HttpPools:
         for pool in self._pools.values():
             pool.connections.close()
         self._pools.clear()
+
+    def _enter(self, access: Access) -> _Pool | None:
+        with self._lock:
+            pool = self._pools.pop(access, None)
+            if pool is not None:
+                self._pools[access] = pool
+                pool.users += 1
+            return pool
+
+    def _enter_new(self, access: Access) -> _Pool:
+        # Opening takes a tenth of a second for https: one thread does it for all who want the same, and nobody who
+        # wants another pool waits.
+        with self._opening:
+            pool = self._enter(access)
+            if pool is None:
+                pool = self._open(access)
+                with self._lock:
+                    self._pools[access] = pool
+                    pool.users += 1
+            return pool
 
     def _resolve(self, host: str, port: int) -> Future[list[Target]]:
         return self._resolvers.submit(targets, host, port)
@@ -87,8 +108,10 @@ class HttpPools:
             )
         )
 
-    def _context(self, tls: TlsOptions) -> ssl.SSLContext:
+    def _context(self, tls: TlsOptions | None) -> ssl.SSLContext:
         """The one without options is shared by the pools: making it reads a large file."""
+        if tls is None:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and trusts nobody
         if tls != TlsOptions():
             return tls.context()
         self._tls = self._tls or tls.context()
