@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from email.message import Message
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpcore
 import orjson
@@ -18,11 +18,16 @@ import orjson
 from schemas.pattern import JSON
 
 _LONGEST_WAIT = 3600.0  # seconds
+_GZIP_BEGINS = b"\x1f"
 _MOST_DETECTED = zlib.MAX_WBITS | 32  # gzip or zlib, whichever the header says
 
 
 class Decoder(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+    def finish(self) -> None:
+        """Raises zlib.error where more had to come."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,8 @@ def read_body(response: httpcore.Response, headers: dict[str, str], limit: int) 
             content += chunk[: room + 1]
         if len(content) > limit:
             return Body(content=bytes(content[:limit]), whole=False)
+    if decoder:
+        decoder.finish()
     return Body(content=bytes(content), whole=True)
 
 
@@ -62,21 +69,48 @@ def _decoder(encoding: str) -> Decoder | None:
     """For the codings that were offered. A body in another one stays as it is."""
     coding = encoding.strip().lower()
     if coding in ("gzip", "x-gzip"):
-        return zlib.decompressobj(_MOST_DETECTED)
+        return _Gzip()
     return _Deflate() if coding == "deflate" else None
+
+
+class _Gzip:
+    """One member or several, one behind the other. What follows and is none, padding, is left out."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(_MOST_DETECTED)
+        self._begun = False
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        found = b""
+        self._begun = self._begun or bool(data)
+        while data and len(found) < max_length:
+            if self._inner.eof:
+                if not data.startswith(_GZIP_BEGINS):
+                    break
+                self._inner = zlib.decompressobj(_MOST_DETECTED)
+            found += self._inner.decompress(data, max_length - len(found))
+            data = self._inner.unused_data
+        return found
+
+    def finish(self) -> None:
+        if self._begun and not self._inner.eof:
+            raise zlib.error("incomplete")
 
 
 class _Deflate:
     """Some servers send the zlib format that the standard asks for, some the bare one."""
 
     def __init__(self) -> None:
-        self._inner: Decoder | None = None
+        self._inner: Any = None
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
         if self._inner is None:
             wrapped = bool(data) and data[0] & 0x0F == 8
             self._inner = zlib.decompressobj(_MOST_DETECTED if wrapped else -zlib.MAX_WBITS)
-        return self._inner.decompress(data, max_length)
+        return bytes(self._inner.decompress(data, max_length))
+
+    def finish(self) -> None:
+        """Some servers leave the end out."""
 
 
 def value_of(content: bytes, content_type: str) -> JSON:
