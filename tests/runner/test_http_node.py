@@ -465,6 +465,21 @@ def test_sixteen_threads_send_at_the_same_time(send: Sender, site: Site) -> None
     assert len(site.connections) <= 16
 
 
+def test_twenty_requests_are_under_way_at_the_same_time(send: Sender, site: Site) -> None:
+    together = threading.Barrier(20)
+
+    def wait_for_all(_: Seen) -> Answer:
+        together.wait(5)
+        return text_answer(b"all here")
+
+    site.answers["/"] = wait_for_all
+    for _ in range(2):
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: send(site.url)["body"], range(20)))
+        assert answers == ["all here"] * 20
+    assert len(site.connections) == 20
+
+
 def test_many_policies_leave_few_descriptors_open(send: Sender, site: Site) -> None:
     send(site.url)
     before = len(os.listdir("/proc/self/fd"))

@@ -160,6 +160,16 @@ def test_a_page_elsewhere_is_asked_without_credentials(send: Sender, site: Site,
     assert "authorization" not in other.seen[0]["headers"]
 
 
+def test_a_page_elsewhere_is_asked_without_the_token(send: Sender, site: Site, other: Site) -> None:
+    site.answers["/token"] = json_answer({"access_token": "t"})
+    site.answers["/list"] = json_answer([1], Link=f'<{other.url}/more>; rel="next"')
+    other.answers["/more"] = json_answer([2])
+    auth = {"oauth2": {"tokenUrl": f"{site.url}/token", "clientId": "a", "clientSecret": "b"}}
+    assert send(f"{site.url}/list", auth=auth, paging={"by": "link"})["items"] == [1, 2]
+    assert site.seen[1]["headers"]["authorization"] == "Bearer t"
+    assert "authorization" not in other.seen[0]["headers"]
+
+
 def test_a_page_in_a_private_network_is_refused(send: Sender, site: Site, other: Site) -> None:
     site.answers["/list"] = json_answer({"items": [1], "next": f"{other.url}/more"})
     paging = {"by": "url", "at": "next", "items": "items"}

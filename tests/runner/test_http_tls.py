@@ -46,8 +46,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         f"req -x509 {new} -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost "
         "-keyout own.key -out own.pem",
     )
-    for name, names in (("server", "DNS:localhost"), ("client", "DNS:weft"), ("named", "DNS:api.internal")):
-        (folder / f"{name}.ext").write_text(f"subjectAltName={names}\n")
+    names = {
+        "server": "DNS:localhost",
+        "client": "DNS:weft",
+        "named": "DNS:api.internal",
+        "numbered": "IP:127.0.0.1",
+    }
+    for name, alternative in names.items():
+        (folder / f"{name}.ext").write_text(f"subjectAltName={alternative}\n")
         openssl(folder, f"req {new} -subj /CN={name} -keyout {name}.key -out {name}.csr")
         signed = f"x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
         openssl(folder, f"{signed} -extfile {name}.ext -out {name}.pem")
@@ -190,29 +196,24 @@ def test_an_unchecked_host_does_not_uncheck_others(send: Sender, site: Site, sel
     assert send(site.url, tls={"verify": False})["body"]["path"] == "/there"
 
 
-def test_the_client_certificate_is_for_the_host_of_the_url(
-    send: Sender, mutual: Site, site: Site, certificates: Certificates
-) -> None:
-    folder = certificates.folder
-    (folder / "both.ext").write_text("subjectAltName=IP:127.0.0.1\n")
-    openssl(
-        folder,
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
-        "-extfile both.ext -out both.pem",
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "both.pem", folder / "server.key")
-    context.load_verify_locations(folder / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    tls = {
-        "ca": certificates.text("ca.pem"),
-        "certificate": certificates.text("client.pem"),
-        "key": certificates.text("client.key"),
-    }
-    with serving(context) as there:
+def test_the_authority_counts_everywhere(send: Sender, site: Site, certificates: Certificates) -> None:
+    with serving(certificates.server("numbered")) as there:
         url = redirecting(site, there)
+        assert send(url, tls={"ca": certificates.text("ca.pem")})["body"]["path"] == "/there"
+        assert send.error(url).type == "tls"
+
+
+def test_the_client_certificate_is_for_the_host_of_the_url(
+    send: Sender, site: Site, certificates: Certificates
+) -> None:
+    context = certificates.server("numbered")
+    context.load_verify_locations(certificates.folder / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    files = {"ca": "ca.pem", "certificate": "client.pem", "key": "client.key"}
+    tls = {option: certificates.text(file) for option, file in files.items()}
+    with serving(context) as there:
         assert send(f"https://127.0.0.1:{there.port}/", tls=tls)["status"] == 200
-        assert send.error(url, tls=tls).type in ("tls", "connection")
+        assert send.error(redirecting(site, there), tls=tls).type in ("tls", "connection")
         assert [seen["path"] for seen in there.seen] == ["/"]
 
 
