@@ -99,13 +99,13 @@ def _request(inputs: Mapping[str, JSON], shared: Mapping[str, JSON], idempotency
     if method not in _KEYLESS:
         headers["idempotency-key"] = idempotency_key.encode()
     private = dict(_headers(shared.get("headers") or {}))
-    headers |= private | dict(_headers(inputs.get("headers", {})))
+    own = dict(_headers(inputs.get("headers", {})))
     return HttpRequest(
         method=method,
         url=url,
-        headers=headers,
+        headers=headers | private | own,
         content=content.data if content else None,
-        private=frozenset(private),
+        private=frozenset(private.keys() - own.keys()),
     )
 
 
@@ -128,8 +128,8 @@ def _below(base: str, text: str) -> httpx.URL:
             )
         return url.copy_with(userinfo=start.userinfo)
     path, _, query = text.partition("?")
-    below = start.path.rstrip("/") + "/" + path.lstrip("/") if path else start.path
-    joined = start.copy_with(path=below)
+    above = start.raw_path.partition(b"?")[0].decode("ascii")
+    joined = start.copy_with(path=above.rstrip("/") + "/" + path.lstrip("/") if path else above)
     return joined.copy_with(query=b"&".join(filter(None, (start.query, httpx.URL("?" + query).query))))
 
 

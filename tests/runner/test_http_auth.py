@@ -330,6 +330,8 @@ def test_a_connection_gives_address_headers_and_auth(send: Sender, site: Site) -
         ("", "/a", "/a"),
         ("/v2", "//evil.example/a", "/v2/evil.example/a"),
         ("/v2", "a%2Fb/ä", "/v2/a%2Fb/%C3%A4"),
+        ("/v%2F2", "a", "/v%2F2/a"),
+        ("/v2", "a?b=1#c", "/v2/a"),
         ("/v2", "?a=http://x/", "/v2"),
         ("/v2", "a:b@evil.example", "/v2/a:b@evil.example"),
         ("/v2", "\\\\evil.example", "/v2/\\\\evil.example"),

@@ -154,15 +154,19 @@ class Sender:
 @contextmanager
 def sending() -> Iterator[Sender]:
     node = HttpNode()
-    yield Sender(node)
-    node.close()
+    try:
+        yield Sender(node)
+    finally:
+        node.close()
 
 
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     site = Site(tls)
-    yield site
-    site.close()
+    try:
+        yield site
+    finally:
+        site.close()
 
 
 @contextmanager
@@ -184,6 +188,8 @@ def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
 
         thread = threading.Thread(target=accept)
         thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
     thread.join()
