@@ -64,6 +64,7 @@ def told(node: JSON) -> list[str]:
             },
         },
         {**URL, "tls": {"ca": SECRET, "verify": "${{ vars.verify }}"}},
+        {**URL, "tls": {"caFile": "certificates/.well-known/..ca.pem"}},
         {**URL, "paging": {"by": "link"}},
         {**URL, "paging": {"by": "url", "at": ["@odata.nextLink"], "items": "value", "maxPages": 3}},
         {**URL, "paging": {"by": "cursor", "at": "meta.next", "query": "$skip"}},
@@ -102,6 +103,11 @@ def test_what_a_node_may_say(inputs: dict[str, Any]) -> None:
         ),
         ({**URL, "tls": {"key": "x"}}, 'missing-key: the key "certificate" is missing in "tls"'),
         ({**URL, "tls": {"verify": "no"}}, 'wrong-type: "verify" must be true or false'),
+        *(
+            ({**URL, "tls": {"caFile": path}}, 'invalid-value: "caFile" cannot be')
+            for path in ("", "/etc/ca.pem", "../ca.pem", "a/../ca.pem", "a//ca.pem", ".git/x", "a\\b", SECRET)
+        ),
+        ({**URL, "paging": {"by": "link", "items": [SECRET]}}, 'invalid-value: an item of "items" cannot be'),
         ({**URL, "paging": {}}, 'missing-key: the key "by" is missing in "paging"'),
         ({**URL, "paging": {"by": "pages"}}, 'invalid-value: "by" cannot be "pages"'),
         ({**URL, "paging": {"by": "link", "at": "x"}}, 'unknown-key: unknown key "at"'),
