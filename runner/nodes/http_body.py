@@ -34,7 +34,10 @@ def content_of(inputs: Mapping[str, JSON]) -> Content | None:
 
 
 def _json(value: JSON) -> Content:
-    return Content(data=orjson.dumps(value), type="application/json")
+    try:
+        return Content(data=orjson.dumps(value), type="application/json")
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"`json` cannot be written as JSON: {error}") from error
 
 
 def _form(value: JSON) -> Content:

@@ -67,7 +67,7 @@ def _read(inputs: Mapping[str, JSON], context: NodeContext) -> HttpInputs:
     return HttpInputs(
         request=request,
         wanted=Wanted(
-            expect=tuple(map(_statuses, inputs.get("expect", ["200-299"]))),
+            expect=_expected(inputs.get("expect", ["200-299"])),
             max_response=_size(inputs.get("maxResponse", _DEFAULT_RESPONSE)),
             follow_redirects=flag_of("`followRedirects`", inputs.get("followRedirects", True)),
         ),
@@ -154,6 +154,12 @@ def _headers(given: JSON) -> Iterator[tuple[str, bytes]]:
         if _NO_VALUE.search(text):
             raise ValueError(f"the header {name} has a line break or a NUL in its value")
         yield name.lower(), text.encode()
+
+
+def _expected(value: JSON) -> tuple[range, ...]:
+    if not isinstance(value, list):
+        raise ValueError("`expect` must be a list of statuses")  # noqa: TRY004 - see above
+    return tuple(map(_statuses, value))
 
 
 def _statuses(entry: JSON) -> range:

@@ -98,6 +98,8 @@ def test_credentials_of_the_url_go_into_the_header(send: Sender, site: Site) -> 
         ({"headers": {"X-A": {}}}, "the header X-A must be text or a number, not dict"),
         ({"json": 1, "form": {}}, "takes only one of `json` and `form`"),
         ({"form": {"a": {}}}, "'a' in `form` must be text"),
+        ({"json": 2**64}, "`json` cannot be written as JSON"),
+        ({"expect": 404}, "`expect` must be a list"),
         ({"expect": ["ok"]}, "'ok' in `expect`"),
         ({"maxResponse": "17MiB"}, "between 1B and 16MiB"),
         ({"maxResponse": "much"}, "is not a size"),
