@@ -87,6 +87,8 @@ class Attempt:
 
     def context(self) -> NodeContext:
         run = self.run
+        if self.step.effect:
+            run.control.live.begin(self.path, self.number, self.started, self.log)
         limit = min(self.place.frame.deadline, self.limit)
         return NodeContext(
             run_id=run.claimed.id,

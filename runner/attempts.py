@@ -71,6 +71,8 @@ def _result(attempt: Attempt, work: Callable[[], Entry]) -> Result:
         entry = work()
     except (NodeError, ExpressionFailed) as error:
         entry = _failed(attempt, error)
+    finally:
+        attempt.run.control.live.end(attempt.path)
     open_ = entry.status in (SpanStatus.WAITING, SpanStatus.RUNNING)
     ended = None if open_ else attempt.run.clock()
     return Result(entry, attempt.started, ended, attempt.log, attempt.child, attempt.output, attempt.consumed)

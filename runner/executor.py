@@ -71,6 +71,9 @@ class Executor:
             found = run.flow.next(now, halting=ending is not None)
             if found.end is not None:
                 return endings.conclude(run, found.end, ending, random.random())
+            if run.control.live.due:
+                run.control.live.due = False
+                self._flush(run)
             if not self._proceed(run, found):
                 return endings.waiting(run, found.wake, ending)
 
@@ -122,6 +125,8 @@ class Executor:
         if run.concerns_others:
             self._flush(run)
         inbox = run.control.inbox
+        if run.control.live.watched:
+            self._flush(run)
         try:
             done = inbox.get(timeout=None if wake is None else max(0.0, wake - run.clock()))
             while True:

@@ -7,19 +7,26 @@ import time
 from collections.abc import Iterable
 
 from runner.state import Control, Stop
+from store.leases import ClaimedRun
+
+WATCHED = 7.0
+"""Seconds for which a word that somebody follows a run is believed: it is said again every two."""
 
 
 class Hands:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._held: dict[str, Control] = {}
+        self._watched: dict[str, float] = {}
         self.leaving = False
 
-    def take(self, run: str, lease: int) -> Control:
-        control = Control(lease, time.monotonic())
+    def take(self, run: ClaimedRun) -> Control:
+        control = Control(run.lease, time.monotonic())
+        control.live.attempt = run.attempt
         with self._mutex:
             control.leaving = self.leaving
-            self._held[run] = control
+            control.live.watched = run.id in self._watched
+            self._held[run.id] = control
         return control
 
     def release(self, runs: Iterable[str]) -> None:
@@ -32,6 +39,29 @@ class Hands:
         before = time.monotonic() - for_seconds
         with self._mutex:
             return [(run, control.lease) for run, control in self._held.items() if control.since <= before]
+
+    def watch(self, runs: Iterable[str]) -> None:
+        """Somebody follows these runs, here or elsewhere, for the next seconds."""
+        until = time.monotonic() + WATCHED
+        with self._mutex:
+            for run in runs:
+                self._watched[run] = until
+                if run in self._held:
+                    self._held[run].live.watched = True
+
+    def watched(self) -> list[tuple[str, Control]]:
+        """The runs in hand that somebody follows."""
+        with self._mutex:
+            now = time.monotonic()
+            for run in [run for run, until in self._watched.items() if until < now]:
+                del self._watched[run]
+                if run in self._held:
+                    self._held[run].live.watched = False
+            return [(run, self._held[run]) for run in self._watched if run in self._held]
+
+    def followed(self, runs: Iterable[str]) -> list[str]:
+        """Those of `runs` that somebody follows."""
+        return [run for run in runs if run in self._watched] if self._watched else []
 
     def pull(self, run: str, reason: Stop) -> None:
         with self._mutex:

@@ -15,6 +15,7 @@ import orjson
 
 from runner.contexts import RunContext
 from runner.engine import Entry, Flow, Place
+from runner.live import Live
 from runner.program import Step
 from schemas.pattern import JSON
 from schemas.times import timestamp
@@ -61,6 +62,7 @@ class Control:
         self.leaving = False  # at the next node boundary, please
         self.reason: Stop | None = None
         self.inbox: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
+        self.live = Live()
 
     def pull(self, reason: Stop) -> None:
         # A cancelled run still has its `finally` to run: it can be lost, or left, after that.

@@ -18,9 +18,17 @@ from runner.executor import Executor
 from runner.hands import Hands
 from runner.nodes.kinds import Kinds
 from runner.state import Stop
+from runner.teller import Teller
 from store import journal, leases, spans
 from store.batch import GroupCommit
-from store.database import DEPLOYMENTS_CHANGED, RUN_CANCELLED, RUN_WOKEN, Database, StoreUnavailable
+from store.database import (
+    DEPLOYMENTS_CHANGED,
+    RUN_CANCELLED,
+    RUN_WATCHED,
+    RUN_WOKEN,
+    Database,
+    StoreUnavailable,
+)
 from store.hot import HotConnection
 from store.journal import Outcome, Step
 from store.leases import LEASE, ClaimedRun
@@ -60,6 +68,7 @@ class Worker:
         self._write = GroupCommit(self._write_all)
         self._kinds = Kinds()
         self._executor = Executor(database, self._kinds.handlers, self._record)
+        self._teller = Teller(database, self._hands)
         self._threads = threads
         self._stopping = threading.Event()
         self._left_over: list[str] = []
@@ -83,12 +92,14 @@ class Worker:
         heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         listener.start()
         heart.start()
+        self._teller.start()
         worker.start()
         stop.wait()
         self._leave(worker)
         self._stopping.set()
         heart.join()
         listener.stop()
+        self._teller.stop()
         self._close()
 
     def execute(self, ids: list[str]) -> None:
@@ -100,7 +111,8 @@ class Worker:
             log.warning("database_away", extra={"error": str(error), "runs": len(ids)})
 
     def _advance(self, claimed: Sequence[ClaimedRun]) -> None:
-        controls = {run.id: self._hands.take(run.id, run.lease) for run in claimed}
+        controls = {run.id: self._hands.take(run) for run in claimed}
+        self._teller.changed(controls)
         open_ = {run.id: run.lease for run in claimed}
         try:
             journals = self._read_journals(claimed)
@@ -128,6 +140,7 @@ class Worker:
         if not steps:
             return ()
         outcomes = self._write.submit(steps)
+        self._teller.changed(step.run_id for step in steps)
         self._ring([run for outcome in outcomes for run in outcome.ring])
         return outcomes
 
@@ -151,6 +164,7 @@ class Worker:
 
     def _handlers(self) -> dict[str, Callable[[str], None]]:
         return {
+            RUN_WATCHED: self._teller.watch,
             RUN_CANCELLED: lambda run: self._hands.pull(run, Stop.CANCELLED),
             RUN_WOKEN: self._hands.poke,
             DEPLOYMENTS_CHANGED: lambda _: self._executor.contexts.forget(),

@@ -74,7 +74,7 @@ _OR_UPDATE = """
     ON CONFLICT (run_id, run_attempt, path) DO UPDATE SET
         status = excluded.status, attempt = excluded.attempt, started_at = excluded.started_at,
         ended_at = excluded.ended_at, output = excluded.output, error = excluded.error, log = excluded.log,
-        wake_at = excluded.wake_at, child_run_id = excluded.child_run_id
+        wake_at = excluded.wake_at, child_run_id = excluded.child_run_id, seq = excluded.seq
 )
 SELECT id, status FROM held
 """

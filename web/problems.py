@@ -47,6 +47,7 @@ class Kind(Enum):
     INVALID_INPUT = ("invalid-input", 422, "The input does not fit the pattern")
     UNFIT = ("invalid-parameters", 422, "The parameters do not fit the template")
     GATE = ("refused-by-gate", 422, "The commit would be refused")
+    TOO_MANY = ("too-many-streams", 429, "Too many streams are open")
     HEAD_TOO_LARGE = ("head-too-large", 431, "The request's head is too large")
     INTERNAL = ("internal-error", 500, "Weft failed at this")
     UNAVAILABLE = ("unavailable", 503, "Try again in a moment")

@@ -6,7 +6,8 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from reconciler.git.errors import GitError
 from reconciler.reconciler import Reconciler
 from reconciler.upstream.remote import Remote
 from runner.broker import BellBroker
-from store.database import DEPLOYMENTS_CHANGED, Database, StoreError
+from store.database import DEPLOYMENTS_CHANGED, RUN_TOLD, Database, StoreError
 from store.notifications import Changed, Listener
 from store.settings import FIRST_ORGANISATION, ServiceSettings
 from web.api import Api
@@ -48,7 +49,6 @@ class Web:
         self._broker = BellBroker(settings.redis_url, patience=RING_PATIENCE)
         self._intake = Intake(self._database, self._broker)
         self._routes = Routes(self._database)
-        self._listener = Listener(self._database, {DEPLOYMENTS_CHANGED: self._changed}, self._routes.refresh)
         authenticator = Authenticator(self._database, settings.admin_token)
         reconciler = Reconciler(
             self._database,
@@ -65,6 +65,9 @@ class Web:
             ring=self._ring,
             public_url=settings.public_url,
         )
+        self._feeds = api.feeds
+        handlers = {DEPLOYMENTS_CHANGED: self._changed, RUN_TOLD: self._feeds.told}
+        self._listener = Listener(self._database, handlers, self._routes.refresh)
         health = Health(self._database, settings.redis_url, git)
         forge = ForgeEvents(self._database, forge_gate(settings))
         self.app: Application = make_app(
@@ -88,6 +91,10 @@ class Web:
         self._routes.refresh()
         self._listener.start()
         threading.Thread(target=self._remember, name="remember", daemon=True).start()
+
+    def leave(self) -> None:
+        """No more requests come: end the answers that would go on."""
+        self._feeds.stop()
 
     def close(self) -> None:
         self._listener.stop()
@@ -118,6 +125,18 @@ def forge_gate(settings: ServiceSettings) -> ForgeGate:
     )
 
 
+class _Server(uvicorn.Server):
+    """Says so when it is asked to stop: it waits for answers, and some go on until they are told."""
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leave = leave
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._leave()
+
+
 def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]) -> None:
     """Serve until SIGTERM; the signature is that of every part."""
     assert settings.listener is not None, "the supervisor opens the socket"
@@ -135,7 +154,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, web.leave)
     listener = socket.socket(fileno=settings.listener)
     try:
         server.run(sockets=[listener])

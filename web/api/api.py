@@ -23,6 +23,9 @@ from web.api.contents import Contents
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
 from web.api.files import READ_QUERY, REMOVE_QUERY, SAVE_BODY, Files
+from web.api.live.events import QUERY as EVENTS_QUERY
+from web.api.live.events import Events
+from web.api.live.feeds import Feeds
 from web.api.moves import LIST_QUERY as MOVES_QUERY
 from web.api.moves import Moves
 from web.api.patterns import DIFF_QUERY, VERSIONS_QUERY, Patterns
@@ -62,6 +65,8 @@ class Api:
         self._deployments = Deployments(database, contents, public_url)
         self._patterns = Patterns(database)
         self._runs = Runs(database, contents)
+        self.feeds = Feeds(database, contents)
+        self._events = Events(database, self.feeds)
         self._starting = Starting(database, contents, self._runs, ring)
         self._plans = Plans(reconciler)
         acting = Acting(reconciler)
@@ -149,10 +154,12 @@ class Api:
         )
 
     def _run_routes(self) -> list[Route]:
+        follow = Endpoint(role=Role.VIEWER, handle=self._events.follow, query=EVENTS_QUERY)
         retry = acts(self._starting.retry, body=("from", "version", "input"))
         return [
             self._route("/runs", get=reads(self._runs.list, RUNS_QUERY)),
             self._route("/runs/{id}", get=reads(self._runs.one, ONE_QUERY)),
+            self._route("/runs/{id}/events", get=follow),
             self._route("/runs/{id}/cancel", post=acts(self._starting.cancel)),
             self._route("/runs/{id}/retry", post=retry),
         ]

@@ -26,11 +26,16 @@ class Answer(Response):
     media_type = "application/json"
 
     def render(self, content: JSON) -> bytes:
-        try:
-            return orjson.dumps(content, default=_as_it_is, option=orjson.OPT_PASSTHROUGH_DATACLASS)
-        except orjson.JSONEncodeError:
-            # A plan quotes documents, which may hold what orjson does not write: integers beyond 64 bits.
-            return json.dumps(content, default=_parsed).encode()
+        return encoded(content)
+
+
+def encoded(content: JSON) -> bytes:
+    """JSON text."""
+    try:
+        return orjson.dumps(content, default=_as_it_is, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+    except orjson.JSONEncodeError:
+        # A plan quotes documents, which may hold what orjson does not write: integers beyond 64 bits.
+        return json.dumps(content, default=_parsed).encode()
 
 
 def _as_it_is(value: Any) -> JSON:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -35,12 +35,18 @@ WHERE_TOKENS_ARE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One request of somebody who may make it. `path` has the values from the URL, `query` every parameter."""
+    """One request of somebody who may make it. `path` has the values from the URL, `query` every parameter.
+
+    `allowed`: whether they still may, for an answer that goes on. `last_event`: the event of such an answer behind
+    which they want it to go on.
+    """
 
     identity: Identity
     path: Mapping[str, str]
     query: Mapping[str, Any]
     body: Mapping[str, JSON]
+    allowed: Callable[[], Awaitable[bool]] = field(repr=False)
+    last_event: str | None = None
 
 
 Work = Callable[[Call], JSON]
@@ -118,8 +124,23 @@ class Resource:
             else _parsed(await read_body(request, MAX_BODY, TOO_LARGE), endpoint.body)
         )
         return await endpoint.handle(
-            Call(identity=identity, path=request.path_params, query=query, body=body)
+            Call(
+                identity=identity,
+                path=request.path_params,
+                query=query,
+                body=body,
+                allowed=partial(self._still_allowed, request, identity),
+                last_event=request.headers.get("last-event-id") or None,
+            )
         )
+
+    async def _still_allowed(self, request: Request, identity: Identity) -> bool:
+        try:
+            return await self._identity(request) == identity
+        except Refusal:
+            return False
+        except StoreUnavailable:
+            return True
 
     async def _identity(self, request: Request) -> Identity:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

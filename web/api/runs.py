@@ -10,7 +10,7 @@ from store.database import Connection, Database
 from store.run_reads import NodeRow, RunDetail, RunFilter, RunSummary
 from store.runs import RunStatus
 from store.spans import SpanStatus
-from web.api.contents import Content, Contents
+from web.api.contents import Content, Contents, of_pattern
 from web.api.encoding import milliseconds, rfc3339, stored
 from web.api.query import (
     DEFAULT_LIMIT,
@@ -59,7 +59,7 @@ class Runs:
             found, following = run_reads.list_runs(
                 connection, call.identity.organisation, RunFilter(**query), cursor, most
             )
-        return {"items": [_summary_json(run) for run in found], "next": following}
+        return {"items": [summary_json(run) for run in found], "next": following}
 
     def one(self, call: Call) -> JSON:
         with self._database.connection() as connection:
@@ -68,28 +68,31 @@ class Runs:
             spans = [] if attempt is None else run_reads.nodes(connection, run.id, attempt)
             content = self._contents.get(connection, run.version_id)
             hidden = self._contents.hidden(connection, run.version_id)
-            secret_call = self._is_secret_call(connection, run)
+            secret_call = is_secret_call(connection, self._contents, run)
             secret = secret_call or self._contents.hides_output(connection, run.version_id)
         spans.sort(key=lambda span: _order(span, content))
-        nodes = [_node_json(span, content, secret=secret_call or span.path in hidden) for span in spans]
+        nodes = [
+            node_json(span, content, secret=secret_call or of_pattern(span.path) in hidden) for span in spans
+        ]
         return {**_detail_json(run, secret=secret), "nodes": nodes}
 
     def brief(self, connection: Connection, organisation: str, run: str) -> JSON:
         """A run that was just made, or just touched, without its nodes."""
         found = run_reads.get_run(connection, organisation, run)
         assert found is not None
-        secret = self._is_secret_call(connection, found)
+        secret = is_secret_call(connection, self._contents, found)
         secret = secret or self._contents.hides_output(connection, found.version_id)
         return _detail_json(found, secret=secret)
 
-    def _is_secret_call(self, connection: Connection, run: RunDetail) -> bool:
-        """Whether a secret node called it, or called its caller: then nothing of it is shown."""
-        if run.parent_id is None:
-            return False
-        return any(
-            caller.path in self._contents.get(connection, caller.version_id).secret
-            for caller in run_reads.callers(connection, run.id)
-        )
+
+def is_secret_call(connection: Connection, contents: Contents, run: RunDetail) -> bool:
+    """Whether a secret node called it, or called its caller: then nothing of it is shown."""
+    if run.parent_id is None:
+        return False
+    return any(
+        caller.path in contents.get(connection, caller.version_id).secret
+        for caller in run_reads.callers(connection, run.id)
+    )
 
 
 def find_run(connection: Connection, call: Call) -> RunDetail:
@@ -113,10 +116,11 @@ def _attempt(connection: Connection, run: RunDetail, asked: int | None) -> int |
 def _order(span: NodeRow, content: Content) -> tuple[float, int]:
     """By the time they began; what began in the same moment, in the order of the pattern."""
     began = 0.0 if span.started_at is None else span.started_at.timestamp()
-    return began, content.places.get(span.path, len(content.places))
+    return began, content.places.get(of_pattern(span.path), len(content.places))
 
 
-def _summary_json(run: RunSummary) -> dict[str, JSON]:
+def summary_json(run: RunSummary) -> dict[str, JSON]:
+    """A run as lists show it."""
     return {
         "id": run.id,
         "deployment": run.deployment,
@@ -142,11 +146,12 @@ def _detail_json(run: RunDetail, *, secret: bool) -> dict[str, JSON]:
     hides = {"secret": True} if secret else {}
     output = None if secret else stored(run.output)
     taken = {"triggerData": stored(run.trigger_data), "input": stored(run.input)}
-    return {**_summary_json(run), **taken, "output": output, **hides}
+    return {**summary_json(run), **taken, "output": output, **hides}
 
 
-def _node_json(span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSON]:
-    node = content.nodes.get(span.path)
+def node_json(span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSON]:
+    """A node of a run."""
+    node = content.nodes.get(of_pattern(span.path))
     id_ = span.path.rsplit("/", 1)[-1]
     shown = not secret and span.status is not SpanStatus.RUNNING
     return {
