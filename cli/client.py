@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -15,7 +16,9 @@ from cli.settings import Given
 from schemas.pattern import JSON
 
 PATIENCE = 60.0  # seconds that the server has for an answer
+SILENCE = 45.0  # seconds without a word, after which a stream is dead: the server has one every 15
 PAGE = 200
+BUSY = (429, 503)
 MISUSE = "urn:weft:problem:invalid-request"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -32,6 +35,10 @@ class MisusedError(RefusedError):
     """What was asked for does not exist: a filter, a value of one."""
 
     exit_code = 2
+
+
+class BusyError(RefusedError):
+    """Not now: there is too much of it, or something is away for a moment."""
 
 
 class Server:
@@ -63,6 +70,21 @@ class Server:
     def delete(self, *path: str) -> JSON:
         return self._ask("DELETE", path, {}, None)
 
+    @contextmanager
+    def stream(self, *path: str, **query: Any) -> Iterator[Iterator[str]]:
+        """The lines of an answer that goes on. Raises CommandError; UnreachableError also where it breaks off."""
+        url, params = _place(path, query)
+        try:
+            with self._http.stream(
+                "GET", url, params=params, timeout=httpx.Timeout(SILENCE, connect=5.0)
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise self._refusal(answer)
+                yield answer.iter_lines()
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
     def items(self, *path: str, most: int, **query: Any) -> Iterator[JSON]:
         """Up to `most` items of a list, from as many pages as that takes."""
         cursor: str | None = None
@@ -75,17 +97,19 @@ class Server:
                 return
 
     def _ask(self, method: str, path: tuple[str, ...], query: dict[str, Any], body: JSON) -> JSON:
-        url = "/".join(quote(part, safe="") for part in path)
-        params = {name: _text(value) for name, value in query.items() if value is not None}
+        url, params = _place(path, query)
         try:
             answer = self._http.request(method, url, params=params, json=body)
         except httpx.HTTPError as error:
-            raise UnreachableError(
-                f"No Weft answers at {self._url} ({_reason(error)}): start it with `weft up`, or set WEFT_URL"
-            ) from error
+            raise self._unreachable(error) from error
         if answer.is_success:
             return self._parsed(answer)
         raise self._refusal(answer)
+
+    def _unreachable(self, error: httpx.HTTPError) -> UnreachableError:
+        return UnreachableError(
+            f"No Weft answers at {self._url} ({_reason(error)}): start it with `weft up`, or set WEFT_URL"
+        )
 
     def _parsed(self, answer: httpx.Response) -> JSON:
         try:
@@ -100,6 +124,8 @@ class Server:
         lines = [f"  {reason}" for reason in problem.get("reasons", ())]
         lines += [f"  {problem_line(one)}" for one in problem.get("problems", ())]
         said = "\n".join([f"{problem.get('title')}:", *lines]) if lines else str(problem.get("detail"))
+        if answer.status_code in BUSY:
+            return BusyError(said)
         return (MisusedError if problem.get("type") == MISUSE else RefusedError)(said)
 
     def _somebody_else(self, answer: httpx.Response) -> CommandError:
@@ -112,6 +138,11 @@ class Server:
 def open_server(data: str | None = None) -> Server:
     """The server of WEFT_URL, else the one that runs on this machine. Raises CommandError."""
     return Server(read_client(Given(flags={"WEFT_DATA": data})))
+
+
+def _place(path: tuple[str, ...], query: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    url = "/".join(quote(part, safe="") for part in path)
+    return url, {name: _text(value) for name, value in query.items() if value is not None}
 
 
 def _text(value: Any) -> str:

@@ -1,19 +1,14 @@
-"""A run's log, node by node: whole, or as it comes."""
+"""A run's log, node by node."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.text import Text
 
-from cli.client import Server
 from cli.printing import moment, short, styled, took, version
 from schemas.pattern import JSON
-
-LOOK = 0.25
-"""Seconds between two looks at a run that goes on."""
 
 SETTLED = ("completed", "failed", "skipped", "cancelled")
 LONGEST = 2000  # characters of one line where no terminal limits it
@@ -73,6 +68,8 @@ def node_lines(node: JSON, width: int) -> Iterator[Text]:
         yield from error_lines(node["error"], indent, room)
     elif node.get("secret"):
         yield Text(f"{indent}→ (secret)", style="dim")
+    elif node.get("outputTooLong"):
+        yield Text(f"{indent}→ ({node['outputTooLong']:,} characters)", style="dim")
     elif node["output"] is not None:
         yield Text(indent + "→ " + short(node["output"], room - 2))
 
@@ -87,7 +84,7 @@ def error_lines(error: JSON, indent: str, room: int) -> Iterator[Text]:
 
 def print_log(console: Console, run: JSON) -> None:
     """Everything that is known of a run now."""
-    width = _width(console)
+    width = width_of(console)
     console.print(header(run), soft_wrap=True)
     for line in about(run):
         console.print(Text(f"  {line}"), soft_wrap=True)
@@ -95,38 +92,11 @@ def print_log(console: Console, run: JSON) -> None:
         console.print(taken, soft_wrap=True)
     for node in run["nodes"]:
         _print_node(console, node, width)
-    _print_end(console, run, width)
-
-
-def follow(console: Console, server: Server, id_: str) -> JSON:
-    """Prints a run's nodes as they come to their ends, until the run does. Gives the ended run."""
-    printed: set[tuple[int, str]] = set()
-    attempt, introduced = 1, False
-    while True:
-        run = server.get("runs", id_, attempt=attempt)
-        if not introduced:
-            console.print(header(run), soft_wrap=True)
-            introduced = True
-        for node in run["nodes"]:
-            if node["status"] in SETTLED and (attempt, node["path"]) not in printed:
-                printed.add((attempt, node["path"]))
-                _print_node(console, node, _width(console))
-        if run["attempt"] > attempt:
-            attempt += 1
-            console.print(f"  attempt {attempt}")
-        elif run["endedAt"]:
-            _print_end(console, run, _width(console))
-            console.print(header(run), soft_wrap=True)
-            return run
-        else:
-            time.sleep(LOOK)
-
-
-def wait_for_end(server: Server, id_: str) -> JSON:
-    """The run once it has ended."""
-    while not (run := server.get("runs", id_))["endedAt"]:
-        time.sleep(LOOK)
-    return run
+    said = any(
+        node["error"] and run["error"] and node["path"] == run["error"].get("node") for node in run["nodes"]
+    )
+    for text in end_lines(run, width, said=said):
+        console.print(text, soft_wrap=True)
 
 
 def _print_node(console: Console, node: JSON, width: int) -> None:
@@ -134,19 +104,18 @@ def _print_node(console: Console, node: JSON, width: int) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _print_end(console: Console, run: JSON, width: int) -> None:
-    """What the whole run gave, or why it ended, when no node has said it."""
-    said = any(
-        node["error"] and run["error"] and node["path"] == run["error"].get("node") for node in run["nodes"]
-    )
+def end_lines(run: JSON, width: int, *, said: bool) -> Iterator[Text]:
+    """What the whole run gave, or why it ended. `said`: a node has told that."""
     if run["error"] and not said:
-        for line in error_lines(run["error"], "  ", width - 2):
-            console.print(line, soft_wrap=True)
+        yield from error_lines(run["error"], "  ", width - 2)
     if run.get("secret") and run["endedAt"]:
-        console.print(Text("  = (secret)", style="dim"))
+        yield Text("  = (secret)", style="dim")
     elif run["output"] is not None:
-        console.print(Text("  = " + short(run["output"], width - 4)), soft_wrap=True)
+        yield Text("  = " + short(run["output"], width - 4))
+    elif run.get("outputTooLong"):
+        yield Text(f"  = ({run['outputTooLong']:,} characters)", style="dim")
 
 
-def _width(console: Console) -> int:
+def width_of(console: Console) -> int:
+    """Columns of a line."""
     return min(console.width, LONGEST)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -10,11 +13,15 @@ from rich.text import Text
 
 from cli.arguments import read_json
 from cli.client import Server, open_server
+from cli.following import follow
 from cli.options import Data, Json
 from cli.printing import columns, make_console, moment, print_json, styled, took, version
-from cli.run_log import follow, print_log, wait_for_end
+from cli.run_events import Event, run_events
+from cli.run_log import print_log
 from schemas.pattern import JSON
 from schemas.quantities import seconds
+
+INTERRUPTED = 130  # as shells have it: 128 and the number of the signal
 
 RunId = Annotated[str, typer.Argument(help="The run's id, as `weft runs` lists it.")]
 Input = Annotated[
@@ -103,11 +110,13 @@ def _row(found: JSON) -> tuple[str | Text, ...]:
 def log(run_id: RunId, following: Follow = False, data: Data = None, as_json: Json = False) -> None:
     """Show a run node by node. With --follow, until it ends; exit code 1 when it ended badly.
 
+    With --json and --follow, one event per line.
+
     Example: weft log 0199d3a4-5c1e-7c3a-9f60-3d1f3a2b4c5d --follow
     """
     with open_server(data) as server:
         found = server.get("runs", run_id)
-        if following and not found["endedAt"]:
+        if following and (as_json or not found["endedAt"]):
             _follow(server, run_id, as_json=as_json)
             return
     if as_json:
@@ -170,12 +179,24 @@ def _show(server: Server, started: JSON, *, following: bool, as_json: bool) -> N
 
 
 def _follow(server: Server, run_id: str, *, as_json: bool) -> None:
-    if as_json:
-        ended = wait_for_end(server, run_id)
-        print_json(ended)
-    else:
-        ended = follow(make_console(), server, run_id)
+    events = run_events(server, run_id)
+    try:
+        ended = _print_events(events) if as_json else follow(make_console(), events)
+    except KeyboardInterrupt:
+        print(f"The run goes on. See it with: weft log {run_id} --follow", file=sys.stderr)
+        print(f"End it with: weft cancel {run_id}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     _exit_by(ended)
+
+
+def _print_events(events: Iterable[Event]) -> JSON:
+    """One line of JSON for each. Gives the ended run."""
+    run = None
+    for event in events:
+        if event.event == "run":
+            run = event.data
+        print(json.dumps(event._asdict(), ensure_ascii=False), flush=True)
+    return run
 
 
 def _exit_by(ended: JSON) -> None:

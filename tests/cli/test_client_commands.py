@@ -123,7 +123,8 @@ def test_a_run_is_started_followed_and_told_by_its_exit_code(site: Site, weft: W
     assert "check  fail  skipped" in good.stdout
     assert "completed after" in good.stdout.splitlines()[-1]
     assert "failed: too much" in bad.stdout
-    assert json.loads(quiet.stdout)["trigger"] == "manual"
+    events = [json.loads(line) for line in quiet.stdout.splitlines()]
+    assert (events[0]["data"]["trigger"], events[-1]["event"]) == ("manual", "end")
 
 
 def test_a_run_that_nobody_follows_says_how_to_see_it(site: Site, weft: Weft) -> None:
