@@ -80,11 +80,11 @@ def last_change(connection: Connection, run: str) -> int:
     return int(row[0])
 
 
-def items(connection: Connection, run: str, attempt: int, container: str) -> list[tuple[str, SpanStatus]]:
-    """(path behind the container's, such as `[3]/send`; status) of all that is known of a container's items."""
+def items(connection: Connection, run: str, attempt: int, within: str) -> list[tuple[str, SpanStatus]]:
+    """(path behind `within`, such as `[3]/send`; status) of all that is known of a loop's items."""
     sql = """SELECT substr(path, length(%(path)s) + 1), status FROM spans
              WHERE run_id = %(run)s AND run_attempt = %(attempt)s AND starts_with(path, %(path)s || '[')"""
-    rows = connection.execute(sql, {"run": run, "attempt": attempt, "path": container}, prepare=False)
+    rows = connection.execute(sql, {"run": run, "attempt": attempt, "path": within}, prepare=False)
     return [(path, SpanStatus(status)) for path, status in rows]
 
 

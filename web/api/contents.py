@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +13,6 @@ from store.database import Connection
 from store.versions import load_version
 
 KEPT = 1024
-_ITEM = re.compile(r"\[\d+\]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +63,6 @@ class Contents:
             for block in node.blocks.values()
             if block
         )
-
-
-def of_pattern(path: str) -> str:
-    """The path of a node within its pattern: without the places of items, as in `each[3]/send`."""
-    return _ITEM.sub("", path)
 
 
 def _load(connection: Connection, version_id: str) -> Content:

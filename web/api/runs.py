@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from runner.state import written_path
 from schemas.pattern import JSON
 from store import run_reads
 from store.database import Connection, Database
 from store.run_reads import NodeRow, RunDetail, RunFilter, RunSummary
 from store.runs import RunStatus
 from store.spans import SpanStatus
-from web.api.contents import Content, Contents, of_pattern
+from web.api.contents import Content, Contents
 from web.api.encoding import milliseconds, rfc3339, stored
 from web.api.query import (
     DEFAULT_LIMIT,
@@ -72,7 +73,8 @@ class Runs:
             secret = secret_call or self._contents.hides_output(connection, run.version_id)
         spans.sort(key=lambda span: _order(span, content))
         nodes = [
-            node_json(span, content, secret=secret_call or of_pattern(span.path) in hidden) for span in spans
+            node_json(span, content, secret=secret_call or written_path(span.path) in hidden)
+            for span in spans
         ]
         return {**_detail_json(run, secret=secret), "nodes": nodes}
 
@@ -116,7 +118,7 @@ def _attempt(connection: Connection, run: RunDetail, asked: int | None) -> int |
 def _order(span: NodeRow, content: Content) -> tuple[float, int]:
     """By the time they began; what began in the same moment, in the order of the pattern."""
     began = 0.0 if span.started_at is None else span.started_at.timestamp()
-    return began, content.places.get(of_pattern(span.path), len(content.places))
+    return began, content.places.get(written_path(span.path), len(content.places))
 
 
 def summary_json(run: RunSummary) -> dict[str, JSON]:
@@ -151,7 +153,7 @@ def _detail_json(run: RunDetail, *, secret: bool) -> dict[str, JSON]:
 
 def node_json(span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSON]:
     """A node of a run."""
-    node = content.nodes.get(of_pattern(span.path))
+    node = content.nodes.get(written_path(span.path))
     id_ = span.path.rsplit("/", 1)[-1]
     shown = not secret and span.status is not SpanStatus.RUNNING
     return {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from runner.state import written_path
 from schemas.pattern import JSON
 from store import live, run_reads
 from store.database import Connection, Database
 from store.live import LONGEST_OUTPUT, NodeChange
 from store.run_reads import RunDetail
 from store.spans import SpanStatus
-from web.api.contents import Content, Contents, of_pattern
+from web.api.contents import Content, Contents
 from web.api.encoding import encoded, stored
 from web.api.live.progress import progress, total
 from web.api.live.telling import Told, containers_of, told
@@ -51,7 +52,7 @@ class Reader:
         self._contents = contents
         self._organisation = organisation
         self._run = run
-        self._totals: dict[tuple[int, str], int | None] = {}
+        self._totals: dict[tuple[int, str, int], int | None] = {}
 
     def last(self) -> int:
         """The number of the last change; -1: there is none. Raises StoreUnavailable."""
@@ -102,22 +103,25 @@ class Reader:
         return {row.path: (row, self._moved(view, row)) for row in found if row.status is SpanStatus.RUNNING}
 
     def _moved(self, view: _View, row: NodeChange) -> JSON:
-        key = (row.run_attempt, row.path)
+        key = (row.run_attempt, row.path, row.attempt)
         if self._totals.get(key) is None:
-            self._totals[key] = total(live.output_at(view.connection, self._run, *key))
-        items = live.items(view.connection, self._run, *key)
-        do = view.content.nodes[of_pattern(row.path)].blocks.get("do")
+            state = live.output_at(view.connection, self._run, row.run_attempt, row.path)
+            self._totals[key] = total(state)
+        # A second attempt of the node goes over its items anew, below a name of its own.
+        within = row.path if row.attempt == 1 else f"{row.path}~{row.attempt}"
+        items = live.items(view.connection, self._run, row.run_attempt, within)
+        do = view.content.nodes[written_path(row.path)].blocks.get(("do",))
         return progress(items, do[-1].id if do else None, self._totals[key])
 
 
 def _goes_over(view: _View, path: str) -> bool:
     """Whether it is a node with items."""
-    node = view.content.nodes.get(of_pattern(path))
+    node = view.content.nodes.get(written_path(path))
     return node is not None and node.uses == "for-each"
 
 
 def _told(change: NodeChange, view: _View, moved: JSON) -> Told:
-    path = of_pattern(change.path)
+    path = written_path(change.path)
     node = view.content.nodes.get(path)
     said = node_json(change, view.content, secret=view.secret_call or path in view.hidden)
     del said["log"]

@@ -16,7 +16,7 @@ from store.spans import SETTLED, SpanStatus
 from web.api.encoding import encoded
 from web.api.live.cursor import Cursor
 
-_INDEX = re.compile(r"\[\d+\]")
+_ITEMS = re.compile(r"(?:~\d+)?\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def frame(event: str, data: bytes, id_: str | None = None) -> bytes:
 
 def containers_of(path: str) -> Iterable[str]:
     """The paths of the nodes over whose items a path leads, the outermost first."""
-    return (path[: found.start()] for found in _INDEX.finditer(path))
+    return (path[: found.start()] for found in _ITEMS.finditer(path))
 
 
 def _line(line: JSON) -> dict[str, JSON]:
