@@ -91,7 +91,8 @@ class _Screen:
         if node["error"] and node["status"] == "failed":
             self._failed.add(node["path"])
         if not _is_item(node) or node["error"] or log:
-            self._print(node_lines({**node, "log": log}, width_of(self._console)))
+            which = {"name": node["path"]} if _is_item(node) else {}
+            self._print(node_lines({**node, **which, "log": log}, width_of(self._console)))
             self._last = node["path"]
 
     def _show_line(self, line: JSON) -> None:

@@ -22,6 +22,9 @@ LINGER = 1.0
 """Seconds in which a client that is still sending may read why it was refused: a connection that is closed over
 bytes not read is reset, and the answer with it (RFC 9112, 9.6)."""
 
+ABORT = "weft.abort"
+"""What an application calls (`scope["extensions"][ABORT]["call"]`) to end a connection that nobody reads."""
+
 _TOO_SLOW = Refusal(Kind.SLOW, "Send the request again; this connection is closed.")
 _TOO_LONG = Refusal(
     Kind.HEAD_TOO_LARGE, f"A head may have {LONGEST_HEAD:,} bytes. Put large data in the body."
@@ -79,6 +82,7 @@ class Connection(HttpToolsProtocol):
         self._deadline = self.loop.time() + self.patience
         self._received = self._head = 0
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"call": self._abort}}
 
     def on_message_complete(self) -> None:
         self._deadline = None
@@ -117,6 +121,9 @@ class Connection(HttpToolsProtocol):
     def _has_head(self) -> bool:
         """Whether the request that began last has its head: uvicorn makes the scope at the first byte."""
         return self.cycle is not None and self.cycle.scope is self.scope
+
+    def _abort(self) -> None:
+        self.transport.abort()
 
     def _cut(self) -> None:
         unanswered = not self.cycle.response_started if self._has_head() else self.scope is not None

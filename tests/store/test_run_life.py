@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from store_rows import deploy
 
-from store import journal, leases, runs, spans, wakeups
+from store import journal, leases, live, runs, spans, wakeups
 from store.database import Connection
 from store.ids import new_id
 from store.journal import ChildRun, Step
@@ -191,6 +191,7 @@ HOT = {
     "record": journal.RECORD.sql,
     "record-spans": journal.RECORD_SPANS.sql,
     "record-span": journal.RECORD_SPAN.sql,
+    "show": live.SHOW.sql,
     "renew": leases._RENEW.decode(),
 }
 

@@ -54,6 +54,7 @@ class Site:
             ring=self._ring,
             public_url="http://weft.test",
         )
+        self.feeds = api.feeds
         health = Health(self.database, redis_url, git)
         app = Starlette(routes=[*api.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS)
         self._served = Served(app)

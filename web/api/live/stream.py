@@ -13,6 +13,7 @@ from store.database import StoreUnavailable
 from web.api.live.cursor import Cursor
 from web.api.live.feed import Feed
 from web.api.live.telling import frame, frames
+from web.connections import ABORT
 
 HEARTBEAT = 15.0
 """Seconds after which a stream without events says that it is there."""
@@ -49,16 +50,19 @@ class EventStream(Response):
         async with self._resources:
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(start)
-            if scope["method"] != "HEAD":
-                await self._stream(receive, send)
-            await send({"type": "http.response.body", "body": b""})
+            if scope["method"] == "HEAD" or await self._stream(receive, send):
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                # Not closed: that would wait until all is read that was sent.
+                scope["extensions"][ABORT]["call"]()
 
-    async def _stream(self, receive: Receive, send: Send) -> None:
-        """Until the run has ended, the follower goes, or takes too long."""
+    async def _stream(self, receive: Receive, send: Send) -> bool:
+        """Until the run has ended; False: until the follower goes, or takes too long."""
         sending = asyncio.create_task(self._send(send))
         leaving = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            return sending.done() and sending.exception() is None
         finally:
             for task in (sending, leaving):
                 task.cancel()

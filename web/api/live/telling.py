@@ -12,7 +12,7 @@ import orjson
 
 from schemas.pattern import JSON
 from store.live import NodeChange
-from store.spans import SETTLED, SpanStatus
+from store.spans import SpanStatus
 from web.api.encoding import encoded
 from web.api.live.cursor import Cursor
 
@@ -32,7 +32,6 @@ class Told:
     begun: str
     node: bytes
     lines: tuple[bytes, ...]
-    settled: bool
     once: bool
     passing: bool = False
 
@@ -51,31 +50,31 @@ def told(change: NodeChange, node: Mapping[str, Any], *, at_work: bool) -> Told:
         begun=_digest(f"{change.attempt} {change.started_at}", 3),
         node=encoded(node),
         lines=tuple(encoded({**place, "line": at, **_line(line)}) for at, line in enumerate(lines, 1)),
-        settled=change.status in SETTLED,
         once=at_work and change.status is SpanStatus.RUNNING,
     )
 
 
 def frames(cursor: Cursor, row: Told) -> Iterator[bytes]:
-    """The events that a follower has not had of a row. Moves its cursor behind each that is taken."""
+    """The events that a follower has not had of a row. Moves its cursor behind each that is taken.
+
+    That a node is at work comes before its lines, what became of it behind them.
+    """
     if row.seq <= cursor.seq:
         return
     if row.passing:
         yield frame("node", row.node)
         return
     count = cursor.told(row.row, row.begun)
-    if not row.settled and (count is None or not row.once):
-        cursor.lines[row.row] = (row.begun, count or 0)
+    if row.once and count is None:
+        cursor.lines[row.row] = (row.begun, 0)
         yield frame("node", row.node, str(cursor))
     for at in range(count or 0, len(row.lines)):
         cursor.lines[row.row] = (row.begun, at + 1)
         yield frame("log", row.lines[at], str(cursor))
     cursor.seq = row.seq
-    if row.settled:
+    if not row.once:
         cursor.lines.pop(row.row, None)
         yield frame("node", row.node, str(cursor))
-    elif not row.once and not row.lines:
-        cursor.lines.pop(row.row, None)
 
 
 def frame(event: str, data: bytes, id_: str | None = None) -> bytes:
