@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import orjson
 
@@ -19,18 +20,26 @@ class NodeAtWork:
         self._started = started
         self._log = log
         self._shown = -1  # lines
-        # Held while it is written down, so that nothing written of its work comes after what is written of its end.
-        self.lock = threading.Lock()
-        self.ended = False
+        self._ended = False
+        self._lock = threading.Lock()
 
-    def news(self) -> Span | None:
-        """Its row, if that is not what was written last."""
-        lines = self._log[:]
-        if len(lines) == self._shown:
-            return None
-        self._shown = len(lines)
-        log = orjson.dumps(lines).decode() if lines else None
-        return Span(self._path, SpanStatus.RUNNING, self._attempt, self._started, None, log=log)
+    def show(self, write: Callable[[Span], None]) -> bool:
+        """Have its row written, if that is not what was written last. Nothing comes after its end.
+
+        Its end waits for what is being written of it: the row of the end is the last.
+        """
+        with self._lock:
+            lines = self._log[:]
+            if self._ended or len(lines) == self._shown:
+                return False
+            log = orjson.dumps(lines).decode() if lines else None
+            write(Span(self._path, SpanStatus.RUNNING, self._attempt, self._started, None, log=log))
+            self._shown = len(lines)
+            return True
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
 
 
 class Live:
@@ -52,8 +61,7 @@ class Live:
         """From here on nothing is written of its being at work."""
         node = self._nodes.pop(path, None)
         if node is not None:
-            with node.lock:
-                node.ended = True
+            node.end()
 
     def nodes(self) -> list[NodeAtWork]:
         return list(self._nodes.values())

@@ -67,7 +67,6 @@ class Teller:
             self._stopping.wait(max(PAUSE, SHARE * (time.monotonic() - began)))
             if not watched:
                 self._news.wait()
-        self._tell([])
 
     def _look(self, watched: list[tuple[str, Control]]) -> None:
         shown = [run for run, control in watched if self._show(run, control)]
@@ -77,18 +76,13 @@ class Teller:
 
     def _show(self, run: str, control: Control) -> bool:
         """Write down what is at work, where that is new."""
-        written = False
-        for node in control.live.nodes():
-            with node.lock:
-                span = None if node.ended else node.news()
-                if span is not None:
-                    self._write(run, control, span)
-                    written = True
-        return written
-
-    def _write(self, run: str, control: Control, span: Span) -> None:
         lease, attempt = control.lease, control.live.attempt
-        self._connection.run(lambda connection: live.show(connection, run, lease, attempt, span))
+
+        def write(span: Span) -> None:
+            self._connection.run(lambda connection: live.show(connection, run, lease, attempt, span))
+
+        shown = [node.show(write) for node in control.live.nodes()]
+        return any(shown)
 
     def _tell(self, shown: list[str]) -> None:
         with self._mutex:

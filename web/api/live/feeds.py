@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 
@@ -98,6 +99,7 @@ class Feeds:
                 return
             await followed.feed.open()
             followed.task = asyncio.create_task(followed.feed.follow())
+            followed.task.add_done_callback(partial(_over, followed.feed))
         if not followed.feed.ended:
             await self._announce([run])
             followed.feed.wake()
@@ -133,3 +135,10 @@ class Feeds:
     def _release(self) -> None:
         for followed in self._runs.values():
             followed.feed.release()
+
+
+def _over(feed: Feed, task: asyncio.Task[None]) -> None:
+    """Nobody waits for a feed that has failed: its followers come again, and hear why."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("feed_failed", exc_info=task.exception())
+        feed.release()

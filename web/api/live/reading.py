@@ -60,7 +60,7 @@ class Reader:
             return live.last_change(connection, self._run)
 
     def page(self, since: int) -> Page:
-        """What became of the run behind a row. Raises StoreUnavailable."""
+        """What became of the run behind a row. Raises StoreUnavailable; LookupError for a run that is gone."""
         with self._database.connection() as connection:
             # The run first: whatever a run that has ended left behind was there before it ended.
             view = self._view(connection)
@@ -81,7 +81,8 @@ class Reader:
 
     def _view(self, connection: Connection) -> _View:
         run = run_reads.get_run(connection, self._organisation, self._run)
-        assert run is not None, "runs are not deleted while somebody looks"
+        if run is None:
+            raise LookupError(self._run)
         secret_call = is_secret_call(connection, self._contents, run)
         return _View(
             connection=connection,

@@ -87,8 +87,8 @@ async def pieces(feed: Feed, cursor: Cursor, allowed: Allowed) -> AsyncGenerator
             yield frame("run", run)
         try:
             rows, through = await feed.rows(cursor.seq)
-        except StoreUnavailable:
-            return
+        except (StoreUnavailable, LookupError):
+            return  # whoever comes again hears why
         for piece in _gathered(event for row in rows for event in frames(cursor, row)):
             yield piece
         if through is None:
