@@ -17,6 +17,9 @@ WITHOUT_EFFECT: Final = frozenset(
         *FLOW_KEYS,  # the containers
         "set",
         "log",
+        "parse",
+        "format",
+        "validate",
         "fail",
         "stop",
         "delay",

@@ -115,6 +115,41 @@ _ALL: Final = (
         hint="Name the file by its path from the root of the repository, and push it.",
     ),
     ErrorType(
+        name="shell",
+        means="a command did not do its work",
+        hint="Read what it wrote in the node's log.",
+    ),
+    ErrorType(
+        name="shell_exit",
+        family="shell",
+        means="the command ended with an exit code other than 0",
+        hint="Read what it wrote in the node's log.",
+    ),
+    ErrorType(
+        name="shell_not_found",
+        family="shell",
+        means="there is no such command, or it cannot be executed",
+        hint="Install it where the workers run, or bring it along: `files: [scripts/…]`.",
+    ),
+    ErrorType(
+        name="shell_output",
+        family="shell",
+        means="the command wrote more to its standard output than `maxOutput`",
+        hint="Raise `maxOutput` (at most 4MiB), or let the command write less.",
+    ),
+    ErrorType(
+        name="bad_command",
+        family="shell",
+        means="what the node would run is no command",
+        hint="Give a list of texts, and variables that are texts.",
+    ),
+    ErrorType(
+        name="shell_crashed",
+        family="shell",
+        means="the process that watches over the command ended",
+        hint="Look for a command that kills its parent, or for memory limits.",
+    ),
+    ErrorType(
         name="data",
         means="a value is not what is needed there",
         hint="Look at the node's input and the values that it was made of.",
@@ -142,6 +177,30 @@ _ALL: Final = (
         family="data",
         means="the output has more bytes than are allowed",
         hint="Give less, or keep it elsewhere and give its address.",
+    ),
+    ErrorType(
+        name="parse_error",
+        family="data",
+        means="a text is not what its format asks for",
+        hint="Look at the text at that line; its format may be another one.",
+    ),
+    ErrorType(
+        name="format_error",
+        family="data",
+        means="a value cannot be written in that format",
+        hint="Give the value the shape that the format has room for.",
+    ),
+    ErrorType(
+        name="invalid_data",
+        family="data",
+        means="a value does not fit the schema of a `validate` node",
+        hint="The message says what does not fit, and where.",
+    ),
+    ErrorType(
+        name="invalid_schema",
+        family="data",
+        means="what an expression gave as a schema is no JSON Schema",
+        hint="See https://json-schema.org/understanding-json-schema for what a schema may say.",
     ),
     ErrorType(
         name="bad_delay",
@@ -222,6 +281,12 @@ _ALL: Final = (
         family="weft",
         means="three workers died while they had the run in hand",
         hint="Look at the worker's log for memory limits or crashing native code, then retry the run.",
+    ),
+    ErrorType(
+        name="no_process",
+        family="weft",
+        means="the machine gave no process for a script or a command",
+        hint="Look for limits of processes or memory on the worker's machine.",
     ),
     ErrorType(
         name="internal_error",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
@@ -39,15 +40,22 @@ def schema_mistakes(schema: JSON, at: Path) -> Iterator[Mistake]:
 
 
 def violations(schema: JSON, value: JSON, *, most: int = 10) -> tuple[str, ...]:
-    """How a value fails a schema that passed the checks: `order.total: "x" is not of type "integer"`."""
-    validator = _validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    """How a value fails a schema: `order.total: "x" is not of type "integer"`.
+
+    Raises ValueError, with the first mistake, for a schema that `schema_mistakes` has something against.
+    """
+    try:
+        validator = _validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        found = next(schema_mistakes(schema, ()), None)
+        raise ValueError(found.message if found else _short(str(error))) from error
     if validator.is_valid(value):
         return ()
     try:
         # Forty times slower, and its messages are those that people know.
         explained = Draft202012Validator(schema, registry=Registry()).iter_errors(value)
         return tuple(_told(error.absolute_path, error.message) for error in islice(explained, most))
-    except RecursionError:
+    except (RecursionError, re.error):  # `pattern` is ECMA's, which Python reads not all of: \p{L}
         errors = islice(validator.iter_errors(value), most)
         return tuple(_told(error.instance_path, error.message) for error in errors)
 

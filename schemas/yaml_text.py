@@ -72,6 +72,11 @@ def read_yaml(path: str, content: bytes) -> YamlFile:
     return _Reader(path, text).read()
 
 
+def is_typed(text: str) -> bool:
+    """Whether a plain scalar of this text is something else than text."""
+    return not text or (text[0] in _TYPED_START and _CORE.fullmatch(text) is not None)
+
+
 _TOO_LARGE: Final = (
     "file-too-large",
     "the file is larger than 256 KiB",

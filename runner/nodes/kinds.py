@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from runner.nodes import light
+from runner.nodes import data, light
 from runner.nodes.base import NodeHandler
 from runner.nodes.http import HttpNode
 from runner.nodes.script import ScriptNode
+from runner.nodes.shell import ShellNode
+from runner.scripts.commands import Commands
 from runner.scripts.hosts import ScriptHosts
 
 
@@ -17,10 +19,14 @@ class Kinds:
         self._http = HttpNode()
         self.handlers: dict[str, NodeHandler] = {
             "log": light.log,
+            "parse": data.parse,
+            "format": data.format_,
+            "validate": data.validate,
             "fail": light.fail,
             "stop": light.stop,
             "http": self._http,
             "script": ScriptNode(self._hosts),
+            "shell": ShellNode(Commands(self._hosts.zygotes)),
         }
 
     def close(self) -> None:

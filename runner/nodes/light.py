@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import orjson
+
 from runner.nodes.base import NodeContext, NodeError
+from runner.nodes.formats.limits import called
 from schemas.pattern import JSON
+
+LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 def log(context: NodeContext, inputs: JSON) -> JSON:
-    context.log(inputs.get("level", "info"), inputs["message"], **(inputs.get("fields") or {}))
+    level, fields = inputs.get("level", "info"), inputs.get("fields") or {}
+    if level not in LEVELS:
+        raise NodeError(
+            "invalid_data", f'"level" is {str(level)!r:.80}, not one of {", ".join(LEVELS)}', retryable=False
+        )
+    if not isinstance(fields, dict):
+        raise NodeError("invalid_data", f'"fields" must be a mapping, not {called(fields)}', retryable=False)
+    message = inputs["message"]
+    context.log(level, message if isinstance(message, str) else orjson.dumps(message).decode(), **fields)
     return None
 
 

@@ -6,9 +6,10 @@ import threading
 import time
 from typing import Self
 
-from runner.nodes.base import Cancelled, NodeError
-from runner.scripts.host import Host, Log, Patience, ScriptCall
-from runner.scripts.zygote import Zygote, ZygoteLostError
+from runner.nodes.base import Cancelled
+from runner.scripts.channel import Patience
+from runner.scripts.host import Host, Log, ScriptCall
+from runner.scripts.zygote import MEMORY, Zygotes
 from schemas.pattern import JSON
 
 __all__ = ["ScriptCall", "ScriptHosts"]
@@ -24,25 +25,25 @@ class ScriptHosts:
     `memory`: bytes that a host may use beyond what it starts with.
     `idle`: seconds after which an unused host ends.
     `limit`: how many hosts there may be; a call beyond it replaces the one unused longest, or waits.
+    `zygotes` forks them; commands may come from it, too.
     """
 
-    def __init__(self, *, memory: int = 512 * 1024 * 1024, idle: float = 60, limit: int = 16) -> None:
-        self._memory = memory
+    def __init__(self, *, memory: int = MEMORY, idle: float = 60, limit: int = 16) -> None:
+        self.zygotes = Zygotes(memory=memory, idle=idle + _GRACE)
         self._idle = idle
         self._limit = limit
         self._change = threading.Condition()
         self._unused: list[Host] = []  # by time, the longest unused first
         self._places = limit
-        self._zygote: Zygote | None = None
-        self._starting = threading.Lock()
 
     def call(self, call: ScriptCall, *, timeout: float, cancelled: Cancelled, log: Log) -> JSON:
         """What the function returned, as JSON. `log(level, line)` gets what it prints while it runs.
 
         Raises NodeError: `script_error` (an exception, sys.exit, a result that is not JSON),
-        `script_crashed` (the process ended), `timeout`, `cancelled`.
+        `script_crashed` (the process ended), `no_process`, `timeout`, `cancelled`.
         """
-        patience = Patience.start(call, timeout, cancelled)
+        late = f"{call.function} of {call.file} did not return"
+        patience = Patience.start("the script", late, timeout, cancelled)
         host = self._take(call.version, patience)
         try:
             return host.call(call, patience, log)
@@ -56,10 +57,7 @@ class ScriptHosts:
             self._places += len(unused)
         for host in unused:
             host.close()
-        with self._starting:
-            zygote, self._zygote = self._zygote, None
-        if zygote:
-            zygote.close()
+        self.zygotes.close()
 
     def __enter__(self) -> Self:
         return self
@@ -100,35 +98,10 @@ class ScriptHosts:
 
     def _start(self, version: str) -> Host:
         try:
-            return self._fork(version)
+            return Host(version=version, channel=self.zygotes.fork("script"))
         except BaseException:
             self._free_place()
             raise
-
-    def _fork(self, version: str) -> Host:
-        """A new host; from a new zygote where the old one is dead."""
-        for _ in range(2):
-            zygote = self._living_zygote()
-            try:
-                return zygote.fork(version)
-            except ZygoteLostError as lost:
-                why = str(lost)
-                self._forget(zygote)
-        raise NodeError(
-            "script_crashed", f"the process that script hosts are forked from does not start: {why}"
-        )
-
-    def _living_zygote(self) -> Zygote:
-        with self._starting:
-            if self._zygote is None:
-                self._zygote = Zygote(memory=self._memory, idle=self._idle + _GRACE)
-            return self._zygote
-
-    def _forget(self, zygote: Zygote) -> None:
-        with self._starting:
-            if self._zygote is zygote:
-                self._zygote = None
-                zygote.close()
 
     def _give_back(self, host: Host) -> None:
         if not host.reusable:

@@ -23,9 +23,13 @@ class Budget:
         self._lines = MAX_LINES
         self._bytes = MAX_BYTES
 
+    @property
+    def spent(self) -> bool:
+        return self._lines <= 0
+
     def spend(self, level: str, line: bytes, length: int) -> None:
         """Log `line`; `length` is what it was before it was cut."""
-        if self._lines <= 0:
+        if self.spent:
             return
         self._lines -= 1
         self._bytes -= len(line)
@@ -58,6 +62,8 @@ class LogStream(io.RawIOBase):
         return True
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
+        if self._budget.spent:
+            return len(data)
         *whole, rest = bytes(data).split(b"\n")
         for part in whole:
             self._add(part)

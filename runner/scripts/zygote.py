@@ -14,10 +14,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from runner.nodes.base import NodeError
-from runner.scripts.host import Host
+from runner.scripts.channel import Channel
 from runner.scripts.zygote_main import FOLDER_PREFIX, STARTED
 
 _PACKAGES = str(Path(__file__).parents[2])
@@ -25,6 +26,7 @@ _BOOT = (
     "import sys; packages, *arguments = sys.argv[1:]; sys.path.insert(0, packages); "
     "from runner.scripts.zygote_main import main; del sys.path[0]; main(arguments)"
 )
+MEMORY = 512 * 1024 * 1024  # bytes that a script may use beyond what its host starts with
 _FORK_PATIENCE = 10  # seconds, on a machine that is busy; usually it takes about one thousandth
 
 
@@ -61,13 +63,13 @@ class Zygote:
                 start_new_session=True,
             )
 
-    def fork(self, version: str) -> Host:
-        """A new host for `version`. Raises ZygoteLostError; NodeError when the machine gives no process."""
+    def fork(self, role: str) -> Channel:
+        """A new process: one of `zygote_main.ROLES`. Raises ZygoteLostError; NodeError when there is no room."""
         number = next(self._numbers)
         channel, theirs = socket.socketpair()
         status, their_status = os.pipe()
         try:
-            self._send({"fork": number}, [theirs.fileno(), their_status])
+            self._send({"fork": number, "role": role}, [theirs.fileno(), their_status])
             self._wait_for_start(status)
         except BaseException:
             channel.close()
@@ -76,8 +78,7 @@ class Zygote:
         finally:
             theirs.close()
             os.close(their_status)
-        kill = functools.partial(self._kill, number)
-        return Host(version=version, channel=channel, status=status, kill=kill)
+        return Channel(channel, status, functools.partial(self._kill, number))
 
     def close(self) -> None:
         """End every host. Raises nothing: what the zygote cannot do any more is done here."""
@@ -99,7 +100,7 @@ class Zygote:
         except ZygoteLostError:
             _kill_marked(self._root)
 
-    def _send(self, command: dict[str, int], descriptors: list[int] | None = None) -> None:
+    def _send(self, command: dict[str, int | str], descriptors: list[int] | None = None) -> None:
         try:
             socket.send_fds(self._control, [json.dumps(command).encode()], descriptors or [])
         except OSError as error:
@@ -115,7 +116,7 @@ class Zygote:
             return
         if told:
             why = os.read(status, 1024).decode().strip()
-            raise NodeError("script_crashed", f"no process could be started for the script: {why}")
+            raise NodeError("no_process", f"no process could be started: {why}")
         raise ZygoteLostError(self._last_words())
 
     def _last_words(self) -> str:
@@ -126,9 +127,50 @@ class Zygote:
         return ""
 
 
+class Zygotes:
+    """The zygote of a worker process, started when it is needed first and replaced when it is lost. For threads."""
+
+    def __init__(self, *, memory: int = MEMORY, idle: float = 60) -> None:
+        self._memory = memory
+        self._idle = idle
+        self._zygote: Zygote | None = None
+        self._starting = threading.Lock()
+
+    def fork(self, role: str) -> Channel:
+        """A new process of the zygote; of a new one where the old one is dead. Raises NodeError `no_process`."""
+        for _ in range(2):
+            zygote = self._living()
+            try:
+                return zygote.fork(role)
+            except ZygoteLostError as lost:
+                why = str(lost)
+                self._forget(zygote)
+        raise NodeError("no_process", f"the process that others are forked from does not start: {why}")
+
+    def close(self) -> None:
+        """End every process. A later `fork` starts anew."""
+        with self._starting:
+            zygote, self._zygote = self._zygote, None
+        if zygote:
+            zygote.close()
+
+    def _living(self) -> Zygote:
+        with self._starting:
+            if self._zygote is None:
+                self._zygote = Zygote(memory=self._memory, idle=self._idle)
+            return self._zygote
+
+    def _forget(self, zygote: Zygote) -> None:
+        with self._starting:
+            if self._zygote is zygote:
+                self._zygote = None
+                zygote.close()
+
+
 def _kill_marked(root: str) -> None:
     """End what a killed zygote left: every process that was started with its environment."""
-    marks = (f"HOME={root}\0".encode(), f"HOME={root}/".encode())
+    folders = [f"{name}={root}{end}" for name in ("HOME", "TMPDIR") for end in ("\0", "/")]
+    marks = [folder.encode() for folder in folders]
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):  # it has ended, or is somebody else's
             environment = path.read_bytes()

@@ -1,9 +1,9 @@
 """The process that hosts are forked from: imports done, one thread, nothing of the worker's in it.
 
-It obeys messages on the control socket (SOCK_SEQPACKET): `{"fork": n}` with the host's channel and the write
-end of its status pipe, `{"kill": n}`. When the socket closes, because the worker ended, however it ended, it
-ends every host and itself. A status pipe tells the life of one host: `started`, then `exit 0` or `signal 9`;
-or `failed: <why>` alone. Standard library only.
+It obeys messages on the control socket (SOCK_SEQPACKET): `{"fork": n, "role": …}` with the channel and
+the write end of the status pipe of a process to be (a host), and `{"kill": n}`. When the socket closes, because
+the worker ended, however it ended, it ends every host and itself. A status pipe tells the life of one host:
+`started`, then `exit 0` or `signal 9`; or `failed: <why>` alone. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from runner.scripts import limits
 from runner.scripts.host_main import HostMain
+from runner.scripts.shell_main import ShellMain
 
 FOLDER_PREFIX = "weft-scripts-"
 STARTED = b"started\n"
@@ -134,15 +135,15 @@ class ZygoteMain:
         command = json.loads(message)
         if "fork" in command:
             channel, status = descriptors
-            self._fork(command["fork"], channel, status)
+            self._fork(command, channel, status)
         else:
             for child in self._children.values():
                 if child.number == command["kill"]:
                     _kill(child)
         return True
 
-    def _fork(self, number: int, channel: int, status: int) -> None:
-        zygote = os.getpid()
+    def _fork(self, command: dict[str, Any], channel: int, status: int) -> None:
+        zygote, number = os.getpid(), command["fork"]
         try:
             pid = os.fork()
         except OSError as error:
@@ -150,7 +151,7 @@ class ZygoteMain:
             os.close(status)
         else:
             if pid == 0:
-                self._become_host(zygote, number, channel)
+                self._become(command["role"], zygote, number, channel)
             self._register(Child(number=number, pid=pid, status=status))
         os.close(channel)
 
@@ -194,18 +195,29 @@ class ZygoteMain:
     def _folder(self, number: int) -> str:
         return os.path.join(self._settings.root, str(number))
 
-    def _become_host(self, zygote: int, number: int, channel: int) -> NoReturn:
+    def _become(self, role: str, zygote: int, number: int, channel: int) -> NoReturn:
         try:
             os.setsid()
             limits.die_with_parent(zygote)
             limits.adopt_orphans()
             self._control.detach()
-            host = HostMain(_only_descriptor(channel), _home(self._folder(number)), self._settings.idle)
-            self._limit.apply()
-            host.serve()
+            ROLES[role](self, _only_descriptor(channel), _home(self._folder(number)))
             os._exit(0)
         finally:
             os._exit(HOST_BROKEN)
+
+    def serve_scripts(self, channel: socket.socket, folder: str) -> None:
+        host = HostMain(channel, folder, self._settings.idle)
+        self._limit.apply()
+        host.serve()
+
+    def run_command(self, channel: socket.socket, folder: str) -> None:
+        """Without a limit of memory: runtimes of other languages reserve addresses by the gigabyte."""
+        ShellMain(channel, folder).serve()
+
+
+ROLES = {"script": ZygoteMain.serve_scripts, "shell": ZygoteMain.run_command}
+"""What a forked process is for."""
 
 
 def _kill(child: Child) -> None:
