@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from runner.nodes.formats.limits import MAX_TEXT, MAX_VALUES, called, format_error, parse_error
+from runner.nodes.formats.limits import MAX_CELLS, MAX_TEXT, called, format_error, parse_error
 from schemas.pattern import JSON
 
 _AS_LISTS = "Correct the line, or take the rows as lists: `header: false`."
@@ -33,8 +33,8 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     try:
         for row in reader:
             cells += len(row)
-            if cells > MAX_VALUES:
-                raise parse_error(f"there are more than {MAX_VALUES:,} cells", line=reader.line_num)
+            if cells > MAX_CELLS:
+                raise parse_error(f"there are more than {MAX_CELLS:,} cells", line=reader.line_num)
             if row:
                 yield reader.line_num, row
     except csv.Error as error:

@@ -8,7 +8,8 @@ from runner.nodes.base import NodeError
 from schemas.pattern import JSON
 
 MAX_TEXT: Final = 8 * 1024 * 1024  # characters
-MAX_VALUES: Final = 1_000_000  # cells or elements: small ones take much more memory than their text
+MAX_CELLS: Final = 1_000_000  # of CSV; small ones take much more memory than their text
+MAX_ELEMENTS: Final = 250_000  # and attributes, of XML
 MAX_DEPTH: Final = 100  # as in the files of a repository
 
 _WORDS: Final = {dict: "a mapping", list: "a list", bool: "true or false", type(None): "null", str: "text"}

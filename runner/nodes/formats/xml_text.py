@@ -13,7 +13,7 @@ from typing import Any, Final
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from runner.nodes.formats.limits import MAX_DEPTH, MAX_VALUES, called, format_error, parse_error, too_deep
+from runner.nodes.formats.limits import MAX_DEPTH, MAX_ELEMENTS, called, format_error, parse_error, too_deep
 from schemas.pattern import JSON
 
 _TEXT: Final = "#text"
@@ -62,8 +62,8 @@ class _Reader:
         self._elements += 1 + len(attributes)
         if len(self._open) >= MAX_DEPTH - 1:
             raise self._error(f"elements are nested more than {MAX_DEPTH - 1} deep")
-        if self._elements > MAX_VALUES:
-            raise self._error(f"there are more than {MAX_VALUES:,} elements and attributes")
+        if self._elements > MAX_ELEMENTS:
+            raise self._error(f"there are more than {MAX_ELEMENTS:,} elements and attributes")
         self._open.append((name, {f"@{key}": value for key, value in attributes.items()}, []))
 
     def add_text(self, text: str) -> None:
