@@ -81,6 +81,18 @@ REDIS_URL = Setting(
     default="embedded",
     secret=True,
 )
+BLOBS = Setting(
+    name="WEFT_BLOBS",
+    parse=values.blobs,
+    right="a folder, or an address such as s3://bucket/prefix",
+    default="the folder blobs in the data folder",
+)
+BLOBS_ENDPOINT = Setting(
+    name="WEFT_BLOBS_ENDPOINT",
+    parse=values.web_url,
+    right="an address such as https://minio.example",
+    default="Amazon's",
+)
 ADMIN_TOKEN = Setting(
     name="WEFT_ADMIN_TOKEN",
     parse=values.token,
@@ -163,7 +175,8 @@ TOKEN = Setting(
     secret=True,
 )
 SETTINGS: tuple[Setting[Any], ...] = (
-    *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, ADMIN_TOKEN, INSTALLATION_KEY),
+    *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, BLOBS, BLOBS_ENDPOINT),
+    *(ADMIN_TOKEN, INSTALLATION_KEY),
     *(WORKERS, THREADS, UPSTREAM, UPSTREAM_TOKEN, UPSTREAM_EVERY),
     *(FORGE_SECRET, FORGE_API, LOG, URL, TOKEN),
 )
@@ -175,6 +188,7 @@ class Settings:
 
     `database_url`, `redis_url` None: the embedded servers. `admin_token`, `installation_key` None: the files
     in the data folder, which `cli.installation` makes at the first start. `upstream_every`: seconds.
+    `blobs`: what `store.s3_blobs.open_blobs` takes.
     """
 
     data: Path
@@ -183,6 +197,8 @@ class Settings:
     public_url: str
     database_url: str | None = field(repr=False)
     redis_url: str | None = field(repr=False)
+    blobs: str
+    blobs_endpoint: str | None
     admin_token: str | None = field(repr=False)
     installation_key: bytes | None = field(repr=False)
     workers: int
@@ -229,13 +245,16 @@ def read_settings(given: Given | None = None) -> Settings:
     given = given or Given()
     host, port = given.read(HOST) or "127.0.0.1", given.read(PORT)
     port = 8080 if port is None else port
+    data = given.read(DATA) or default_data_folder(given.environ)
     return Settings(
-        data=given.read(DATA) or default_data_folder(given.environ),
+        data=data,
         host=host,
         port=port,
         public_url=given.read(PUBLIC_URL) or default_public_url(host, port),
         database_url=given.read(DATABASE_URL),
         redis_url=given.read(REDIS_URL),
+        blobs=given.read(BLOBS) or str(data / "blobs"),
+        blobs_endpoint=given.read(BLOBS_ENDPOINT),
         admin_token=given.read(ADMIN_TOKEN),
         installation_key=given.read(INSTALLATION_KEY),
         workers=given.read(WORKERS) or default_workers(),

@@ -11,12 +11,21 @@ from urllib.parse import urlsplit
 from cli.logs import parse_log
 from reconciler.upstream.address import address
 from schemas.quantities import seconds
+from store.s3_blobs import S3Address
 
 
 def folder(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError(text)
     return Path(text).expanduser().absolute()
+
+
+def blobs(text: str) -> str:
+    """A folder's path, or the address of a bucket."""
+    if "://" not in text:
+        return str(folder(text))
+    S3Address.parse(text)
+    return text
 
 
 def host(text: str) -> str:

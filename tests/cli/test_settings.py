@@ -37,6 +37,8 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
         ("WEFT_PUBLIC_URL", "https://weft.example:port", "an address such as https://weft.example"),
         ("WEFT_WORKERS", "0", "a number from 1 to 256, such as 2"),
         ("WEFT_LOG", "loud", "debug, info, warning or error"),
+        ("WEFT_BLOBS", "s3://", "a folder, or an address such as s3://bucket/prefix"),
+        ("WEFT_BLOBS", "gs://bucket", "a folder, or an address such as s3://bucket/prefix"),
     ],
 )
 def test_a_wrong_setting_names_itself_its_value_and_what_would_be_right(
@@ -45,6 +47,12 @@ def test_a_wrong_setting_names_itself_its_value_and_what_would_be_right(
     with pytest.raises(SettingsError) as caught:
         read_settings(Given(environ={name: value}))
     assert str(caught.value).startswith(f"{name}={value} is wrong: it takes {right}")
+
+
+def test_blobs_are_in_the_data_folder_unless_told_otherwise(tmp_path: Path) -> None:
+    assert settings_of(tmp_path).blobs == str(tmp_path / "blobs")
+    assert settings_of(tmp_path, WEFT_BLOBS="/mnt/blobs").blobs == "/mnt/blobs"
+    assert settings_of(tmp_path, WEFT_BLOBS="s3://bucket/weft").blobs == "s3://bucket/weft"
 
 
 def test_a_wrong_flag_is_named_as_it_was_typed() -> None:
