@@ -1,0 +1,64 @@
+"""What must hold for nodes that check data or run commands, beyond their shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from schemas.json_schemas import schema_mistakes
+from schemas.mistakes import Mistake
+from schemas.outline import Outline, Path, texts_in
+from schemas.pattern import JSON
+from schemas.quantities import size_in_bytes
+from schemas.template_text import OPENING
+
+LARGEST_OUTPUT: Final = 4 * 1024 * 1024
+"""Bytes that a command may write to its standard output."""
+
+
+def data_mistakes(nodes: Iterable[Outline]) -> Iterator[Mistake]:
+    """All of them, nested ones included."""
+    for node in nodes:
+        inputs, path = node.inputs, (*node.path, "with")
+        if not isinstance(inputs, dict):
+            continue
+        if node.uses == "validate":
+            yield from _fixed_schema(inputs.get("schema"), (*path, "schema"))
+        elif node.uses == "shell":
+            yield from _files(inputs.get("files"), (*path, "files"))
+            yield from _output_size(inputs.get("maxOutput"), (*path, "maxOutput"))
+
+
+def path_mistakes(name: str, path: Path) -> Iterator[Mistake]:
+    """What is wrong with the path of an asset."""
+    parts = name.split("/")
+    if "\\" in name or any(part in {"", ".", "..", ".git"} for part in parts) or not name.isprintable():
+        message = f"{name!r:.200} is not a path within the repository"
+        hint = "Write the path from the root with forward slashes, such as scripts/enrich.py."
+        yield Mistake(path=path, code="path-outside-repository", message=message, hint=hint)
+
+
+def _fixed_schema(schema: JSON, path: Path) -> Iterator[Mistake]:
+    """A schema with expressions in it is known, and checked, when the node runs."""
+    if isinstance(schema, dict | bool) and not any(texts_in(schema, path)):
+        yield from schema_mistakes(schema, path)
+
+
+def _files(listed: JSON, path: Path) -> Iterator[Mistake]:
+    for index, name in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(name, str) and OPENING in name:
+            message = "the files are fixed with the version, and cannot come from an expression"
+            hint = "Hand the value over in `command`, `env` or `stdin`."
+            yield Mistake(path=(*path, index), code="template-not-allowed", message=message, hint=hint)
+        elif isinstance(name, str):
+            yield from path_mistakes(name, (*path, index))
+
+
+def _output_size(written: JSON, path: Path) -> Iterator[Mistake]:
+    try:
+        size = size_in_bytes(written) if isinstance(written, str) else 0
+    except ValueError:
+        return  # the JSON Schema says so
+    if size > LARGEST_OUTPUT:
+        message = f'"maxOutput" cannot be {written}'
+        yield Mistake(path=path, code="invalid-value", message=message, hint="Write at most 4MiB.")
