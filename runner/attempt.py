@@ -8,6 +8,7 @@ from runner.engine import Entry, Place
 from runner.nodes.base import NodeContext, NodeError
 from runner.program import Step
 from runner.state import Cord, RunState, dump
+from schemas.errors import hint_of
 from schemas.expressions import ExpressionFailed, Template
 from schemas.pattern import JSON
 from schemas.times import timestamp
@@ -103,7 +104,7 @@ class Attempt:
             network=run.context.network,
         )
 
-    def write_log(self, level: str, message: str, **fields: JSON) -> None:
+    def write_log(self, level: str, message: str, /, **fields: JSON) -> None:
         line = {"at": timestamp(self.run.clock()), "level": level, "message": message}
         self.log.append(line | ({"fields": fields} if fields else {}))
 
@@ -126,6 +127,6 @@ def describe(error: NodeError | ExpressionFailed, path: str | None) -> JSON:
         "type": error.type,
         "message": error.message,
         "node": path,
-        "hint": error.hint,
+        "hint": error.hint or hint_of(error.type),
         "retryable": error.retryable,
     }

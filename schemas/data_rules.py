@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from schemas.json_schemas import schema_mistakes
@@ -16,13 +16,19 @@ LARGEST_OUTPUT: Final = 4 * 1024 * 1024
 """Bytes that a command may write to its standard output."""
 
 
+_OPTIONS: Final = {"indent": "json", "header": "csv", "delimiter": "csv", "columns": "csv", "lists": "xml"}
+"""Keys of `parse` and `format`, and the one format that each is for."""
+
+
 def data_mistakes(nodes: Iterable[Outline]) -> Iterator[Mistake]:
     """All of them, nested ones included."""
     for node in nodes:
         inputs, path = node.inputs, (*node.path, "with")
         if not isinstance(inputs, dict):
             continue
-        if node.uses == "validate":
+        if node.uses in {"parse", "format"}:
+            yield from _options(inputs, path)
+        elif node.uses == "validate":
             yield from _fixed_schema(inputs.get("schema"), (*path, "schema"))
         elif node.uses == "shell":
             yield from _files(inputs.get("files"), (*path, "files"))
@@ -36,6 +42,15 @@ def path_mistakes(name: str, path: Path) -> Iterator[Mistake]:
         message = f"{name!r:.200} is not a path within the repository"
         hint = "Write the path from the root with forward slashes, such as scripts/enrich.py."
         yield Mistake(path=path, code="path-outside-repository", message=message, hint=hint)
+
+
+def _options(inputs: Mapping[str, JSON], path: Path) -> Iterator[Mistake]:
+    written = inputs.get("format")
+    for option, format_ in _OPTIONS.items():
+        if option in inputs and isinstance(written, str) and written != format_:
+            message = f'"{option}" is for the format {format_}, and here it is {written:.80}'
+            here = (*path, option)
+            yield Mistake(path=here, at_key=True, code="conflicting-keys", message=message, hint="Remove it.")
 
 
 def _fixed_schema(schema: JSON, path: Path) -> Iterator[Mistake]:

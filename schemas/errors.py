@@ -304,6 +304,12 @@ _ALL: Final = (
 ERROR_TYPES: Final[Mapping[str, ErrorType]] = {one.name: one for one in _ALL}
 
 
+def hint_of(error_type: str) -> str:
+    """What to do about an error that brings no hint of its own; empty where nothing is known of its type."""
+    known = ERROR_TYPES.get(error_type)
+    return "" if known is None else known.hint
+
+
 def is_a(error_type: str, families: Collection[str]) -> bool:
     """Whether the type is one of `families`, or stands below one of them."""
     return any(name in families for name in _upwards(error_type))

@@ -99,7 +99,8 @@ def _keys(schema: dict[str, JSON]) -> str:
     taken = inside if isinstance(inside, dict) else schema
     if inside and "properties" not in inside:
         return f"`with`: {_doc(inside)}\n"
-    own = {key: one for key, one in taken["properties"].items() if key not in _common_names()}
+    common = _common_names() if taken is schema else ()
+    own = {key: one for key, one in taken["properties"].items() if key not in common}
     return _table(own, taken.get("required", ())) if own else ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from schemas.data_rules import data_mistakes, path_mistakes
 from schemas.flow_rules import flow_mistakes
 from schemas.json_schemas import schema_mistakes
 from schemas.mistakes import Mistake
@@ -32,6 +33,7 @@ def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     nodes = outline(spec.get("nodes"), ("spec", "nodes"))
     everywhere = {node.id: node for node in reversed(list(all_nodes(nodes))) if node.id}
     yield from _duplicate_ids(nodes)
+    yield from data_mistakes(all_nodes(nodes))
     yield from flow_mistakes(all_nodes(nodes), spec.get("timeout"))
     variables = spec.get("variables")
     scope = Scope(View(None, {}, 0), variables if isinstance(variables, dict) else {}, everywhere)
@@ -113,16 +115,8 @@ def _fixed_texts(node: Outline) -> Iterator[Mistake]:
             hint = "Hand the value over in `input`."
             yield Mistake(path=path, code="template-not-allowed", message=message, hint=hint)
         elif isinstance(value, str) and key == "file":
-            yield from _asset_path(value, path)
+            yield from path_mistakes(value, path)
     yield from _keys_with_templates(inputs, (*node.path, "with"))
-
-
-def _asset_path(name: str, path: Path) -> Iterator[Mistake]:
-    parts = name.split("/")
-    if "\\" in name or any(part in {"", ".", "..", ".git"} for part in parts) or not name.isprintable():
-        message = f"{name!r:.200} is not a path within the repository"
-        hint = "Write the path from the root with forward slashes, such as scripts/enrich.py."
-        yield Mistake(path=path, code="path-outside-repository", message=message, hint=hint)
 
 
 def _keys_with_templates(value: JSON, at: Path) -> Iterator[Mistake]:

@@ -51,6 +51,15 @@ def _called_and_read(listed: Sequence[JSON], at: Path, positions: Positions) -> 
             line, column = positions.value_at((*here, "with", "pattern"))
             version = inputs.get("version")
             yield Reference(kind="pattern", name=inputs["pattern"], version=version, line=line, column=column)
-        elif node["uses"] == "script" and "file" in inputs:
-            line, column = positions.value_at((*here, "with", "file"))
-            yield Reference(kind="asset", name=inputs["file"], line=line, column=column)
+        for name, below in _assets(node["uses"], inputs):
+            line, column = positions.value_at((*here, "with", *below))
+            yield Reference(kind="asset", name=name, line=line, column=column)
+
+
+def _assets(uses: str, inputs: JSON) -> Iterator[tuple[str, Path]]:
+    """The files that a node names, each with its place in the node's `with`."""
+    if uses == "script" and "file" in inputs:
+        yield inputs["file"], ("file",)
+    elif uses == "shell":
+        for index, name in enumerate(inputs.get("files", ())):
+            yield name, ("files", index)
