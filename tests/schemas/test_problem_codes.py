@@ -9,7 +9,17 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 CODE = re.compile(r"[a-z]+(?:-[a-z0-9]+)+")
 
-NOT_CODES = {"utf-8", "date-time", "use-template", "create-template", "for-each"}
+NOT_CODES = {
+    "utf-8",
+    "date-time",
+    "use-template",
+    "create-template",
+    "for-each",
+    "x-doc",
+    "x-errors",
+    "x-example",
+    "x-gives",
+}
 """Other words with a hyphen in the folders that report problems."""
 
 SILENT = {"git", "upstream", "forges"}
