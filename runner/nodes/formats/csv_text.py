@@ -42,11 +42,13 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _names(line: int, row: list[str]) -> list[str]:
-    for position, name in enumerate(row):
+    known: set[str] = set()
+    for number, name in enumerate(row, start=1):
         if not name:
-            raise parse_error(f"column {position + 1} has no name in the header", line=line, hint=_AS_LISTS)
-        if name in row[:position]:
+            raise parse_error(f"column {number} has no name in the header", line=line, hint=_AS_LISTS)
+        if name in known:
             raise parse_error(f"two columns are called {name!r:.80}", line=line, hint=_AS_LISTS)
+        known.add(name)
     return row
 
 
