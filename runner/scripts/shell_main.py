@@ -150,7 +150,7 @@ def _pump(process: subprocess.Popen[bytes], out: Pipe, err: Pipe) -> None:
     finally:
         _end_descendants(process)
         os.close(ends)
-    _drain(poll, pipes, time.monotonic() + _GRACE)
+    _empty(poll, pipes)
 
 
 def _until_end(poll: select.poll, pipes: dict[int, Pipe], ends: int) -> None:
@@ -168,6 +168,12 @@ def _drain(poll: select.poll, pipes: dict[int, Pipe], deadline: float) -> None:
     while pipes and (left := deadline - time.monotonic()) > 0:
         ready = [descriptor for descriptor, _ in poll.poll(left * 1000)]
         _read(ready, poll, pipes)
+
+
+def _empty(poll: select.poll, pipes: dict[int, Pipe]) -> None:
+    """Take what is left when nobody writes any more, however long this process had to wait for its turn."""
+    while pipes and (ready := poll.poll(_GRACE * 1000)):
+        _read([descriptor for descriptor, _ in ready], poll, pipes)
 
 
 def _read(ready: list[int], poll: select.poll, pipes: dict[int, Pipe]) -> None:

@@ -270,7 +270,10 @@ LOOKALIKES = [
 ]
 
 
-@given(st.sampled_from(["", *LOOKALIKES]))
+BREAKS = ["\x85", "\u2028", "\u2029", "\ufeff", "\r", "\t", "\x7f", "\x01", "a\n\x85\nb", "\n a\n", "a\n\n"]
+
+
+@pytest.mark.parametrize("text", ["", *LOOKALIKES, *BREAKS])
 def test_yaml_quotes_what_looks_like_something_else(text: str) -> None:
     assert read("yaml", write("yaml", {text: text})) == {text: text}
 

@@ -52,14 +52,8 @@ class _Dumper(yaml.CSafeDumper):
 def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
     if "\0" in value:
         raise format_error("a text holds a NUL character, which cannot be read back", hint="Remove it.")
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=_style(value))
-
-
-def _style(text: str) -> str | None:
-    if not text.isprintable() and not text.replace("\n", "").isprintable():
-        return '"'  # escapes, where U+0085 and others would count as the end of a line
     # PyYAML quotes what YAML 1.1 takes for another type; the core schema of 1.2 knows more numbers.
-    return "'" if is_typed(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'" if is_typed(value) else None)
 
 
 _Dumper.add_representer(str, _text)
