@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from runner.nodes.base import NodeContext, NodeError
 from runner.nodes.formats.limits import called
 from runner.scripts.commands import Command, Commands
+from schemas.data_rules import LARGEST_OUTPUT
 from schemas.pattern import JSON
 from schemas.quantities import size_in_bytes
-
-_MOST_OUTPUT: Final = 4 * 1024 * 1024  # bytes
 
 
 class ShellNode:
@@ -73,7 +70,7 @@ def _text(value: JSON, what: str, *, nul: bool = False) -> str:
 
 def _limit(size: str) -> int:
     limit = size_in_bytes(size)
-    if limit > _MOST_OUTPUT:
+    if limit > LARGEST_OUTPUT:
         raise _bad(f'"maxOutput" is {size}; at most 4MiB are allowed')
     return limit
 
