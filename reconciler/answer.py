@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from reconciler.gate import problem_lines
 from reconciler.git.refs import RefUpdate
 from reconciler.landing import Landing
-from reconciler.plan_text import table
+from reconciler.plan_text import connection_lines, table
 from reconciler.protection import Refused
 from reconciler.steps import Action, Plan, Step
+from schemas.pattern import JSON
 from schemas.problems import Problem
 
 
@@ -80,7 +81,11 @@ def live_lines(landing: Landing, milliseconds: float, hooks: Mapping[str, str]) 
     newest = {first.version.pattern: first for first in landing.firsts}
     alone = sorted(newest.keys() - deployed)
     rows += [(name, f"v{newest[name].number}", "frozen, not deployed") for name in alone]
-    return table(rows) if rows else []
+    return [*(table(rows) if rows else []), *connection_lines(_connections(landing))]
+
+
+def _connections(landing: Landing) -> JSON:
+    return {"connections": [change.as_json() for change in landing.plan.connections]}
 
 
 def old_problem_lines(problems: Sequence[Problem]) -> list[str]:

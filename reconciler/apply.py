@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from reconciler.connections import kept_connections, wanted_connections
 from reconciler.history import FirstHeld
 from reconciler.landing import Known, Landing
 from reconciler.plan import Live
@@ -16,6 +17,7 @@ from reconciler.tokens import hook_token
 from schemas.documents import Kind
 from schemas.pattern import JSON
 from schemas.problems import Problem
+from store.connections import connection_names, write_connections
 from store.database import Connection
 from store.deployment_rows import DeploymentRow, RevisionRow, notify_deployments, write_deployments
 from store.deployments import Condition, Deployment
@@ -41,6 +43,7 @@ def apply(connection: Connection, landing: Landing, applying: Applying) -> int:
     _write_versions(connection, landing, applying.organisation)
     rows = [_row(step, applying) for step in landing.plan.looked_at if step.writes]
     write_deployments(connection, applying.organisation, rows)
+    _write_connections(connection, landing, applying.organisation)
     notify_deployments(connection, applying.organisation, [row.name for row in rows])
     state = RepositoryState(
         organisation=applying.organisation,
@@ -101,6 +104,19 @@ def _live_after(step: Step, before: Live | None) -> Live:
     assert step.after is not None
     commit = step.commit.id if step.revises and step.commit else before.commit if before else ""
     return Live(name=step.name, binding=step.after, commit=commit, stall=step.reason, tried=step.tried)
+
+
+def _write_connections(connection: Connection, landing: Landing, organisation: str) -> None:
+    """Those of the default branch. What cannot be read there stays as it was."""
+    snapshot = landing.view.snapshot
+    live = dict.fromkeys(connection_names(connection, organisation))
+    write_connections(
+        connection,
+        organisation,
+        wanted_connections(snapshot),
+        commit=landing.plan.head or "",
+        keep=kept_connections(snapshot, live),
+    )
 
 
 def _write_versions(connection: Connection, landing: Landing, organisation: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 
+from reconciler.connections import connection_changes
 from reconciler.description import Describing, described
 from reconciler.freeze import Version
 from reconciler.git.repository import Repository
@@ -126,10 +127,15 @@ def land(known: Known, view: View) -> Landing:
     snapshot, firsts = walk(line, known.snapshot, ledger, view.reader)
     commit = view.reader.commit(head) if head else None
     ahead = replace(view, head=commit, snapshot=snapshot, ledger=ledger)
-    return finish(ahead, tuple(firsts), known.head)
+    return finish(ahead, tuple(firsts), known.head, known.snapshot)
 
 
-def finish(view: View, firsts: tuple[FirstHeld, ...], base: str | None) -> Landing:
-    """The landing of a view whose history is walked, against what the view says is live."""
+def finish(view: View, firsts: tuple[FirstHeld, ...], base: str | None, before: Snapshot) -> Landing:
+    """The landing of a view whose history is walked, against what the view says is live.
+
+    `before`: the snapshot that connections are live from.
+    """
     desired = view.desired()
-    return Landing(view=view, firsts=firsts, desired=desired, plan=plan(desired, view.live, base=base))
+    steps = plan(desired, view.live, base=base)
+    changed = connection_changes(before, view.snapshot)
+    return Landing(view=view, firsts=firsts, desired=desired, plan=replace(steps, connections=changed))

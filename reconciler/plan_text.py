@@ -30,7 +30,7 @@ def plan_text(plan: JSON) -> str:
     lines = [_headline(plan)]
     for row, step in zip(rows, steps, strict=True):
         lines += [row, *(f"    {text}" for text in _details(step))]
-    return "\n".join(lines)
+    return "\n".join([*lines, *connection_lines(plan)])
 
 
 def plan_markdown(plan: JSON) -> str:
@@ -40,6 +40,7 @@ def plan_markdown(plan: JSON) -> str:
     if steps:
         lines += ["", "| deployment | version | what |", "|---|---|---|"]
     lines += [f"| `{step['name']}` | {_versions(step)} | {WORDS[step['action']]} |" for step in steps]
+    lines += [f"- `{line}`" for line in connection_lines(plan)]
     size = sum(map(len, lines))
     for number, step in enumerate(steps):
         block = _block(step)
@@ -49,6 +50,13 @@ def plan_markdown(plan: JSON) -> str:
             return "\n".join([*lines, "", left]) + "\n"
         lines += block
     return "\n".join(lines) + "\n"
+
+
+def connection_lines(plan: JSON) -> list[str]:
+    """One for each change of a connection. A plan of an older server tells of none."""
+    texts = [_line(change["text"]) for change in plan.get("connections", ())]
+    more = len(texts) - MOST_CHANGES
+    return [*texts[:MOST_CHANGES], *([f"… and {more} more changes of connections"] if more > 0 else [])]
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> list[str]:

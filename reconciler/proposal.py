@@ -10,7 +10,7 @@ from reconciler.history import walk
 from reconciler.landing import Known, Landing, finish
 from reconciler.plan import Live
 from reconciler.reader import Recent
-from reconciler.snapshot import problems
+from reconciler.snapshot import EMPTY, problems
 from reconciler.steps import Plan
 from reconciler.view import View, with_head
 from schemas.problems import Problem
@@ -79,13 +79,14 @@ def _landing(known: Known, trial: View, target: Commit, base: Commit | None) -> 
     snapshot, firsts = walk(new, known.snapshot, ledger, trial.reader)
     ahead = with_head(trial, target, snapshot, ledger)
     if base is None:
-        return finish(ahead, tuple(firsts), known.head)
+        return finish(ahead, tuple(firsts), known.head, known.snapshot)
     was = _landed(known, trial, base)
     compared = {
         **{first.version.id: first.version for first in was.everything},
         **{version.id: version for version in was.view.snapshot.frozen.versions.values()},
     }
-    landing = finish(replace(ahead, live=_as_if_live(was, base), applied=None), tuple(firsts), base.id)
+    on_base = replace(ahead, live=_as_if_live(was, base), applied=None)
+    landing = finish(on_base, tuple(firsts), base.id, was.view.snapshot)
     return replace(landing, compared=compared)
 
 
@@ -95,7 +96,7 @@ def _landed(known: Known, trial: View, base: Commit) -> Landing:
     found = problems(view.snapshot, view.reader)
     if found:
         raise UnreadableCommitError(base.id, found)
-    return finish(replace(view, live={}, applied=None), (), None)
+    return finish(replace(view, live={}, applied=None), (), None, EMPTY)
 
 
 def _as_if_live(was: Landing, base: Commit) -> dict[str, Live]:

@@ -125,7 +125,7 @@ class Plan:
     """Every deployment's step. `base` and `head` are commit ids; None: nothing yet.
 
     `looked_at`: by name. `settled`: those that need no look, since nothing that they depend on differs.
-    `merges`: it is the plan of what a merge of `head` into `base` comes to.
+    `connections`: what changes of them. `merges`: it is the plan of what a merge of `head` into `base` comes to.
     """
 
     base: str | None
@@ -133,6 +133,7 @@ class Plan:
     merges: bool = False
     looked_at: tuple[Step, ...] = ()
     settled: Sequence[Step] = ()
+    connections: tuple[Change, ...] = ()
 
     @property
     def steps(self) -> list[Step]:
@@ -173,6 +174,7 @@ class Plan:
             "merge": self.merges,
             "summary": self.summary,
             "deployments": [step.as_json() for step in steps],
+            "connections": [change.as_json() for change in self.connections],
         }
 
 

@@ -102,6 +102,7 @@ class Attempt:
             assets=run.context.assets,
             version_id=run.claimed.version_id,
             network=run.context.network,
+            connections=run.context.connections,
         )
 
     def write_log(self, level: str, message: str, /, **fields: JSON) -> None:

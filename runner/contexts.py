@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runner.kept import Kept
-from runner.nodes.base import Assets, NodeError
+from runner.nodes.base import Assets, Connections, NodeError
 from runner.program import Program, compile_pattern
+from runner.project_connections import ProjectConnections
 from schemas.deployment import DeploymentSpec, deployment_from_spec
 from schemas.expressions import Template, compile_template
 from schemas.outline import ERROR_NAMES
@@ -33,10 +34,12 @@ class RunContext:
     calls: Mapping[str, str]
     assets: Assets
     network: tuple[str, ...]
+    connections: Connections
 
 
 class Contexts:
-    """A cache by (deployment, revision, version): all three are immutable but for the project's network rules,
+    """A cache by (deployment, revision, version): all three are immutable but for the project's network rules
+    and connections,
     which `forget` is for.
     """
 
@@ -51,7 +54,7 @@ class Contexts:
         return self._contexts.get(key, lambda: self._load(*key))
 
     def forget(self) -> None:
-        """A commit was applied: the project's settings may have changed. Compiled programs stay."""
+        """A commit was applied: the project's settings and connections may have changed. Compiled programs stay."""
         self._contexts.clear()
 
     def asset(self, asset_id: str) -> bytes:
@@ -61,7 +64,10 @@ class Contexts:
         with self._database.connection() as connection:
             found = execution.surroundings(connection, deployment_id, revision, version_id)
         program = self._programs.get(version_id, lambda: _program(found))
-        return _assemble(found, program, FrozenAssets(self, found.content["assets"]))
+        assets = FrozenAssets(self, found.content["assets"])
+        environment = deployment_from_spec(found.spec).environment
+        connections = ProjectConnections(self._database, found.organisation, environment)
+        return _assemble(found, program, assets, connections)
 
     def _load_asset(self, asset_id: str) -> bytes:
         with self._database.connection() as connection:
@@ -85,7 +91,9 @@ def _program(found: Surroundings) -> Program:
     return compile_pattern(pattern_from_spec(found.content["pattern"], found.content["spec"]))
 
 
-def _assemble(found: Surroundings, program: Program, assets: FrozenAssets) -> RunContext:
+def _assemble(
+    found: Surroundings, program: Program, assets: FrozenAssets, connections: Connections
+) -> RunContext:
     pattern = program.pattern
     spec = deployment_from_spec(found.spec)
     # The deployment's overrides are for its own pattern, not for those that it calls.
@@ -104,4 +112,5 @@ def _assemble(found: Surroundings, program: Program, assets: FrozenAssets) -> Ru
         calls=found.content["calls"],
         assets=assets,
         network=tuple(found.project.get("network", {}).get("allow", ())),
+        connections=connections,
     )

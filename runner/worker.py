@@ -9,6 +9,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import dramatiq.worker
 import redis
@@ -53,9 +54,14 @@ dramatiq.worker.CONSUMER_RESTART_DELAY_SECS = 0.3
 
 
 class Worker:
-    """`name` is what leases and fetched messages are held under: random, new for every process."""
+    """`name` is what leases and fetched messages are held under: random, new for every process.
 
-    def __init__(self, database: Database, redis_url: str, *, name: str, threads: int) -> None:
+    `databases` is the folder of the databases that are files.
+    """
+
+    def __init__(
+        self, database: Database, redis_url: str, *, name: str, threads: int, databases: Path | None = None
+    ) -> None:
         self._database = database
         self._name = name
         self._hands = Hands()
@@ -66,7 +72,7 @@ class Worker:
         self._writes = HotConnection(database, patience=PATIENCE)
         self._claim = GroupCommit(self._claim_all)
         self._write = GroupCommit(self._write_all)
-        self._kinds = Kinds()
+        self._kinds = Kinds(databases)
         self._executor = Executor(database, self._kinds.handlers, self._record)
         self._teller = Teller(database, self._hands)
         self._threads = threads
@@ -230,7 +236,11 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     database = Database(settings.database_url)
     worker = Worker(
-        database, settings.redis_url, name=worker_id or uuid.uuid4().hex, threads=settings.threads
+        database,
+        settings.redis_url,
+        name=worker_id or uuid.uuid4().hex,
+        threads=settings.threads,
+        databases=settings.data / "databases",
     )
     if replaces:
         worker.replace(replaces)

@@ -9,6 +9,8 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import Final
 
+from schemas.connection import Connection, connection_from_spec
+from schemas.connection_rules import connection_mistakes
 from schemas.deployment import DeploymentSpec, deployment_from_spec
 from schemas.mistakes import Mistake, did_you_mean, located
 from schemas.pattern import JSON, Pattern, pattern_from_spec
@@ -39,6 +41,7 @@ class Kind(StrEnum):
     DEPLOYMENT = "Deployment"  # a live binding of a pattern to a version
     PROJECT = "Project"  # settings of the whole repository
     TEMPLATE = "Template"  # a pattern with parameters
+    CONNECTION = "Connection"  # a database or a service
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,9 @@ class Identity:
     column: int
 
 
+Typed = Pattern | DeploymentSpec | Project | Template | Connection
+
+
 @dataclass(frozen=True, kw_only=True)
 class Document:
     """A document without a problem of its own. `spec` is as parsed: a version's hash is taken over it."""
@@ -74,7 +80,7 @@ class Document:
     column: int
     metadata: Metadata
     spec: dict[str, JSON]
-    typed: Pattern | DeploymentSpec | Project | Template
+    typed: Typed
     references: tuple[Reference, ...] = ()
 
 
@@ -95,9 +101,12 @@ _FOLDERS: Final = {
     Kind.DEPLOYMENT: "deployments/",
     Kind.PROJECT: "weft.yaml",
     Kind.TEMPLATE: "templates/",
+    Kind.CONNECTION: "connections/",
 }
 MOST_PROBLEMS: Final = 100
-_DOCUMENT_PATH: Final = re.compile(r"weft\.yaml|(?:patterns|deployments|templates)/.+\.ya?ml", re.DOTALL)
+_DOCUMENT_PATH: Final = re.compile(
+    r"weft\.yaml|(?:patterns|deployments|templates|connections)/.+\.ya?ml", re.DOTALL
+)
 
 
 def is_document_path(path: str) -> bool:
@@ -159,6 +168,8 @@ def _content_mistakes(kind: Kind, document: Mapping[str, JSON]) -> Iterator[Mist
         yield from schedule_mistakes(spec.get("schedules"), ("spec", "schedules"))
     elif kind is Kind.TEMPLATE:
         yield from template_mistakes(spec)
+    elif kind is Kind.CONNECTION:
+        yield from connection_mistakes(spec)
     else:
         yield from project_mistakes(spec)
 
@@ -204,11 +215,12 @@ def _document(path: str, kind: Kind, one: YamlDocument) -> Document:
     )
 
 
-_TYPED: Final[Mapping[Kind, Callable[[str, JSON], Pattern | DeploymentSpec | Project | Template]]] = {
+_TYPED: Final[Mapping[Kind, Callable[[str, JSON], Typed]]] = {
     Kind.PATTERN: pattern_from_spec,
     Kind.DEPLOYMENT: lambda _name, spec: deployment_from_spec(spec),
     Kind.PROJECT: project_from_spec,
     Kind.TEMPLATE: template_from_spec,
+    Kind.CONNECTION: connection_from_spec,
 }
 
 
@@ -233,7 +245,9 @@ def _identity(kind: Kind, one: YamlDocument) -> Identity | None:
     return Identity(kind=kind, name=name, line=one.line, column=one.column)
 
 
-_GUESSED_KIND: Final = re.compile(r"^kind:[ \t]*[\"']?(Pattern|Deployment|Project|Template)\b", re.MULTILINE)
+_GUESSED_KIND: Final = re.compile(
+    r"^kind:[ \t]*[\"']?(Pattern|Deployment|Project|Template|Connection)\b", re.MULTILINE
+)
 _GUESSED_NAME: Final = re.compile(
     r"^(?:metadata:[^\n]*[{,]|[ ]+)[ \t]*name:[ \t]*[\"']?([a-z0-9-]{1,63})\b", re.MULTILINE
 )

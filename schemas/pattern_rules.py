@@ -88,7 +88,7 @@ def _list_mistakes(nodes: Sequence[Outline], each: Sequence[View], scope: Scope)
         yield from _fixed_texts(node)
         here = Scope(view, scope.variables, scope.everywhere, node)
         for text in node.texts:
-            if text.path[-1] not in FIXED.get(node.uses, ()):
+            if text.path[-2] != "with" or text.path[-1] not in FIXED.get(node.uses, ()):
                 yield from text_mistakes(text, here)
         for key, block in node.blocks.items():
             inside, _ = views(block, view, node.names[key])
@@ -103,7 +103,11 @@ def _output_mistakes(output: JSON, nodes: Sequence[Outline], scope: Scope) -> It
 
 
 # What is frozen with the version, or is a program: no value may be put into it.
-FIXED: Final[Mapping[str, tuple[str, ...]]] = {"script": ("file", "code", "function"), "call": ("pattern",)}
+FIXED: Final[Mapping[str, tuple[str, ...]]] = {
+    "script": ("file", "code", "function"),
+    "call": ("pattern",),
+    "sql": ("query",),
+}
 
 
 def _fixed_texts(node: Outline) -> Iterator[Mistake]:
@@ -112,7 +116,7 @@ def _fixed_texts(node: Outline) -> Iterator[Mistake]:
         value, path = inputs.get(key), (*node.path, "with", key)
         if isinstance(value, str) and OPENING in value:
             message = f'"{key}" is fixed with the version and cannot hold an expression'
-            hint = "Hand the value over in `input`."
+            hint = f"Hand the value over in `{'params' if node.uses == 'sql' else 'input'}`."
             yield Mistake(path=path, code="template-not-allowed", message=message, hint=hint)
         elif isinstance(value, str) and key == "file":
             yield from path_mistakes(value, path)

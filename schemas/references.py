@@ -6,21 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from schemas.connection import TYPES_OF_NODES
 from schemas.pattern import JSON, written_blocks
 from schemas.positions import Path, Positions
+from schemas.template_text import OPENING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """Something that a document needs to exist elsewhere in the repository, and where it says so.
 
-    `name` is a pattern's name or an asset's path from the root; `version` is the frozen one that a
-    call asks for.
+    `name` is a pattern's or a connection's name, or an asset's path from the root; `version` is the frozen one
+    that a call asks for; `types` are those that a connection may be of.
     """
 
-    kind: Literal["pattern", "asset"]
+    kind: Literal["pattern", "asset", "connection"]
     name: str
     version: int | None = None
+    types: tuple[str, ...] = ()
     line: int
     column: int
 
@@ -63,3 +66,12 @@ def _assets(uses: str, inputs: JSON) -> Iterator[tuple[str, Path]]:
     elif uses == "shell":
         for index, name in enumerate(inputs.get("files", ())):
             yield name, ("files", index)
+        elif node["uses"] == "script" and "file" in inputs:
+            line, column = positions.value_at((*here, "with", "file"))
+            yield Reference(kind="asset", name=inputs["file"], line=line, column=column)
+        elif node["uses"] in TYPES_OF_NODES and OPENING not in inputs.get("connection", OPENING):
+            line, column = positions.value_at((*here, "with", "connection"))
+            types = TYPES_OF_NODES[node["uses"]]
+            yield Reference(
+                kind="connection", name=inputs["connection"], types=types, line=line, column=column
+            )

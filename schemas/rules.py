@@ -36,6 +36,7 @@ def check(files: Mapping[str, ParsedFile], asset: Callable[[str], AssetState]) -
         *_circles(repository),
         *_deployments(repository),
         *_assets(repository, asset),
+        *_connections(repository),
     ]
     return tuple(sorted(found))
 
@@ -47,6 +48,8 @@ class _Repository:
     patterns: dict[str, Document] = field(default_factory=dict)
     deployments: dict[str, Document] = field(default_factory=dict)
     broken: dict[str, tuple[str, Identity]] = field(default_factory=dict)  # patterns: file and place, by name
+    connections: dict[str, Document] = field(default_factory=dict)
+    broken_connections: set[str] = field(default_factory=set)
 
 
 def _gathered(files: Mapping[str, ParsedFile]) -> _Repository:
@@ -57,9 +60,13 @@ def _gathered(files: Mapping[str, ParsedFile]) -> _Repository:
                 repository.patterns.setdefault(document.name, document)
             elif document.kind is Kind.DEPLOYMENT:
                 repository.deployments.setdefault(document.name, document)
+            elif document.kind is Kind.CONNECTION:
+                repository.connections.setdefault(document.name, document)
         for identity in files[path].broken:
             if identity.kind is Kind.PATTERN:
                 repository.broken.setdefault(identity.name, (path, identity))
+            elif identity.kind is Kind.CONNECTION:
+                repository.broken_connections.add(identity.name)
     return repository
 
 
@@ -190,6 +197,31 @@ def _assets(repository: _Repository, asset: Callable[[str], AssetState]) -> Iter
             if state is not AssetState.PRESENT:
                 code, message, hint = _ASSET_PROBLEMS[state]
                 yield _problem(document.path, reference, code, message.format(reference.name), hint)
+
+
+def _connections(repository: _Repository) -> Iterator[Problem]:
+    """Of one that has problems of its own nothing more is said."""
+    for document in repository.patterns.values():
+        for reference in document.references:
+            if reference.kind != "connection" or reference.name in repository.broken_connections:
+                continue
+            known = repository.connections.get(reference.name)
+            if known is None:
+                yield _unknown_connection(repository, document.path, reference)
+            elif known.spec["type"] not in reference.types:
+                message = f"the connection {reference.name!r} is of type {known.spec['type']}"
+                hint = f"This kind of node takes {' or '.join(reference.types)}."
+                yield _problem(document.path, reference, "wrong-connection-type", message, hint)
+
+
+def _unknown_connection(repository: _Repository, path: str, reference: Reference) -> Problem:
+    fitting = [name for name, one in repository.connections.items() if one.spec["type"] in reference.types]
+    near = get_close_matches(reference.name, fitting, n=1)
+    hint = (
+        f'Did you mean "{near[0]}"?' if near else f"Add connections/{reference.name}.yaml of kind Connection."
+    )
+    message = f"there is no connection {reference.name!r}"
+    return _problem(path, reference, "unknown-connection", message, hint)
 
 
 def _problem(path: str, at: Document | Identity | Reference, code: str, message: str, hint: str) -> Problem:

@@ -22,7 +22,7 @@ from schemas.outline import CONDITIONS
 from schemas.pattern import JSON
 
 _BASE: Final = "https://schemas.weft.invalid/v1/"
-_FILES: Final = ("common", "nodes", "pattern", "deployment", "project", "template")
+_FILES: Final = ("common", "nodes", "pattern", "deployment", "project", "template", "connection")
 _ENDING: Final = ".schema.json"
 _MOST: Final = 100  # errors looked at in one document
 

@@ -167,7 +167,8 @@ def _wrote(user: str, author: str) -> bool:
 
 def plan_digest(plan: Plan) -> str:
     """One hash for what a plan changes; the commits that it compares and the time of day leave it as it is."""
-    steps = [_step(step) for step in plan.visible]
+    steps: list[JSON] = [_step(step) for step in plan.visible]
+    steps += [change.as_json() for change in plan.connections]
     text = json.dumps(steps, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

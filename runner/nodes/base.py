@@ -49,6 +49,16 @@ class Connections(Protocol):
         ...
 
 
+class NoConnections:
+    """Where a node runs outside of any project."""
+
+    def get(self, name: str, *types: str) -> Mapping[str, JSON]:
+        raise NodeError("unknown_connection", f"There is no connection {name!r:.80}.", retryable=False)
+
+
+NO_CONNECTIONS = NoConnections()
+
+
 class Cancelled(Protocol):
     """An emergency cord, seen from a node at work. (threading.Event is one.)"""
 
@@ -77,6 +87,7 @@ class NodeContext:
     assets: Assets
     version_id: str
     network: tuple[str, ...] = ()
+    connections: Connections = NO_CONNECTIONS
 
 
 class NodeHandler(Protocol):

@@ -8,15 +8,26 @@ from runner.nodes.http import HttpNode
 from runner.nodes.script import ScriptNode
 from runner.nodes.shell import ShellNode
 from runner.scripts.commands import Commands
+from pathlib import Path
+
+from runner.nodes import light
+from runner.nodes.base import NodeHandler
+from runner.nodes.http import HttpNode
+from runner.nodes.script import ScriptNode
+from runner.nodes.sql import SqlNode
 from runner.scripts.hosts import ScriptHosts
 
 
 class Kinds:
-    """`handlers` by the word in `uses`. Make it after forking: its handlers own connections and processes."""
+    """`handlers` by the word in `uses`. Make it after forking: its handlers own connections and processes.
 
-    def __init__(self) -> None:
+    `databases` is the folder of the databases that are files; None: this worker has none.
+    """
+
+    def __init__(self, databases: Path | None = None) -> None:
         self._hosts = ScriptHosts()
         self._http = HttpNode()
+        self._sql = SqlNode(databases)
         self.handlers: dict[str, NodeHandler] = {
             "log": light.log,
             "parse": data.parse,
@@ -25,6 +36,7 @@ class Kinds:
             "fail": light.fail,
             "stop": light.stop,
             "http": self._http,
+            "sql": self._sql,
             "script": ScriptNode(self._hosts),
             "shell": ShellNode(Commands(self._hosts.zygotes)),
         }
@@ -32,3 +44,4 @@ class Kinds:
     def close(self) -> None:
         self._hosts.close()
         self._http.close()
+        self._sql.close()

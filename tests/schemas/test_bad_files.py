@@ -29,7 +29,13 @@ def repository(case: Path) -> dict[str, bytes]:
         return {str(one.relative_to(case)): one.read_bytes() for one in case.rglob("*") if one.is_file()}
     content = case.read_bytes()
     kind = re.search(rb"^kind: *(\w+)", content, re.MULTILINE)
-    folders = {b"Deployment": "deployments/a.yaml", b"Project": "weft.yaml", b"Template": "templates/a.yaml"}
+    folders = {
+        b"Deployment": "deployments/a.yaml",
+        b"Project": "weft.yaml",
+        b"Template": "templates/a.yaml",
+        b"Connection": "connections/a.yaml",
+    }
+
     path = folders.get(kind[1] if kind else b"")
     return {path or "patterns/a.yaml": content}
 

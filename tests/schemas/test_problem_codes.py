@@ -20,6 +20,7 @@ NOT_CODES = {
     "x-example",
     "x-gives",
 }
+NOT_CODES = {"utf-8", "date-time", "use-template", "create-template", "for-each", "verify-full"}
 """Other words with a hyphen in the folders that report problems."""
 
 SILENT = {"git", "upstream", "forges"}
