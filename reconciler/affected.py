@@ -28,13 +28,13 @@ def still_sound(before: Snapshot, after: Snapshot, differing: Collection[Change]
 def affected_files(before: Snapshot, after: Snapshot, differing: Iterable[Change]) -> dict[str, ParsedFile]:
     """The part of `after.files` in which a problem that `before` did not have can show.
 
-    Sound as long as a rule looks at a document, at what it calls or is called by, at what deploys it, and at the
-    documents of the same name; a property test holds that against `schemas.rules`.
+    Sound as long as a rule looks at a document, at what it calls or is called by, at what deploys it, at the
+    connections, and at the documents of the same name; a property test holds that against `schemas.rules`.
     """
     paths = {change.path for change in differing}
-    if PROJECT in paths:
-        return dict(after.files)
     keys = {key for path in paths for snapshot in (before, after) for key in snapshot.keys_in(path)}
+    if PROJECT in paths or any(kind == Kind.CONNECTION for kind, _ in keys):
+        return dict(after.files)
     names = {name for kind, name in keys if kind == Kind.PATTERN}
     names |= {name for path in paths for name in after.users.get(path, ())}
     names |= {caller for name in names for caller in after.callers.get(name, ())}
@@ -42,6 +42,7 @@ def affected_files(before: Snapshot, after: Snapshot, differing: Iterable[Change
     keys |= {(Kind.DEPLOYMENT, name) for pattern in names for name in after.bound.get(pattern, ())}
     # What a deployment names has to be there, or it would seem to be missing.
     keys |= {(Kind.PATTERN, name) for name in _deployed_by(after, keys)}
+    keys |= {(Kind.CONNECTION, name) for name in after.places.of_kind(Kind.CONNECTION)}
     paths |= {PROJECT} | {place.path for key in keys for place in after.places.get(key)}
     return {path: after.files[path] for path in sorted(paths) if path in after.files}
 

@@ -1,4 +1,4 @@
-"""A TCP port in front of a server that has only a Unix socket, so that it is reached, and lost, as over a network."""
+"""A TCP port in front of a server that has only a Unix socket: it is reached, and lost, as over a network."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class TcpDoor:
         self.opened = 0
         self._through: list[socket.socket] = []
         self._deaf = threading.Event()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -36,6 +37,7 @@ class TcpDoor:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._closed.set()
         self.drop()
         self._thread.join()
 
@@ -57,11 +59,11 @@ class TcpDoor:
             while True:
                 for ready in select.select([here, there], [], [])[0]:
                     if self._deaf.is_set():
-                        self._deaf.wait()
-                        return threading.Event().wait(30)  # type: ignore[return-value]
+                        self._closed.wait()
+                        return
                     data = ready.recv(65536)
                     if not data:
-                        return None
+                        return
                     other[ready].sendall(data)
 
 
