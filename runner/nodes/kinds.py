@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner.nodes import light
 from runner.nodes.base import NodeHandler
+from runner.nodes.email import EmailNode
 from runner.nodes.http import HttpNode
 from runner.nodes.script import ScriptNode
 from runner.nodes.sql import SqlNode
@@ -28,6 +29,7 @@ class Kinds:
         self._hosts = ScriptHosts()
         self._http = HttpNode()
         self._sql = SqlNode(databases)
+        self._email = EmailNode()
         self.handlers: dict[str, NodeHandler] = {
             "log": light.log,
             "parse": data.parse,
@@ -37,6 +39,7 @@ class Kinds:
             "stop": light.stop,
             "http": self._http,
             "sql": self._sql,
+            "email": self._email,
             "script": ScriptNode(self._hosts),
             "shell": ShellNode(Commands(self._hosts.zygotes)),
         }
@@ -45,3 +48,4 @@ class Kinds:
         self._hosts.close()
         self._http.close()
         self._sql.close()
+        self._email.close()
