@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -14,6 +15,7 @@ from runner.nodes.watched import CancelledError, DeadlinePassedError, Watch
 
 _LOOK = 0.05  # seconds between two looks at whether it is over
 _GRACE = 1.2  # seconds that the other side has to give up when it was asked to
+_AGAIN = 0.3  # seconds until it is asked again
 
 
 class Cut(Protocol):
@@ -56,9 +58,10 @@ class Interruption:
                 return
 
     def _end(self) -> None:
-        for _ in range(4):
+        deadline = time.monotonic() + _GRACE
+        while time.monotonic() < deadline:
             self._cut.interrupt()
-            if self._done.wait(_GRACE / 4):
+            if self._done.wait(_AGAIN):
                 return
         self._cut.sever()
 

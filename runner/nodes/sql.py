@@ -108,52 +108,65 @@ def _until_unlocked(database: Database, watch: Watch, perform: Any) -> JSON:
 def _perform(database: Database, watch: Watch, read: SqlInputs, statement: sqlalchemy.TextClause) -> JSON:
     with _connection(database, watch) as connection:
         driver: Any = connection.connection.driver_connection
-        cut = _Statement(database, driver)
-        interruption = Interruption(watch, cut)
+        interruption = Interruption(watch, _Statement(database, driver))
         try:
             with interruption:
-                database.kind.prepare(connection, watch.left())
-                given = {name: database.kind.parameter(value) for name, value in read.params.items()}
-                result = _result(
-                    connection.execution_options(stream_results=read.streams), statement, given, read
-                )
-                connection.commit()
-                return result
+                output = _output(connection, database, watch, read, statement)
+                if interruption.reason is None:
+                    connection.commit()
         except exc.DBAPIError as error:
-            connection.invalidate() if interruption.reason or error.connection_invalidated else None
-            if interruption.reason is not None:
-                raise interruption.reason from None
-            if is_locked(error.orig):
+            if interruption.reason is None and is_locked(error.orig):
                 raise
-            raise database.kind.fault(error.orig or error) from None
-        except BaseException:
-            # What is half read or interrupted is not for the next one.
+            if interruption.reason is not None or error.connection_invalidated:
+                connection.invalidate()
+            raise interruption.reason or database.kind.fault(error.orig or error) from None
+        if interruption.reason is not None:
+            # Some servers call it a result when they are interrupted (MySQL: SLEEP).
             connection.invalidate()
-            raise
+            raise interruption.reason
+        return output
 
 
-def _result(
+def _output(
     connection: sqlalchemy.Connection,
-    statement: sqlalchemy.TextClause,
-    given: Mapping[str, Any],
+    database: Database,
+    watch: Watch,
     read: SqlInputs,
+    statement: sqlalchemy.TextClause,
 ) -> JSON:
-    result = connection.execute(statement, given)
+    """Everything but the commit."""
+    database.kind.prepare(connection, watch.left())
+    given = {name: database.kind.parameter(value) for name, value in read.params.items()}
+    result = connection.execution_options(stream_results=read.streams).execute(statement, given)
+    try:
+        output = _result(result, read.most_rows)
+    except NodeError:
+        database.kind.abandon(connection, result)
+        raise
+    result.close()
+    return output
+
+
+def _result(result: sqlalchemy.CursorResult[Any], most: int) -> JSON:
     if not result.returns_rows:
         return {"rows": [], "rowCount": max(result.rowcount, 0)}
     columns = list(result.keys())
     twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice is not None:
-        raise _bad(f"the result has two columns {twice!r:.80}: give one another name with AS")
-    rows = result.fetchmany(read.most_rows + 1)
-    if len(rows) > read.most_rows:
+        raise NodeError(
+            "bad_query",
+            f"the result has two columns {twice!r:.80}",
+            hint="Give one of them another name with AS.",
+            retryable=False,
+        )
+    rows = result.fetchmany(most + 1)
+    if len(rows) > most:
         raise NodeError(
             "too_many_rows",
-            f"There are more than {read.most_rows:,} rows; nothing was changed.",
+            f"There are more than {most:,} rows; nothing was changed.",
             hint=f"Add a LIMIT to the query, or raise `maxRows` (at most {MOST_ROWS}).",
             retryable=False,
         )
-    result.close()
     return {"rows": rows_as_json(columns, rows), "rowCount": len(rows)}
 
 

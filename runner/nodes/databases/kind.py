@@ -60,6 +60,10 @@ class DatabaseKind(Protocol):
         """What the driver takes for a value of `params`."""
         ...
 
+    def abandon(self, connection: sqlalchemy.Connection, result: sqlalchemy.CursorResult[Any]) -> None:
+        """Read no more of a result than was read."""
+        ...
+
     def interrupt(self, driver: Any) -> None:
         """End the statement that another thread waits for. Raises nothing."""
         ...

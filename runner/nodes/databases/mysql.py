@@ -71,6 +71,10 @@ class MySQL:
         """Lists and mappings go in as JSON text."""
         return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
+    def abandon(self, connection: sqlalchemy.Connection, result: sqlalchemy.CursorResult[Any]) -> None:
+        """Closing the cursor would read all the rest; closing the connection does not."""
+        connection.invalidate()
+
     def interrupt(self, driver: Any) -> None:
         """KILL QUERY, through a connection of its own."""
         watch = Watch.start("no connection", _KILL, threading.Event())

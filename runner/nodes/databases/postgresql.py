@@ -80,6 +80,9 @@ class PostgreSQL:
             return Jsonb(value)
         return value
 
+    def abandon(self, connection: sqlalchemy.Connection, result: sqlalchemy.CursorResult[Any]) -> None:
+        result.close()
+
     def interrupt(self, driver: Any) -> None:
         with contextlib.suppress(psycopg.Error, OSError):
             driver.cancel_safe(timeout=_CANCEL)

@@ -51,6 +51,9 @@ class SQLite:
         """Lists and mappings go in as JSON text."""
         return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
+    def abandon(self, connection: sqlalchemy.Connection, result: sqlalchemy.CursorResult[Any]) -> None:
+        result.close()
+
     def interrupt(self, driver: Any) -> None:
         driver.interrupt()
 
