@@ -135,16 +135,11 @@ def _output(
     statement: sqlalchemy.TextClause,
 ) -> JSON:
     """Everything but the commit."""
-    database.kind.prepare(connection, watch.left())
+    database.kind.prepare(connection, watch.left(), read.most_rows + 1)
     given = {name: database.kind.parameter(value) for name, value in read.params.items()}
-    result = connection.execution_options(stream_results=read.streams).execute(statement, given)
-    try:
-        output = _result(result, read.most_rows)
-    except NodeError:
-        database.kind.abandon(connection, result)
-        raise
-    result.close()
-    return output
+    streams = database.kind.streams and read.streams
+    with connection.execution_options(stream_results=streams).execute(statement, given) as result:
+        return _result(result, read.most_rows)
 
 
 def _result(result: sqlalchemy.CursorResult[Any], most: int) -> JSON:

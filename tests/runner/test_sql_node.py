@@ -72,14 +72,23 @@ def node(folder: Path) -> Iterator[SqlNode]:
     made.close()
 
 
-@pytest.fixture
-def postgresql(node: SqlNode, postgres: Postgres) -> Iterator[Asked]:
+@pytest.fixture(scope="module")
+def warehouse(postgres: Postgres) -> Iterator[str]:
+    """The address of a database of this file's own."""
     with new_database(postgres) as url:
-        parts = urlsplit(url)
-        with tcp_door(f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432") as door:
-            spec = {"type": "postgresql", "url": f"postgresql://localhost:{door.port}{parts.path}"}
-            yield Asked(node, {**spec, "user": parts.username, "password": "not needed"}, door)
-            node.close()
+        yield url
+
+
+@pytest.fixture
+def postgresql(node: SqlNode, warehouse: str) -> Iterator[Asked]:
+    parts = urlsplit(warehouse)
+    with tcp_door(f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432") as door:
+        spec = {"type": "postgresql", "url": f"postgresql://localhost:{door.port}{parts.path}"}
+        yield Asked(node, {**spec, "user": parts.username, "password": "not needed"}, door)
+        node.close()
+    with psycopg.connect(warehouse, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
 
 
 @pytest.fixture(scope="module")

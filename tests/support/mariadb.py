@@ -65,8 +65,9 @@ def _await(made: MariaDB, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
-            made.connect().close()
-        except pymysql.OperationalError:
+            with socket.socket(socket.AF_UNIX) as trial:
+                trial.connect(str(made.socket))
+        except OSError:
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)

@@ -43,25 +43,25 @@ class Address:
 
 
 class DatabaseKind(Protocol):
-    """One database, as one connection has it. `dialect` is SQLAlchemy's name of it with the driver's."""
+    """One database, as one connection has it. `dialect` is SQLAlchemy's name of it with the driver's.
+
+    `streams`: rows have to be asked for in a cursor of the server, or all of them come at once.
+    """
 
     dialect: ClassVar[str]
     pooled: ClassVar[bool]
+    streams: ClassVar[bool]
 
     def connect(self) -> Any:
         """A new connection of the driver. Raises NodeError, and what the current `Watch` raises."""
         ...
 
-    def prepare(self, connection: sqlalchemy.Connection, seconds: float) -> None:
-        """Have the server limit the time of what comes next in this transaction."""
+    def prepare(self, connection: sqlalchemy.Connection, seconds: float, rows: int) -> None:
+        """Have the server limit what comes next in this transaction, in time and, where it can, in rows."""
         ...
 
     def parameter(self, value: JSON) -> Any:
         """What the driver takes for a value of `params`."""
-        ...
-
-    def abandon(self, connection: sqlalchemy.Connection, result: sqlalchemy.CursorResult[Any]) -> None:
-        """Read no more of a result than was read."""
         ...
 
     def interrupt(self, driver: Any) -> None:

@@ -35,6 +35,7 @@ class MySQL:
     dialer: Dialer
     dialect: ClassVar[str] = "mysql+pymysql"
     pooled: ClassVar[bool] = True
+    streams: ClassVar[bool] = False  # its cursors read to the end when they are closed
 
     @classmethod
     def of(cls, spec: Mapping[str, JSON], allow: tuple[str, ...], dialer: Dialer) -> MySQL:
@@ -60,20 +61,20 @@ class MySQL:
                 raise interruption.reason or self._not_connected(error) from None
         return driver
 
-    def prepare(self, connection: sqlalchemy.Connection, seconds: float) -> None:
-        """MariaDB takes seconds and limits every statement, MySQL milliseconds and only those that read."""
+    def prepare(self, connection: sqlalchemy.Connection, seconds: float, rows: int) -> None:
+        """MariaDB takes seconds and limits every statement, MySQL milliseconds and only those that read.
+
+        The number of rows is that of a SELECT without a LIMIT of its own.
+        """
         if connection.dialect.is_mariadb:  # type: ignore[attr-defined]
-            connection.exec_driver_sql(f"SET SESSION max_statement_time = {max(0.001, seconds):.3f}")
+            limit = f"max_statement_time = {max(0.001, seconds):.3f}"
         else:
-            connection.exec_driver_sql(f"SET SESSION max_execution_time = {max(1, int(seconds * 1000))}")
+            limit = f"max_execution_time = {max(1, int(seconds * 1000))}"
+        connection.exec_driver_sql(f"SET SESSION {limit}, sql_select_limit = {rows}")
 
     def parameter(self, value: JSON) -> Any:
         """Lists and mappings go in as JSON text."""
         return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-
-    def abandon(self, connection: sqlalchemy.Connection, result: sqlalchemy.CursorResult[Any]) -> None:
-        """Closing the cursor would read all the rest; closing the connection does not."""
-        connection.invalidate()
 
     def interrupt(self, driver: Any) -> None:
         """KILL QUERY, through a connection of its own."""

@@ -29,6 +29,11 @@ _FOR_GOOD: Final = re.compile(
 _TLS: Final = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
 
 
+class _ServerCursor(psycopg.ServerCursor[Any]):
+    def __del__(self) -> None:
+        """Without psycopg's warning: SQLAlchemy leaves open what a lost connection had open."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PostgreSQL:
     address: Address
@@ -36,6 +41,7 @@ class PostgreSQL:
     dialer: Dialer
     dialect: ClassVar[str] = "postgresql+psycopg"
     pooled: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
 
     @classmethod
     def of(cls, spec: Mapping[str, JSON], allow: tuple[str, ...], dialer: Dialer) -> PostgreSQL:
@@ -51,7 +57,7 @@ class PostgreSQL:
             **_trust(address.sslmode),
         }
         try:
-            return psycopg.connect(
+            driver: psycopg.Connection[Any] = psycopg.connect(
                 host=address.host,
                 hostaddr=pinned,
                 port=address.port,
@@ -68,8 +74,10 @@ class PostgreSQL:
             )
         except psycopg.Error as error:
             raise _not_connected(address, error) from None
+        driver.server_cursor_factory = _ServerCursor
+        return driver
 
-    def prepare(self, connection: sqlalchemy.Connection, seconds: float) -> None:
+    def prepare(self, connection: sqlalchemy.Connection, seconds: float, rows: int) -> None:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
 
     def parameter(self, value: JSON) -> Any:
@@ -79,9 +87,6 @@ class PostgreSQL:
         if isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
             return Jsonb(value)
         return value
-
-    def abandon(self, connection: sqlalchemy.Connection, result: sqlalchemy.CursorResult[Any]) -> None:
-        result.close()
 
     def interrupt(self, driver: Any) -> None:
         with contextlib.suppress(psycopg.Error, OSError):

@@ -19,6 +19,7 @@ from schemas.pattern import JSON
 class SQLite:
     file: Path
     dialect: ClassVar[str] = "sqlite+pysqlite"
+    streams: ClassVar[bool] = False  # rows come one by one by themselves
     pooled: ClassVar[bool] = False  # opening a file is cheap, and one that is open has locks
 
     @classmethod
@@ -43,16 +44,13 @@ class SQLite:
         connection.execute("PRAGMA trusted_schema = OFF")
         return connection
 
-    def prepare(self, connection: sqlalchemy.Connection, seconds: float) -> None:
+    def prepare(self, connection: sqlalchemy.Connection, seconds: float, rows: int) -> None:
         """The node's interruption is the limit."""
         connection.exec_driver_sql("BEGIN")
 
     def parameter(self, value: JSON) -> Any:
         """Lists and mappings go in as JSON text."""
         return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
-
-    def abandon(self, connection: sqlalchemy.Connection, result: sqlalchemy.CursorResult[Any]) -> None:
-        result.close()
 
     def interrupt(self, driver: Any) -> None:
         driver.interrupt()
