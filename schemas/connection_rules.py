@@ -84,7 +84,7 @@ def _key_mistakes(kind: ConnectionType, own: Mapping[str, JSON], at: _Path) -> I
 def _url_mistakes(kind: ConnectionType, url: str, at: _Path) -> Iterator[Mistake]:
     if SECRET.fullmatch(url.strip()):
         return  # known when it is used
-    wrong = _wrong_url(kind, SECRET.sub("x", url))
+    wrong = None if OPENING in SECRET.sub("", url) else _wrong_url(kind, SECRET.sub("x", url))
     if wrong:
         code, message, hint = wrong
         yield Mistake(path=at, code=code, message=message, hint=hint)

@@ -34,6 +34,7 @@ FOLDERS = {
     "Deployment": "deployments/{}.yaml",
     "Project": "weft.yaml",
     "Template": "templates/{}.yaml",
+    "Connection": "connections/{}.yaml",
 }
 
 

@@ -395,7 +395,9 @@ def test_a_changed_connection_is_used_at_once(postgresql: Asked, postgres: Postg
         postgresql.spec["url"] = postgresql.spec["url"].replace(old, new)
         assert postgresql.value("current_database()") == new[1:]
         with psycopg.connect(postgres.url) as watching:
-            count = watching.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [old[1:]])
+            count = watching.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'idle'", [old[1:]]
+            )
             row = count.fetchone()
         assert row == (0,)
 

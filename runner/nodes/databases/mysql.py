@@ -59,6 +59,12 @@ class MySQL:
                 driver.connect(sock=reached)
             except (pymysql.Error, OSError) as error:
                 raise interruption.reason or self._not_connected(error) from None
+            except (
+                RuntimeError
+            ) as error:  # it would send the password in the clear, or lacks a package to hide it
+                message = f"{address}: the server asks for the password in a way that needs TLS"
+                hint = "Leave `?sslmode=disable` out, or give the server a certificate."
+                raise NodeError("tls", message, hint=hint, retryable=False) from error
         return driver
 
     def prepare(self, connection: sqlalchemy.Connection, seconds: float, rows: int) -> None:

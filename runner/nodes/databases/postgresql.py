@@ -30,7 +30,7 @@ _TLS: Final = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
 
 
 class _ServerCursor(psycopg.ServerCursor[Any]):
-    def __del__(self) -> None:
+    def __del__(self, *_: Any) -> None:
         """Without psycopg's warning: SQLAlchemy leaves open what a lost connection had open."""
 
 

@@ -1,0 +1,86 @@
+"""What a node gets of the connections that the applied default branch has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from runner.nodes.base import NodeError
+from runner.project_connections import ProjectConnections
+from schemas.errors import ERROR_TYPES
+from store.connections import connection_names, connection_spec, write_connections
+from store.database import Database
+
+WAREHOUSE = {
+    "type": "postgresql",
+    "url": "postgresql://db/warehouse",
+    "password": "${{ secrets.WAREHOUSE_PASSWORD }}",
+    "environments": {"staging": {"url": "postgresql://staging/warehouse"}},
+}
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url, connections=2)
+    with made.connection() as connection:
+        write_connections(connection, "default", {"warehouse": WAREHOUSE}, commit="c1")
+    yield made
+    made.close()
+
+
+def refusal(connections: ProjectConnections, name: str, *types: str) -> NodeError:
+    with pytest.raises(NodeError) as caught:
+        connections.get(name, *types)
+    assert caught.value.type in ERROR_TYPES
+    assert not caught.value.retryable
+    return caught.value
+
+
+def test_it_comes_as_its_environment_has_it_with_secrets(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEFT_SECRET_WAREHOUSE_PASSWORD", "hunter2")
+    for environment, host in (("production", "db"), ("staging", "staging")):
+        assert ProjectConnections(database, "default", environment).get("warehouse", "postgresql") == {
+            "type": "postgresql",
+            "url": f"postgresql://{host}/warehouse",
+            "password": "hunter2",
+            "name": "warehouse",
+            "organisation": "default",
+            "environment": environment,
+        }
+
+
+def test_a_secret_is_the_one_of_the_moment_and_one_that_is_not_there_is_named(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = ProjectConnections(database, "default", "production")
+    error = refusal(connections, "warehouse")
+    assert error.type == "unknown_secret"
+    assert "WAREHOUSE_PASSWORD" in error.message
+    assert "WEFT_SECRET_WAREHOUSE_PASSWORD" in error.hint
+    for value in ("one", "two"):
+        monkeypatch.setenv("WEFT_SECRET_WAREHOUSE_PASSWORD", value)
+        assert connections.get("warehouse")["password"] == value
+
+
+def test_what_is_not_there_or_of_another_type_is_told(database: Database) -> None:
+    connections = ProjectConnections(database, "default", "production")
+    error = refusal(connections, "warehuose")
+    assert error.type == "unknown_connection"
+    assert error.hint == 'Did you mean "warehouse"?'
+    assert refusal(connections, "warehouse", "http", "smtp").type == "wrong_connection_type"
+    assert (
+        refusal(ProjectConnections(database, "other", "production"), "warehouse").type == "unknown_connection"
+    )
+
+
+def test_only_what_differs_is_written_and_what_is_kept_stays(database: Database) -> None:
+    with database.connection() as connection:
+        assert not write_connections(connection, "default", {"warehouse": WAREHOUSE}, commit="c2")
+        other = {**WAREHOUSE, "user": "u"}
+        assert write_connections(connection, "default", {"warehouse": other, "b": WAREHOUSE}, commit="c3")
+        assert connection_spec(connection, "default", "warehouse") == other
+        assert write_connections(connection, "default", {}, commit="c4", keep=["b"])
+        assert connection_names(connection, "default") == ["b"]
