@@ -38,7 +38,7 @@ SSL_MODES: Final = ("disable", "prefer", "require", "verify-full")
 """What `?sslmode=` may say in the address of a database."""
 
 _FILE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
-_SECRET_KEYS: Final = frozenset({"password", "bearer", "clientSecret"})
+_SECRET_KEYS: Final = frozenset({"password", "token", "clientSecret", "key"})
 _SECRET_HEADERS: Final = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
 
 _Path = tuple[str | int, ...]
@@ -101,7 +101,7 @@ def _wrong_url(kind: ConnectionType, url: str) -> tuple[str, str, str] | None:
     if "@" in parts.netloc and ":" in parts.netloc.rpartition("@")[0]:
         hint = "Take it out of the address and write `password: ${{ secrets.NAME }}` below it."
         if kind is ConnectionType.HTTP:
-            hint = "Take it out of the address and write `auth: {basic: {user: …, password: ${{ secrets.NAME }}}}`."
+            hint = "Take it out of the address and write `auth: {basic: {username: …, password: ${{ secrets.NAME }}}}`."
         return "literal-secret", '"url" holds a password', hint
     if parts.scheme not in _SCHEMES[kind]:
         words = " or ".join(f"{scheme}://" for scheme in _SCHEMES[kind])
@@ -155,4 +155,6 @@ def _value_mistakes(value: JSON, at: _Path) -> Iterator[Mistake]:
 
 def _is_secret(at: _Path) -> bool:
     key = str(at[-1])
-    return key in _SECRET_KEYS or (at[-2:-1] == ("headers",) and _SECRET_HEADERS.search(key) is not None)
+    if at[-2:-1] == ("headers",):
+        return _SECRET_HEADERS.search(key) is not None
+    return key in _SECRET_KEYS

@@ -75,6 +75,7 @@ class NodeContext:
     `remaining()` gives the seconds left until the node's or the run's time-out, whichever is first.
     `cancelled` is set when the run is cancelled, its lease is lost, or the worker must leave: give up at once.
     `network` is the project's `network.allow`: the private addresses that this node may reach all the same.
+    `connections` are those of the project, as they are for this run's environment.
     """
 
     run_id: str
