@@ -11,6 +11,8 @@ from runner.nodes.base import NodeError
 from runner.nodes.network import CheckedBackend, NetworkPolicy, Target, targets
 
 _RESOLVERS = 4  # names that are looked up at the same time
+_IDLE = 30  # seconds after which a silent connection is asked whether it still lives
+_SILENCE = 15_000  # milliseconds without an acknowledgement after which it does not
 
 
 class Dialer:
@@ -37,6 +39,9 @@ class Dialer:
             raise NodeError("connection", f"{host}:{port}: {error}") from error
         found: socket.socket = stream.get_extra_info("socket")
         found.setblocking(True)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE)
         return found
 
     def reachable(self, host: str, port: int, allow: tuple[str, ...]) -> str:
