@@ -89,13 +89,15 @@ def test_orders_are_kept_in_a_file_and_counted_in_postgresql(service: Installati
                     f"type: postgresql\n  url: postgresql://localhost:{door.port}{inside.path}\n"
                     f"  user: {inside.username}\n  password: ${{{{ secrets.WAREHOUSE_PASSWORD }}}}",
                 ),
-                **live("intake", nodes, output="${{ nodes }}"),
+                **live(
+                    "intake", nodes, output={key: f"${{{{ nodes.{key} }}}}" for key in ("keep", "all", "sum")}
+                ),
             }
         )
         first = run(service, "intake", {"id": 1, "total": 9.5})
         second = run(service, "intake", {"id": 2, "total": 3})
 
-    assert first["status"] == "completed", first
+    assert first["status"] == "completed", first["error"]
     assert second["output"]["keep"] == {"rows": [{"id": 2}], "rowCount": 1}
     assert second["output"]["all"]["rows"] == [{"id": 1, "total": 9.5}, {"id": 2, "total": 3.0}]
     assert second["output"]["sum"] == {"rows": [{"total": 3, "later": True}], "rowCount": 1}
