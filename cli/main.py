@@ -37,6 +37,7 @@ COMMANDS = {
     "log": "cli.runs",
     "cancel": "cli.runs",
     "retry": "cli.runs",
+    "dead-letters": "cli.letters",
     "changes": "cli.changes",
     "change": "cli.changes",
     "approve": "cli.changes",

@@ -29,6 +29,8 @@ STYLES = {
     "failed": "red",
     "timeout": "red",
     "dead_letter": "red",
+    "retried": "green",
+    "discarded": "yellow",
     "stalled": "red",
 }
 UNLIMITED = 100_000  # columns of what is no terminal: whatever reads it does not want it cut

@@ -86,8 +86,8 @@ def runs(
         "status": status,
         "trigger": trigger,
         "environment": environment,
-        "since": _time("--since", since),
-        "until": _time("--until", until),
+        "since": point_in_time("--since", since),
+        "until": point_in_time("--until", until),
         "parent": parent,
         "roots": roots or None,
     }
@@ -208,7 +208,7 @@ def _input(given: str | None) -> dict[str, JSON]:
     return {} if given is None else {"input": read_json("--input", given)}
 
 
-def _time(option: str, text: str | None) -> str | None:
+def point_in_time(option: str, text: str | None) -> str | None:
     """A time as it is, a duration as the time so long ago."""
     if text is None:
         return None

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from store import run_events, spans
+from store import aftermath, run_events, spans
 from store.arrays import plain, texts
 from store.database import TIMER_SET, Connection
 from store.leases import LEASE
-from store.runs import ENDED, RING_AGAIN, RunStatus
+from store.runs import ENDED, ENDED_BADLY, RING_AGAIN, RunStatus
 from store.spans import Span
 from store.statements import Row, Statement
 from store.wakeups import cancel, wake
@@ -178,6 +178,7 @@ def _is_linked(step: Step) -> bool:
     return (
         bool(step.children or step.orphans or step.consumed)
         or step.status is RunStatus.WAITING
+        or step.status in ENDED_BADLY
         or (step.parent_id is not None and step.ends)
     )
 
@@ -185,6 +186,7 @@ def _is_linked(step: Step) -> bool:
 def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
     moved = _move(connection, steps)
     kept = [step for step in steps if step.run_id in moved]
+    aftermath.ended_badly(connection, [step.run_id for step in kept if step.status in ENDED_BADLY])
     _start_children(connection, kept)
     taken = [one for step in kept for one in step.consumed]
     if taken:

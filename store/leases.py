@@ -9,6 +9,7 @@ import orjson
 from psycopg.types.json import Json
 
 from schemas.pattern import JSON
+from store import aftermath
 from store.arrays import plain
 from store.database import Connection
 from store.runs import RING_AGAIN
@@ -127,6 +128,7 @@ def _free(connection: Connection, where: bytes, arguments: dict[str, Any]) -> li
     arguments |= {"crashes": MAX_CRASHES, "ring": RING_AGAIN, "error": Json(_POISON)}
     sql = b"UPDATE runs " + _FREED + where + b" RETURNING id::text, parent_id::text, ended_at IS NOT NULL"
     rows = connection.execute(sql, arguments).fetchall()
+    aftermath.ended_badly(connection, [run for run, _, ended in rows if ended])
     parents = sorted({parent for _, parent, ended in rows if ended and parent})
     return [run for run, _, ended in rows if not ended] + (wake(connection, parents) if parents else [])
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from store import dead_letters
 from store.database import Connection
 from store.runs import RING_AGAIN
+
+
+class AlreadySettledError(Exception):
+    """Somebody retried or discarded the dead letter meanwhile. Nothing was written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +20,7 @@ class Replay:
 
     `version` is the one that the deployment must still be on, None for the old run's own. `input` is JSON text,
     None for the old run's own. `kept` are the paths of the nodes of the old run's `attempt` that count as done.
+    `letter`: the old run has to be a dead letter that nobody settled yet.
     """
 
     id: str
@@ -24,16 +30,21 @@ class Replay:
     actor: str | None = None
     attempt: int = 1
     kept: Collection[str] = ()
+    letter: bool = False
 
 
 def replay(connection: Connection, wanted: Replay) -> bool:
     """Make the new run durable with the journal that it begins with.
 
     False when the deployment is not active any more, or is on another version by now: nothing was written.
+    A dead letter leaves the inbox with it. Raises AlreadySettledError.
     """
     with connection.transaction():
         if not _insert(connection, wanted):
             return False
+        was_open = dead_letters.mark_retried(connection, wanted.of, wanted.id, wanted.actor)
+        if wanted.letter and not was_open:
+            raise AlreadySettledError(wanted.of)
         _copy_journal(connection, wanted)
         return True
 

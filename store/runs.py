@@ -38,6 +38,10 @@ ENDED = (
 )
 
 
+ENDED_BADLY = (RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.DEAD_LETTER)
+"""What somebody may want to hear of; a cancelled run was somebody's wish."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRun:
     """A trigger that was heard. `trigger` and `input` are JSON text."""

@@ -172,7 +172,7 @@ def test_the_readme_lists_the_commands_that_there_are() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_a_page_names_exists(page: Path) -> None:
-    named = set(re.findall(r"(?:^|`|\| |&& )weft ([a-z]+)\b", page.read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`|\| |&& )weft ([a-z-]+)\b", page.read_text(), re.MULTILINE))
     assert named - set(COMMANDS) - {"main"} == set()
 
 

@@ -26,6 +26,8 @@ from web.api.files import READ_QUERY, REMOVE_QUERY, SAVE_BODY, Files
 from web.api.live.events import QUERY as EVENTS_QUERY
 from web.api.live.events import Events
 from web.api.live.feeds import Feeds
+from web.api.letters import DISCARD_MANY_BODY, RETRY_BODY, RETRY_MANY_BODY, Letters
+from web.api.letters import LIST_QUERY as LETTERS_QUERY
 from web.api.moves import LIST_QUERY as MOVES_QUERY
 from web.api.moves import Moves
 from web.api.patterns import DIFF_QUERY, VERSIONS_QUERY, Patterns
@@ -34,6 +36,7 @@ from web.api.plans import PLAN_QUERY, Plans
 from web.api.pulls import LIST_QUERY as PULLS_QUERY
 from web.api.pulls import Pulls
 from web.api.query import wait
+from web.api.repeating import Repeating
 from web.api.resource import Endpoint, Resource, acts, administers, commits, reads
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
@@ -68,6 +71,8 @@ class Api:
         self.feeds = Feeds(database, contents)
         self._events = Events(database, self.feeds)
         self._starting = Starting(database, contents, self._runs, ring)
+        self._repeating = Repeating(database, contents, self._runs, ring)
+        self._letters = Letters(database, self._repeating, self._runs, ring)
         self._plans = Plans(reconciler)
         acting = Acting(reconciler)
         self._actions = Actions(acting)
@@ -87,6 +92,7 @@ class Api:
             *self._pattern_routes(),
             *self._template_routes(),
             *self._run_routes(),
+            *self._letter_routes(),
             self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
             *self._change_routes(),
             self._file_route(),
@@ -155,13 +161,24 @@ class Api:
 
     def _run_routes(self) -> list[Route]:
         follow = Endpoint(role=Role.VIEWER, handle=self._events.follow, query=EVENTS_QUERY)
-        retry = acts(self._starting.retry, body=("from", "version", "input"))
+        retry = acts(self._repeating.retry, body=RETRY_BODY)
         return [
             self._route("/runs", get=reads(self._runs.list, RUNS_QUERY)),
             self._route("/runs/{id}", get=reads(self._runs.one, ONE_QUERY)),
             self._route("/runs/{id}/events", get=follow),
             self._route("/runs/{id}/cancel", post=acts(self._starting.cancel)),
             self._route("/runs/{id}/retry", post=retry),
+        ]
+
+    def _letter_routes(self) -> list[Route]:
+        letters = self._letters
+        discard = acts(letters.discard_many, body=DISCARD_MANY_BODY, status=200)
+        return [
+            self._route("/dead-letters", get=reads(letters.list, LETTERS_QUERY)),
+            self._route("/dead-letters/retry", post=acts(letters.retry_many, body=RETRY_MANY_BODY)),
+            self._route("/dead-letters/discard", post=discard),
+            self._route("/dead-letters/{id}", delete=acts(letters.discard, status=200)),
+            self._route("/dead-letters/{id}/retry", post=acts(letters.retry, body=RETRY_BODY)),
         ]
 
     def _change_routes(self) -> list[Route]:

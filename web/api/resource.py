@@ -68,9 +68,9 @@ def reads(work: Work, query: Mapping[str, Parser] | None = None) -> Endpoint:
     return Endpoint(role=Role.VIEWER, handle=partial(_in_thread, work, 200), query=query)
 
 
-def acts(work: Work, *, body: tuple[str, ...] = ()) -> Endpoint:
-    """What changes the course of runs: done, or under way, with the answer."""
-    return Endpoint(role=Role.OPERATOR, handle=partial(_in_thread, work, 202), body=body)
+def acts(work: Work, *, body: tuple[str, ...] = (), status: int = 202) -> Endpoint:
+    """What changes the course of runs: under way with the answer, or done where `status` is 200."""
+    return Endpoint(role=Role.OPERATOR, handle=partial(_in_thread, work, status), body=body)
 
 
 def commits(

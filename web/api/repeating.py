@@ -1,0 +1,145 @@
+"""Running an ended run once more, as a new run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from schemas.mistakes import did_you_mean
+from schemas.pattern import JSON
+from store import run_reads
+from store.database import Connection, Database
+from store.deployments import Deployment, get_deployment
+from store.ids import new_id
+from store.replays import Replay, replay
+from store.run_reads import RunDetail
+from store.runs import RunStatus
+from web.api.again import Done, kept_before, kept_behind_failure
+from web.api.contents import Content, Contents
+from web.api.inputs import check_input, input_text
+from web.api.query import wrong
+from web.api.resource import Call
+from web.api.runs import Runs, find_run
+from web.api.starting import Ring, changing, check_open
+from web.problems import Kind, Refusal
+
+TRIES = 3
+"""How often it begins anew because something else went live while it was checked."""
+
+
+class Wanted(NamedTuple):
+    """From where (`start`, `failed`, a node's path), on which version, with which input if not its own; by whom.
+
+    `letter`: only what is still in the inbox of dead letters.
+    """
+
+    start: str
+    live: bool
+    user: str
+    body: Mapping[str, JSON]
+    letter: bool = False
+
+
+class Repeating:
+    def __init__(self, database: Database, contents: Contents, runs: Runs, ring: Ring) -> None:
+        self._database = database
+        self._contents = contents
+        self._runs = runs
+        self._ring = ring
+
+    def retry(self, call: Call) -> JSON:
+        """The new run of the one that the path names."""
+        wanted = wanted_of(call)
+        with self._database.connection() as connection:
+            new = self.repeat(connection, call.identity.organisation, find_run(connection, call), wanted)
+            self._ring([new])
+            return self._runs.brief(connection, call.identity.organisation, new)
+
+    def repeat(self, connection: Connection, organisation: str, run: RunDetail, wanted: Wanted) -> str:
+        """Gives the id of the new run, which nobody announced yet. Raises Refusal, AlreadySettledError."""
+        for _ in range(TRIES):
+            new = self._replay(connection, organisation, run, wanted)
+            if replay(connection, new):
+                return new.id
+        raise changing()
+
+    def _replay(self, connection: Connection, organisation: str, run: RunDetail, wanted: Wanted) -> Replay:
+        deployment = get_deployment(connection, organisation, run.deployment)
+        assert deployment is not None
+        _check_repeatable(run, deployment, wanted)
+        version = run.version_id
+        if wanted.live:
+            assert deployment.version is not None, "what is active has a version"
+            version = deployment.version.version_id
+        content = self._contents.get(connection, version)
+        text = _checked_input(wanted, content)
+        attempt = run_reads.last_attempt(connection, run.id) or 1
+        return Replay(
+            id=new_id(),
+            of=run.id,
+            version=version if wanted.live else None,
+            input=text,
+            actor=wanted.user,
+            attempt=attempt,
+            kept=() if wanted.start == "start" else _kept(connection, run, attempt, content, wanted.start),
+            letter=wanted.letter,
+        )
+
+
+def wanted_of(call: Call, *, letter: bool = False) -> Wanted:
+    """What a body asks for. Raises Refusal."""
+    start, version = _retry_options(call.body)
+    return Wanted(start, version == "live", call.identity.user, call.body, letter)
+
+
+def _checked_input(wanted: Wanted, content: Content) -> str | None:
+    if "input" not in wanted.body:
+        return None
+    text = input_text(wanted.body["input"])
+    check_input(content, wanted.body["input"])
+    return text
+
+
+def _check_repeatable(run: RunDetail, deployment: Deployment, wanted: Wanted) -> None:
+    if not run.ended:
+        raise Refusal(
+            Kind.RUN_NOT_ENDED, f"This run is {run.status}. Wait for its end, or cancel it, then retry it."
+        )
+    check_open(deployment)
+    if wanted.start == "failed" and run.status is RunStatus.COMPLETED:
+        raise Refusal(
+            Kind.NOTHING_FAILED, "This run completed. Retry it from the start, or from a node by its path."
+        )
+    if wanted.live and run.pattern != deployment.pattern:
+        raise Refusal(
+            Kind.NOT_HERE,
+            f"This run is of {run.pattern}, {deployment.name} is live with {deployment.pattern}."
+            " Retry it on its own version, or retry the run that called it.",
+        )
+
+
+def _kept(
+    connection: Connection, run: RunDetail, attempt: int, content: Content, start: str
+) -> Sequence[str]:
+    journal = [Done(row.path, row.status) for row in run_reads.nodes(connection, run.id, attempt)]
+    kept = kept_behind_failure(journal, content.nodes)
+    if start == "failed":
+        return sorted(kept)
+    if start not in content.nodes:
+        hint = did_you_mean(start, sorted(content.nodes))
+        message = f"{content.pattern.name} has no such node. {hint}"
+        raise wrong("keys of the body", [{"path": "from", "message": message}])
+    return sorted(kept_before(start, content.pattern.nodes, kept))
+
+
+def _retry_options(body: Mapping[str, JSON]) -> tuple[str, str]:
+    start, version = body.get("from", "start"), body.get("version", "same")
+    problems = []
+    if not isinstance(start, str) or not 1 <= len(start) <= 1000:
+        message = "it takes start, failed, or the path of a node"
+        problems.append({"path": "from", "message": message})
+    if version not in ("same", "live"):
+        problems.append({"path": "version", "message": "it takes same or live"})
+    if problems:
+        raise wrong("keys of the body", problems)
+    return start, version
