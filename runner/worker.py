@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import dramatiq.worker
@@ -18,6 +18,7 @@ from runner.broker import BellBroker, make_actor
 from runner.executor import Executor
 from runner.hands import Hands
 from runner.nodes.kinds import Kinds
+from runner.solo import Solo
 from runner.state import Stop
 from runner.teller import Teller
 from store import journal, leases, spans
@@ -75,6 +76,7 @@ class Worker:
         self._kinds = Kinds(databases)
         self._executor = Executor(database, self._kinds.handlers, self._record)
         self._teller = Teller(database, self._hands)
+        self._solo = Solo((database.url, redis_url), self._died_alone)
         self._threads = threads
         self._stopping = threading.Event()
         self._left_over: list[str] = []
@@ -113,8 +115,41 @@ class Worker:
         try:
             [claimed] = self._claim.submit([ids])
             self._advance(claimed)
+            if len(claimed) < len(ids):
+                self._isolate(set(ids).difference(run.id for run in claimed))
         except StoreUnavailable as error:
             log.warning("database_away", extra={"error": str(error), "runs": len(ids)})
+
+    def run_alone(self, run: str) -> None:
+        """Execute a run under which workers died, as far as it goes; in a process of its own."""
+        listener = Listener(self._database, self._handlers(), self._executor.contexts.forget)
+        heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        listener.start()
+        heart.start()
+        try:
+            claimed = self._claims.run(lambda c: leases.claim(c, self._name, [run], alone=True))
+            self._advance(claimed)
+            self._give_back(self._abandoned[:])
+        finally:
+            self._stopping.set()
+            heart.join()
+            listener.stop()
+            self._close()
+
+    def give_up(self) -> None:
+        """Give back what is in hand as soon as that can be done."""
+        self._hands.leave()
+        self._pull_all()
+
+    def _isolate(self, runs: Collection[str]) -> None:
+        """What was not claimed went to somebody else, mostly; or it is to be executed alone."""
+        with self._database.connection() as connection:
+            suspects = leases.suspects(connection, runs)
+        self._solo.take(suspects)
+
+    def _died_alone(self, name: str) -> None:
+        with self._database.connection() as connection:
+            self._ring(leases.free_alone(connection, name))
 
     def _advance(self, claimed: Sequence[ClaimedRun]) -> None:
         controls = {run.id: self._hands.take(run) for run in claimed}
@@ -206,6 +241,7 @@ class Worker:
         self._hands.leave()
         impatience = threading.Timer(GRACE, self._pull_all)
         impatience.start()
+        self._solo.leave()
         worker.stop(timeout=int((GRACE + 2) * 1000))
         impatience.cancel()
         held = self._hands.held()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,7 +20,12 @@ LEASE = 10.0
 """Seconds after which a run whose worker's machine is gone is taken from it."""
 
 MAX_CRASHES = 3
-"""A run under which so many workers died is a dead letter: it would take the next one with it."""
+"""A run under which so many workers died, the last one with nothing else in hand, is a dead letter."""
+
+MANY = 32_767  # more than a run ever has
+
+SUSPECT = MAX_CRASHES - 1
+"""From so many crashes on, a run is executed alone: what dies then, dies of nothing else."""
 
 
 class ClaimedRun(NamedTuple):
@@ -49,7 +54,7 @@ CLAIM = Statement(
     """
 UPDATE runs SET status = 'running', lease = lease + 1, worker = $1::text, woken = false,
        due_at = now() + $2::float8 * interval '1 second', started_at = coalesce(started_at, now())
-WHERE id = ANY($3::uuid[]) AND status = 'pending'
+WHERE id = ANY($3::uuid[]) AND status = 'pending' AND crashes < $4::int
 RETURNING id, lease, deployment_id, revision, version_id, pattern, trigger_kind, trigger, input,
           attempt, cancelled, parent_id, root_id, depth,
           extract(epoch FROM started_at), extract(epoch FROM now())
@@ -57,9 +62,12 @@ RETURNING id, lease, deployment_id, revision, version_id, pattern, trigger_kind,
 )
 
 
-def claim(connection: Connection, worker: str, ids: Sequence[str]) -> list[ClaimedRun]:
-    """Take those of `ids` that are ready; the order is that of `ids`."""
-    rows = CLAIM.rows(connection, [worker, str(LEASE), plain(ids)])
+def claim(
+    connection: Connection, worker: str, ids: Sequence[str], *, alone: bool = False
+) -> list[ClaimedRun]:
+    """Take those of `ids` that are ready, in their order; suspects only where nothing else is in hand."""
+    below = MANY if alone else SUSPECT
+    rows = CLAIM.rows(connection, [worker, str(LEASE), plain(ids), str(below)])
     claimed = {run.id: run for run in map(_claimed, rows)}
     return [claimed[i] for i in ids if i in claimed]
 
@@ -91,24 +99,44 @@ def renew(connection: Connection, held: Sequence[tuple[str, int]]) -> dict[str, 
 
 
 _FREED = b"""
-SET status = CASE WHEN crashes + 1 >= %(crashes)s THEN 'dead_letter' ELSE 'pending' END,
-    error = CASE WHEN crashes + 1 >= %(crashes)s THEN %(error)s::json ELSE error END,
-    ended_at = CASE WHEN crashes + 1 >= %(crashes)s THEN clock_timestamp() END,
-    crashes = crashes + 1, lease = lease + 1, worker = NULL,
+SET status = CASE WHEN %(guilty)s AND crashes + 1 >= %(crashes)s THEN 'dead_letter' ELSE 'pending' END,
+    error = CASE WHEN %(guilty)s AND crashes + 1 >= %(crashes)s THEN %(error)s::json ELSE error END,
+    ended_at = CASE WHEN %(guilty)s AND crashes + 1 >= %(crashes)s THEN clock_timestamp() END,
+    crashes = least(crashes + 1, 32767), lease = lease + 1, worker = NULL,
     due_at = now() + %(ring)s * interval '1 second'
 """
 
 _POISON = {
     "type": "worker_crashed",
-    "message": f"{MAX_CRASHES} workers died while they had this run in hand.",
+    "message": f"{MAX_CRASHES} workers died while they had this run in hand, the last one with nothing else.",
     "hint": "Look at the worker's log for memory limits or crashing native code, then retry the run.",
     "node": None,
 }
 
 
+def suspects(connection: Connection, ids: Collection[str]) -> list[str]:
+    """Those of `ids` that are ready, to be executed alone."""
+    rows = connection.execute(
+        "SELECT id::text FROM runs WHERE id = ANY(%s::uuid[]) AND status = 'pending' AND crashes >= %s",
+        [list(ids), SUSPECT],
+    )
+    return [row[0] for row in rows]
+
+
+def free_alone(connection: Connection, worker: str) -> list[str]:
+    """Take its run from a worker that died with nothing else in hand: it may be a dead letter now.
+
+    Gives the runs to ring for, also whoever called it.
+    """
+    with connection.transaction():
+        where = b"WHERE ended_at IS NULL AND wake_at IS NULL AND status = 'running' AND worker = %(worker)s"
+        return _free(connection, where, {"worker": worker}, guilty=True)
+
+
 def free(connection: Connection, workers: Sequence[str] | None) -> list[str]:
-    """Take their runs from dead workers (None: from all). Gives the runs to ring for, and wakes who called
-    a run that thereby became a dead letter.
+    """Take their runs from dead workers (None: from all). Gives the runs to ring for.
+
+    Which of them it was is not known: none becomes a dead letter, suspects are executed alone.
     """
     with connection.transaction():
         where = b"WHERE ended_at IS NULL AND wake_at IS NULL AND status = 'running'"
@@ -124,8 +152,10 @@ def free_expired(connection: Connection) -> list[str]:
         return _free(connection, where, {})
 
 
-def _free(connection: Connection, where: bytes, arguments: dict[str, Any]) -> list[str]:
-    arguments |= {"crashes": MAX_CRASHES, "ring": RING_AGAIN, "error": Json(_POISON)}
+def _free(
+    connection: Connection, where: bytes, arguments: dict[str, Any], *, guilty: bool = False
+) -> list[str]:
+    arguments |= {"guilty": guilty, "crashes": MAX_CRASHES, "ring": RING_AGAIN, "error": Json(_POISON)}
     sql = b"UPDATE runs " + _FREED + where + b" RETURNING id::text, parent_id::text, ended_at IS NOT NULL"
     rows = connection.execute(sql, arguments).fetchall()
     aftermath.ended_badly(connection, [run for run, _, ended in rows if ended])

@@ -45,8 +45,8 @@ def test_a_run_that_takes_workers_with_it_is_in_the_inbox_with_that_reason(conne
     runs.accept(connection, [run])
     for crash in range(MAX_CRASHES):
         assert inbox(connection) == []
-        leases.claim(connection, f"w{crash}", [run.id])
-        leases.free(connection, [f"w{crash}"])
+        assert leases.claim(connection, f"w{crash}", [run.id], alone=True)
+        leases.free_alone(connection, f"w{crash}")
     assert inbox(connection, error="worker_crashed") == [run.id]
 
 

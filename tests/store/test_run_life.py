@@ -142,16 +142,38 @@ def test_a_timer_wakes_its_run_when_it_is_due_and_not_before(connection: Connect
     assert 50 < (wakeups.next_timer(connection) or 0) <= 60
 
 
-def test_three_crashes_make_a_run_a_dead_letter_and_wake_its_caller(connection: Connection) -> None:
+def crash(connection: Connection, run: str, times: int) -> None:
+    for nth in range(times):
+        assert leases.claim(connection, f"crash-{nth}", [run], alone=True)
+        assert leases.free(connection, [f"crash-{nth}"]) == [run]
+
+
+def test_a_third_crash_alone_makes_a_run_a_dead_letter_and_wakes_its_caller(connection: Connection) -> None:
     parent = claim(connection, accept(connection))
     child = ChildRun(id=new_id(), version_id="v1", pattern="p", trigger="{}", input="{}", parent_path="call")
     journal.record(connection, [step(parent, RunStatus.WAITING, children=[child])])
-    for worker in ("w2", "w3"):
-        claim(connection, child.id, worker)
-        assert leases.free(connection, [worker]) == [child.id]
-    claim(connection, child.id, "w4")
-    assert leases.free(connection, ["w4"]) == [parent.id]
+    crash(connection, child.id, leases.SUSPECT)
+    leases.claim(connection, "alone", [child.id], alone=True)
+    assert leases.free_alone(connection, "alone") == [parent.id]
     assert status(connection, child.id) == "dead_letter"
+
+
+def test_a_suspect_is_claimed_by_nobody_who_has_others_in_hand(connection: Connection) -> None:
+    suspect, other = accept(connection), accept(connection)
+    crash(connection, suspect, leases.SUSPECT - 1)
+    assert leases.suspects(connection, [suspect, other]) == []
+    crash(connection, suspect, 1)
+    assert [run.id for run in leases.claim(connection, "w", [suspect, other])] == [other]
+    assert leases.suspects(connection, [suspect, other]) == [suspect]
+
+
+def test_crashes_in_company_or_of_machines_make_no_dead_letter(connection: Connection) -> None:
+    run = accept(connection)
+    crash(connection, run, 10)
+    leases.claim(connection, "alone", [run], alone=True)
+    connection.execute("UPDATE runs SET due_at = now() - interval '1 second'")
+    assert leases.free_expired(connection) == [run]
+    assert status(connection, run) == "pending"
 
 
 def test_an_expired_lease_is_freed_and_a_renewed_one_is_not(connection: Connection) -> None:
