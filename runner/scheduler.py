@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +18,7 @@ from schemas.pattern import Schedule, pattern_from_spec
 from schemas.schedules import next_fire
 from schemas.times import timestamp
 from store import schedules
+from store.admission import Answer
 from store.database import DEPLOYMENTS_CHANGED, Connection, Database, StoreUnavailable
 from store.hot import HotConnection
 from store.ids import new_id
@@ -122,8 +123,15 @@ class Scheduler:
             trigger=dump(trigger),
             input=None if tick.schedule.input is None else dump(tick.schedule.input),
         )
-        if schedules.fire(connection, run, tick.key, slot):
-            try:
-                self._broker.ring([[run.id]])
-            except redis.RedisError as error:
-                log.warning("broker_away", extra={"error": str(error), "run": run.id})
+        verdict = schedules.fire(connection, run, tick.key, slot)
+        if verdict is None:
+            return
+        if not verdict.accepted:
+            log.warning("slot_skipped", extra={"deployment": tick.deployment_id, "reason": verdict.answer})
+        self._ring([*([run.id] if verdict.answer is Answer.PENDING else []), *verdict.ring])
+
+    def _ring(self, runs: Sequence[str]) -> None:
+        try:
+            self._broker.ring([run] for run in runs)
+        except redis.RedisError as error:
+            log.warning("broker_away", extra={"error": str(error), "runs": len(runs)})

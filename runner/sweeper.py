@@ -8,7 +8,7 @@ import threading
 import redis
 
 from runner.broker import BellBroker
-from store import leases, wakeups
+from store import admission, circuits, leases, wakeups
 from store.database import TIMER_SET, Connection, Database, StoreUnavailable
 from store.hot import HotConnection
 from store.notifications import Listener
@@ -57,6 +57,8 @@ class Sweeper:
         self._ring(wakeups.wake_due(connection, BATCH))
         self._ring(leases.free_expired(connection))
         self._ring_unclaimed(connection)
+        self._ring(admission.settle(connection, admission.overdue(connection, BATCH)))
+        circuits.settle_probes(connection)
 
     def _ring_unclaimed(self, connection: Connection) -> None:
         """All of them when the broker lost its memory, else those that should have been claimed by now."""

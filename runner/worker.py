@@ -21,7 +21,8 @@ from runner.nodes.kinds import Kinds
 from runner.solo import Solo
 from runner.state import Stop
 from runner.teller import Teller
-from store import journal, leases, spans
+from store import admission, journal, leases, spans
+from store.admission import Slot
 from store.batch import GroupCommit
 from store.database import (
     DEPLOYMENTS_CHANGED,
@@ -183,7 +184,18 @@ class Worker:
         outcomes = self._write.submit(steps)
         self._teller.changed(step.run_id for step in steps)
         self._ring([run for outcome in outcomes for run in outcome.ring])
+        slots = [slot for outcome in outcomes for slot in outcome.slots]
+        if slots:
+            self._settle(slots)
         return outcomes
+
+    def _settle(self, slots: Sequence[Slot]) -> None:
+        """Let the next ones begin. What is committed is committed: if this fails, the sweeper does it."""
+        try:
+            with self._database.connection() as connection:
+                self._ring(admission.settle(connection, slots))
+        except StoreUnavailable as error:
+            log.warning("slots_not_settled", extra={"error": str(error), "slots": len(slots)})
 
     def _ring(self, runs: Sequence[str]) -> None:
         if self._hands.leaving:

@@ -24,6 +24,30 @@ class State(StrEnum):
     ARCHIVED = "archived"  # for good: cannot run
 
 
+class WhenFull(StrEnum):
+    QUEUE = "queue"  # wait: who came first, begins first
+    REJECT = "reject"  # webhooks and API answer 409, a schedule's slot is passed over, a call fails
+    CANCEL_OLDEST = "cancel-oldest"  # cancel the oldest run of the key and begin when it has ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concurrency:
+    """At most `limit` runs at once, for each value that the template `key` gives; without it, of all together."""
+
+    limit: int
+    key: str | None = None
+    when_full: WhenFull = WhenFull.QUEUE
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitBreaker:
+    """After `failures` runs that ended badly `within` so many seconds, no run begins for `cooldown` seconds."""
+
+    failures: int
+    within: float
+    cooldown: float = 300.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     kind: SourceKind
@@ -45,6 +69,8 @@ class DeploymentSpec:
     variables: Mapping[str, JSON] = field(default_factory=dict)
     retry: RetryPolicy | None = None
     timeout: float | None = None  # seconds
+    concurrency: Concurrency | None = None
+    circuit_breaker: CircuitBreaker | None = None
 
 
 def deployment_from_spec(spec: Mapping[str, JSON]) -> DeploymentSpec:
@@ -58,6 +84,23 @@ def deployment_from_spec(spec: Mapping[str, JSON]) -> DeploymentSpec:
         variables=spec.get("variables", {}),
         retry=retry_from(spec["retry"]) if "retry" in spec else None,
         timeout=seconds(spec["timeout"]) if "timeout" in spec else None,
+        concurrency=concurrency_from(spec["concurrency"]) if "concurrency" in spec else None,
+        circuit_breaker=breaker_from(spec["circuitBreaker"]) if "circuitBreaker" in spec else None,
+    )
+
+
+def concurrency_from(written: Mapping[str, JSON]) -> Concurrency:
+    """The typed `concurrency` of a deployment that passed the checks."""
+    when_full = WhenFull(written.get("whenFull", WhenFull.QUEUE))
+    return Concurrency(limit=written["limit"], key=written.get("key"), when_full=when_full)
+
+
+def breaker_from(written: Mapping[str, JSON]) -> CircuitBreaker:
+    """The typed `circuitBreaker` of a deployment that passed the checks."""
+    return CircuitBreaker(
+        failures=written["failures"],
+        within=seconds(written["within"]),
+        cooldown=seconds(written.get("cooldown", "5m")),
     )
 
 

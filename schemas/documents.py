@@ -12,9 +12,10 @@ from typing import Final
 from schemas.connection import Connection, connection_from_spec
 from schemas.connection_rules import connection_mistakes
 from schemas.deployment import DeploymentSpec, deployment_from_spec
+from schemas.deployment_rules import deployment_mistakes
 from schemas.mistakes import Mistake, did_you_mean, located
 from schemas.pattern import JSON, Pattern, pattern_from_spec
-from schemas.pattern_rules import pattern_mistakes, schedule_mistakes
+from schemas.pattern_rules import pattern_mistakes
 from schemas.problems import Problem
 from schemas.project import Project, project_from_spec
 from schemas.project_rules import project_mistakes
@@ -165,7 +166,7 @@ def _content_mistakes(kind: Kind, document: Mapping[str, JSON]) -> Iterator[Mist
     if kind is Kind.PATTERN:
         yield from pattern_mistakes(spec)
     elif kind is Kind.DEPLOYMENT:
-        yield from schedule_mistakes(spec.get("schedules"), ("spec", "schedules"))
+        yield from deployment_mistakes(spec)
     elif kind is Kind.TEMPLATE:
         yield from template_mistakes(spec)
     elif kind is Kind.CONNECTION:

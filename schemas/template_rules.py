@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
+from schemas.deployment_rules import deployment_mistakes
 from schemas.json_schemas import schema_mistakes, violations
 from schemas.mistakes import Mistake, Spot, did_you_mean
 from schemas.outline import Path, Text, texts_in
 from schemas.parameters import Mention, filled, filling_size, mentioned, mentions, standings
 from schemas.pattern import JSON
-from schemas.pattern_rules import pattern_mistakes, schedule_mistakes
+from schemas.pattern_rules import pattern_mistakes
 from schemas.samples import Sample, sample
 from schemas.shape import mistakes
 from schemas.template import parameter_schemas
@@ -123,7 +124,7 @@ class _Part:
             if "pattern" in self.written:
                 yield _OF_ITS_OWN
             yield from mistakes("deployment", {**envelope, "spec": {**spec, "pattern": "example"}})
-            yield from schedule_mistakes(spec.get("schedules"), ("spec", "schedules"))
+            yield from deployment_mistakes(spec)
 
     def _translated(self, mistake: Mistake, samples: Mapping[str, Sample]) -> Iterator[Mistake]:
         """The mistake of what was filled in, where the template has it."""

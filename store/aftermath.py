@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from store import dead_letters
+from store import circuits, dead_letters
 from store.database import Connection
 
 
@@ -12,3 +12,4 @@ def ended_badly(connection: Connection, runs: Sequence[str]) -> None:
     """`runs` have just ended as failed, timeout or dead_letter."""
     if runs:
         dead_letters.add(connection, runs)
+        circuits.count(connection, runs)

@@ -80,6 +80,24 @@ def write_deployments(connection: Connection, organisation: str, rows: Sequence[
     places = {name: (id_, revision) for name, id_, revision in written}
     _add_revisions(connection, [(places[row.name], row, row.revision) for row in rows if row.revision])
     _update_metadata(connection, [(places[row.name], row) for row in rows if not row.revision])
+    settle_admission(connection, [places[row.name][0] for row in rows if row.revision])
+
+
+def settle_admission(connection: Connection, ids: Sequence[int]) -> None:
+    """What admission looks at, as the live revisions of these deployments have it. Something new is live: whatever
+    failed before it says nothing of it, so that circuits are closed.
+    """
+    if not ids:
+        return
+    connection.execute(
+        """UPDATE deployments d SET concurrency = r.spec -> 'concurrency', breaker = r.spec -> 'circuitBreaker',
+               circuit_open = false,
+               error_from = (SELECT array_agg(glob) FROM versions v, json_array_elements_text(
+                   v.content -> 'spec' -> 'on' -> 'error' -> 'from') AS e (glob) WHERE v.id = d.version_id)
+           FROM revisions r WHERE d.id = ANY(%s) AND r.deployment_id = d.id AND r.revision = d.revision""",
+        [list(ids)],
+    )
+    connection.execute("DELETE FROM circuits WHERE deployment_id = ANY(%s)", [list(ids)])
 
 
 _Place = tuple[int, int]

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from store import aftermath, run_events, spans
+from store import admission, aftermath, run_events, spans
+from store.admission import Slot
 from store.arrays import plain, texts
 from store.database import TIMER_SET, Connection
 from store.leases import LEASE
@@ -59,10 +60,14 @@ class Step:
 
 
 class Outcome(NamedTuple):
-    """`kept` False: the lease was lost, nothing was written. `ring`: runs that this step made ready."""
+    """`kept` False: the lease was lost, nothing was written. `ring`: runs that this step made ready.
+
+    `slots` are free now, or asked for by called runs: `admission.settle` them.
+    """
 
     kept: bool
     ring: tuple[str, ...]
+    slots: tuple[Slot, ...] = ()
 
 
 _INSERT = """recorded AS (
@@ -76,8 +81,9 @@ _OR_UPDATE = """
         ended_at = excluded.ended_at, output = excluded.output, error = excluded.error, log = excluded.log,
         wake_at = excluded.wake_at, child_run_id = excluded.child_run_id, seq = excluded.seq
 )
-SELECT id, status FROM held
 """
+
+_GIVE = "SELECT id, status FROM held"
 
 # The first twelve parameters, of both statements with arrays: what `spans.columns` gives.
 _RECORDED = (
@@ -114,9 +120,10 @@ WITH step AS (
                        THEN coalesce(to_timestamp(s.due), 'infinity') END,
         ended_at = CASE WHEN s.status NOT IN ('running', 'waiting', 'pending') THEN clock_timestamp() END
     FROM step s WHERE r.id = ANY($13::uuid[]) AND r.id = s.id AND r.lease = s.lease
-    RETURNING r.id, r.status
+    RETURNING r.id, r.status, r.limited_by, r.limit_key
 ), """,
     *_RECORDED,
+    "SELECT id, status, limited_by, limit_key FROM held",
 )
 
 # Entries of runs that go on: the row stays as it is, and its lock holds off whoever would free it meanwhile.
@@ -129,6 +136,7 @@ WITH held AS (
     WHERE r.id = ANY($13::uuid[]) FOR SHARE OF r
 ), """,
     *_RECORDED,
+    _GIVE,
 )
 
 # The same for a single entry, the usual case where each node is made durable before the next: the arrays would take
@@ -146,18 +154,29 @@ WITH held AS (
     FROM held
     """,
     _OR_UPDATE,
+    _GIVE,
 )
 
+# A called run obeys the limit of its own pattern's deployment in the environment, where there is one: it is
+# written as queued, without its key, which `admission` computes.
 _START_CHILDREN = b"""
 INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
-                  parent_id, parent_path, root_id, depth, due_at, created_at)
-SELECT c.id, r.deployment_id, r.revision, c.version_id, c.pattern, 'pending', 'call', c.trigger::json,
+                  parent_id, parent_path, root_id, depth, due_at, created_at, limited_by, queued_at)
+SELECT c.id, r.deployment_id, r.revision, c.version_id, c.pattern,
+       CASE WHEN l.id IS NULL THEN 'pending' ELSE 'queued' END, 'call', c.trigger::json,
        c.input::json, r.id, c.parent_path, coalesce(r.root_id, r.id), r.depth + 1,
-       now() + %s * interval '1 second', now()
+       now() + %s * interval '1 second', now(), l.id, CASE WHEN l.id IS NOT NULL THEN clock_timestamp() END
 FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
        AS c(id, parent_id, version_id, pattern, trigger, input, parent_path)
 JOIN runs r ON r.id = c.parent_id
+JOIN deployments p ON p.id = r.deployment_id
+LEFT JOIN LATERAL (
+    SELECT d.id FROM deployments d
+    WHERE d.organisation = p.organisation AND d.environment = p.environment AND d.pattern = c.pattern
+      AND d.concurrency IS NOT NULL AND d.state = 'active'
+    ORDER BY d.name LIMIT 1) l ON true
 ON CONFLICT (id) DO NOTHING  -- a write whose answer was lost is repeated
+RETURNING id::text, limited_by
 """
 
 
@@ -187,7 +206,7 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     moved = _move(connection, steps)
     kept = [step for step in steps if step.run_id in moved]
     aftermath.ended_badly(connection, [step.run_id for step in kept if step.status in ENDED_BADLY])
-    _start_children(connection, kept)
+    asked = _start_children(connection, kept)
     taken = [one for step in kept for one in step.consumed]
     if taken:
         run_events.consume(connection, taken)
@@ -196,26 +215,37 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     orphaned = {step.run_id: _cancel_orphans(connection, step) for step in kept}
     if any(step.due is not None for step in kept):
         connection.execute("SELECT pg_notify(%s, '')", [TIMER_SET])
-    return [_outcome(step, moved, awake, orphaned) for step in steps]
+    outcomes = [_outcome(step, moved, awake, orphaned) for step in steps]
+    if asked:
+        outcomes[0] = outcomes[0]._replace(slots=(*outcomes[0].slots, *asked))
+    return outcomes
 
 
 def _cancel_orphans(connection: Connection, step: Step) -> list[str]:
     return [run for orphan in step.orphans for run in cancel(connection, orphan) or ()]
 
 
-def _outcome(step: Step, moved: dict[str, str], awake: set[str], orphaned: dict[str, list[str]]) -> Outcome:
+def _outcome(step: Step, moved: dict[str, Moved], awake: set[str], orphaned: dict[str, list[str]]) -> Outcome:
     if step.run_id not in moved:
         return Outcome(False, ())
+    status, slot = moved[step.run_id]
     ring = [child.id for child in step.children] + orphaned.get(step.run_id, [])
-    if moved[step.run_id] == RunStatus.PENDING:
+    if status == RunStatus.PENDING:
         ring.append(step.run_id)
     if step.ends and step.parent_id in awake:
         ring.append(step.parent_id)
-    return Outcome(True, tuple(ring))
+    return Outcome(True, tuple(ring), () if slot is None or not step.ends else (slot,))
 
 
-def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, str]:
-    """Run id → the status it has now, for the steps whose lease held."""
+class Moved(NamedTuple):
+    """The status that a run has now, and the slot that it holds or held."""
+
+    status: str
+    slot: Slot | None
+
+
+def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, Moved]:
+    """By run id, for the steps whose lease held."""
     if len(steps) == 1 and steps[0].status is RunStatus.RUNNING and len(steps[0].spans) == 1:
         [step] = steps
         values = (step.run_id, step.span_attempt, *step.spans[0], step.lease)
@@ -235,14 +265,21 @@ def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, str]:
     return _statuses(RECORD.rows(connection, [*rows, ids, held, *moves, str(LEASE), str(RING_AGAIN)]))
 
 
-def _statuses(rows: Iterable[Row]) -> dict[str, str]:
-    return {run.decode(): status.decode() for run, status in rows if run and status}
+def _statuses(rows: Iterable[Row]) -> dict[str, Moved]:
+    return {
+        run.decode(): Moved(status.decode(), _slot(*slot)) for run, status, *slot in rows if run and status
+    }
 
 
-def _start_children(connection: Connection, steps: Sequence[Step]) -> None:
+def _slot(limited_by: bytes | None = None, key: bytes | None = None) -> Slot | None:
+    return None if limited_by is None else Slot(int(limited_by), (key or b"").decode())
+
+
+def _start_children(connection: Connection, steps: Sequence[Step]) -> list[Slot]:
+    """Gives the slots that they ask for."""
     children = [(step.run_id, child) for step in steps for child in step.children]
     if not children:
-        return
+        return []
     columns = [
         [child.id for _, child in children],
         [parent for parent, _ in children],
@@ -252,4 +289,6 @@ def _start_children(connection: Connection, steps: Sequence[Step]) -> None:
         [child.input for _, child in children],
         [child.parent_path for _, child in children],
     ]
-    connection.execute(_START_CHILDREN, [RING_AGAIN, *columns])
+    rows = connection.execute(_START_CHILDREN, [RING_AGAIN, *columns]).fetchall()
+    limited = [(run, deployment) for run, deployment in rows if deployment is not None]
+    return admission.limit_called(connection, limited) if limited else []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from store import dead_letters
+from store import admission, dead_letters
+from store.admission import Verdict
 from store.database import Connection
 from store.runs import RING_AGAIN
 
@@ -33,20 +34,24 @@ class Replay:
     letter: bool = False
 
 
-def replay(connection: Connection, wanted: Replay) -> bool:
+def replay(connection: Connection, wanted: Replay) -> Verdict | None:
     """Make the new run durable with the journal that it begins with.
 
-    False when the deployment is not active any more, or is on another version by now: nothing was written.
-    A dead letter leaves the inbox with it. Raises AlreadySettledError.
+    None when the deployment is not active any more, or is on another version by now, and nothing is written where
+    admission refuses it. A dead letter leaves the inbox with it. Raises AlreadySettledError.
     """
-    with connection.transaction():
-        if not _insert(connection, wanted):
-            return False
-        was_open = dead_letters.mark_retried(connection, wanted.of, wanted.id, wanted.actor)
-        if wanted.letter and not was_open:
-            raise AlreadySettledError(wanted.of)
-        _copy_journal(connection, wanted)
-        return True
+    try:
+        with connection.transaction():
+            if not _insert(connection, wanted):
+                return None
+            was_open = dead_letters.mark_retried(connection, wanted.of, wanted.id, wanted.actor)
+            if wanted.letter and not was_open:
+                raise AlreadySettledError(wanted.of)
+            slot = admission.place(connection, wanted.id)
+            _copy_journal(connection, wanted)
+    except admission.Refused as refused:
+        return refused.verdict
+    return admission.verdict_of(connection, wanted.id, slot)
 
 
 def _insert(connection: Connection, wanted: Replay) -> bool:

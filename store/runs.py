@@ -19,6 +19,7 @@ RING_AGAIN = 5.0
 
 
 class RunStatus(StrEnum):
+    QUEUED = "queued"  # accepted, waits until its deployment's `concurrency` has room
     PENDING = "pending"  # accepted, waits for a worker
     RUNNING = "running"  # a worker holds its lease
     WAITING = "waiting"  # sleeps, awaits a called run or its next attempt; holds no worker
@@ -64,16 +65,24 @@ SELECT n.id, d.id, d.revision, d.version_id, d.pattern, 'pending', n.kind, n.tri
        n.actor, n.replay_of, now() + $1::float8 * interval '1 second', now()
 FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[])
        AS n(id, deployment_id, kind, trigger, input, actor, replay_of)
-JOIN deployments d ON d.id = n.deployment_id AND d.state = 'active'
+JOIN deployments d ON d.id = n.deployment_id AND d.state = 'active' AND d.concurrency IS NULL AND NOT d.circuit_open
 RETURNING id
 """,
 )
+
+_ACCEPT_GATED = """
+INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
+                  actor, replay_of, due_at, created_at)
+SELECT %s, d.id, d.revision, d.version_id, d.pattern, 'pending', %s, %s::json, %s::json,
+       %s, %s, now() + %s * interval '1 second', clock_timestamp()
+FROM deployments d WHERE d.id = %s AND d.state = 'active'
+"""
 
 
 def accept(connection: Connection, runs: Sequence[NewRun]) -> set[str]:
     """Make runs durable, each bound to the version that is live at this very moment.
 
-    Gives the ids that were accepted; the others' deployments are not active.
+    Gives the ids that were accepted; the others' deployments are not active, or ask for more: `admission.admit`.
     """
     columns = [
         plain([r.id for r in runs]),
@@ -85,3 +94,17 @@ def accept(connection: Connection, runs: Sequence[NewRun]) -> set[str]:
         plain([r.replay_of for r in runs]),
     ]
     return {run.decode() for (run,) in ACCEPT.rows(connection, [str(RING_AGAIN), *columns]) if run}
+
+
+def accept_gated(connection: Connection, run: NewRun) -> bool:
+    """The same for a run whose deployment asks for more: `admission.place` it in the same transaction."""
+    done = connection.execute(
+        _ACCEPT_GATED,
+        [run.id, run.kind, run.trigger, run.input, run.actor, run.replay_of, RING_AGAIN, run.deployment_id],
+    )
+    return done.rowcount == 1
+
+
+def withdraw(connection: Connection, run: str) -> None:
+    """Take back a run that was accepted in this very transaction."""
+    connection.execute("DELETE FROM runs WHERE id = %s", [run])

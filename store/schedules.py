@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas.pattern import JSON
-from store import runs
+from store import admission
+from store.admission import Verdict
 from store.database import Connection
 from store.runs import NewRun
 
@@ -49,8 +50,8 @@ def clock(connection: Connection) -> datetime:
     return at
 
 
-def fire(connection: Connection, run: NewRun, schedule: str, at: datetime) -> bool:
-    """Start `run` for the slot `at`, unless somebody did or the deployment is active no more."""
+def fire(connection: Connection, run: NewRun, schedule: str, at: datetime) -> Verdict | None:
+    """Start `run` for the slot `at`; None: somebody did. Why it was refused is kept with the slot."""
     with connection.transaction():
         taken = connection.execute(
             """INSERT INTO slots (deployment_id, schedule, at, run_id) VALUES (%s, %s, %s, %s)
@@ -58,9 +59,33 @@ def fire(connection: Connection, run: NewRun, schedule: str, at: datetime) -> bo
             [run.deployment_id, schedule, at, run.id],
         )
         if not taken.rowcount:
-            return False
+            return None
         connection.execute(
             "DELETE FROM slots WHERE deployment_id = %s AND schedule = %s AND at < %s",
             [run.deployment_id, schedule, at - KEPT],
         )
-        return bool(runs.accept(connection, [run]))
+        verdict = admission.admit(connection, [run])[run.id]
+        if not verdict.accepted:
+            connection.execute(
+                """UPDATE slots SET run_id = NULL, refused = %s
+                   WHERE deployment_id = %s AND schedule = %s AND at = %s""",
+                [verdict.answer, run.deployment_id, schedule, at],
+            )
+        return verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """A slot that started nothing. `reason` is what admission answered."""
+
+    at: datetime
+    reason: str
+
+
+def last_skipped(connection: Connection, deployment_id: int) -> Skipped | None:
+    """The latest slot of a deployment's schedules that was refused, of those that are remembered."""
+    row = connection.execute(
+        "SELECT at, refused FROM slots WHERE deployment_id = %s AND refused IS NOT NULL ORDER BY at DESC LIMIT 1",
+        [deployment_id],
+    ).fetchone()
+    return None if row is None else Skipped(at=row[0], reason=row[1])

@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 import psycopg
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from store.database import Connection
@@ -29,14 +29,25 @@ class Statement:
 
     def rows(self, connection: Connection, parameters: Sequence[str | None]) -> Iterator[Row]:
         """Raises psycopg.Error. Within a transaction of the connection's, or as one of its own."""
+        values: Any = [None if value is None else _encoded(value) for value in parameters]
+        idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+        try:
+            result = self._execute(connection, values)
+        except psycopg.errors.InvalidSqlStatementName as error:
+            # psycopg drops all prepared statements of a connection when a transaction is rolled back.
+            self._prepared.discard(connection)
+            if not idle:
+                raise psycopg.OperationalError("the prepared statements were dropped: try again") from error
+            result = self._execute(connection, values)
+        columns = range(result.nfields)
+        return (tuple([result.get_value(row, at) for at in columns]) for row in range(result.ntuples))
+
+    def _execute(self, connection: Connection, values: Any) -> PGresult:
         pgconn = connection.pgconn
         if connection not in self._prepared:
             self._check(pgconn, pgconn.prepare(self._name, self.sql.encode()))
             self._prepared.add(connection)
-        values: Any = [None if value is None else _encoded(value) for value in parameters]
-        result = self._check(pgconn, pgconn.exec_prepared(self._name, values))
-        columns = range(result.nfields)
-        return (tuple([result.get_value(row, at) for at in columns]) for row in range(result.ntuples))
+        return self._check(pgconn, pgconn.exec_prepared(self._name, values))
 
     def _check(self, pgconn: PGconn, result: PGresult) -> PGresult:
         if result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):

@@ -72,17 +72,25 @@ def next_timer(connection: Connection) -> float | None:
 
 
 def cancel(connection: Connection, run: str) -> list[str] | None:
-    """Ask a run and all that it called to end. Gives the runs to ring for, None when it had already ended."""
+    """Ask a run and all that it called to end; what is queued ends at once.
+
+    Gives the runs to ring for, None when it had already ended.
+    """
     sql = """
         WITH RECURSIVE family AS (
             SELECT id FROM runs WHERE id = %s AND ended_at IS NULL
             UNION ALL SELECT r.id FROM runs r JOIN family f ON r.parent_id = f.id WHERE r.ended_at IS NULL
         )
         UPDATE runs SET cancelled = true, woken = true,
-               status = CASE status WHEN 'waiting' THEN 'pending' ELSE status END,
-               wake_at = NULL,
+               status = CASE status WHEN 'waiting' THEN 'pending' WHEN 'queued' THEN 'cancelled' ELSE status END,
+               ended_at = CASE status WHEN 'queued' THEN clock_timestamp() ELSE ended_at END,
+               wake_at = NULL, queued_at = NULL,
                due_at = CASE status WHEN 'waiting' THEN now() + %s * interval '1 second' ELSE due_at END
-        WHERE id IN (SELECT id FROM family) RETURNING id::text, status, pg_notify(%s, id::text)
+        WHERE id IN (SELECT id FROM family)
+        RETURNING id::text, status, parent_id::text, pg_notify(%s, id::text)
     """
-    rows = connection.execute(sql, [run, RING_AGAIN, RUN_CANCELLED]).fetchall()
-    return [row[0] for row in rows if row[1] == RunStatus.PENDING] if rows else None
+    with connection.transaction():
+        rows = connection.execute(sql, [run, RING_AGAIN, RUN_CANCELLED]).fetchall()
+        callers = sorted({row[2] for row in rows if row[1] == RunStatus.CANCELLED and row[2]})
+        awake = wake(connection, callers) if callers else []
+    return [row[0] for row in rows if row[1] == RunStatus.PENDING] + awake if rows else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from schemas.times import timestamp
+from store.admission import Answer, Verdict
 from store.database import StoreUnavailable
 from store.deployments import Route
 from store.ids import new_id
@@ -63,13 +65,13 @@ class Hooks:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            run = await self._accept(scope, receive)
-            answer = orjson.dumps({"run": {"id": run, "status": "pending", "url": self._runs + run}})
+            run, status = await self._accept(scope, receive)
+            answer = orjson.dumps({"run": {"id": run, "status": status, "url": self._runs + run}})
             await _answer(send, 202, b"application/json", answer)
         except Refusal as refusal:
             await _refuse(send, refusal)
 
-    async def _accept(self, scope: Scope, receive: Receive) -> str:
+    async def _accept(self, scope: Scope, receive: Receive) -> tuple[str, Answer]:
         token, slash, rest = scope["path"][len(PREFIX) :].partition("/")
         route = self._routes.get(token)
         if (route is None or route.state != "active") and self._routes.may_be_old():
@@ -81,17 +83,18 @@ class Hooks:
         body = await _read(receive, headers, route.max_body)
         trigger = _trigger(scope, slash + rest, headers, body)
         run = NewRun(id=new_id(), deployment_id=route.deployment_id, kind="webhook", trigger=trigger)
-        await self._submit(run, route)
-        return run.id
+        return run.id, await self._submit(run, route)
 
-    async def _submit(self, run: NewRun, route: Route) -> None:
+    async def _submit(self, run: NewRun, route: Route) -> Answer:
         try:
-            if await self._intake.accept(run, light=is_light(route)):
-                return
+            verdict = await self._intake.accept(run, light=is_light(route))
         except Overloaded:
             raise _busy("More calls arrive than can be written down. Nothing of this one was kept.") from None
         except StoreUnavailable:
             raise _busy("The database does not answer. Whether this call was kept is not known.") from None
+        if verdict.accepted:
+            return verdict.answer
+        _check_admitted(verdict, route.name)
         # What we knew was older than what the database knows.
         await self._refresh()
         _check_open(self._routes.get(route.token), None)
@@ -119,6 +122,18 @@ def _check_open(route: Route | None, method: str | None) -> None:
     if method is not None and method not in route.methods:
         allowed = ", ".join(route.methods)
         raise Refusal(405, "Method not allowed", f"{route.name} accepts {allowed}.", {"allow": allowed})
+
+
+def _check_admitted(verdict: Verdict, name: str) -> None:
+    if verdict.answer is Answer.FULL:
+        detail = (
+            f"As many runs of {name} are at work as its `concurrency` allows. Nothing of this call was kept."
+        )
+        raise Refusal(409, "Full", detail)
+    if verdict.answer is Answer.CIRCUIT_OPEN:
+        after = str(max(1, math.ceil(verdict.retry_after or 1)))
+        detail = f"Too many runs of {name} failed: its circuit is open. Nothing of this call was kept."
+        raise Refusal(503, "Circuit open", detail, {"retry-after": after})
 
 
 def _busy(detail: str) -> Refusal:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import redis
 
 from runner.broker import BellBroker
-from store import runs
+from store import admission
+from store.admission import Answer, Verdict
 from store.database import Database, StoreUnavailable
 from store.hot import HotConnection
 from store.runs import NewRun
@@ -43,7 +44,7 @@ class Overloaded(Exception):
 class _Waiting(NamedTuple):
     run: NewRun
     light: bool
-    accepted: asyncio.Future[bool]
+    verdict: asyncio.Future[Verdict]
 
 
 class Intake:
@@ -58,8 +59,8 @@ class Intake:
         self._stuck = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
 
-    async def accept(self, run: NewRun, *, light: bool) -> bool:
-        """True once the run is durable and bound to the live version; False when its deployment is not active.
+    async def accept(self, run: NewRun, *, light: bool) -> Verdict:
+        """Whether the run is durable and bound to the live version, and if not, why.
 
         Raises Overloaded, and StoreUnavailable when the database does not answer: then nobody can say
         whether its last commit took place.
@@ -71,7 +72,7 @@ class Intake:
         self._waiting.append(waiting)
         if not self._busy:
             self._commit_next(loop)
-        return await waiting.accepted
+        return await waiting.verdict
 
     def close(self) -> None:
         self._thread.shutdown()
@@ -110,12 +111,11 @@ class Intake:
 
     def _commit(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting]) -> None:
         """In the thread. The callers have their answer once the runs are durable; the bell rings meanwhile."""
-        accepted = self._connection.run(lambda c: runs.accept(c, [waiting.run for waiting in batch]))
-        loop.call_soon_threadsafe(_answer, batch, accepted)
-        self.ring(
-            [waiting.run.id for waiting in batch if waiting.light and waiting.run.id in accepted],
-            [waiting.run.id for waiting in batch if not waiting.light and waiting.run.id in accepted],
-        )
+        verdicts = self._connection.run(lambda c: admission.admit(c, [waiting.run for waiting in batch]))
+        loop.call_soon_threadsafe(_answer, batch, verdicts)
+        ready = [w for w in batch if verdicts[w.run.id].answer is Answer.PENDING]
+        others = [run for verdict in verdicts.values() for run in verdict.ring]
+        self.ring([w.run.id for w in ready if w.light], [w.run.id for w in ready if not w.light] + others)
 
     def ring(self, light: Sequence[str], heavy: Sequence[str]) -> None:
         """Announce runs that are durable. A broker that is away is no reason to fail: the sweeper rings again."""
@@ -129,12 +129,12 @@ class Intake:
             log.warning("broker_away", extra={"error": str(error), "runs": len(light) + len(heavy)})
 
 
-def _answer(batch: Sequence[_Waiting], accepted: set[str]) -> None:
+def _answer(batch: Sequence[_Waiting], verdicts: Mapping[str, Verdict]) -> None:
     for waiting in batch:
-        if not waiting.accepted.done():
-            waiting.accepted.set_result(waiting.run.id in accepted)
+        if not waiting.verdict.done():
+            waiting.verdict.set_result(verdicts[waiting.run.id])
 
 
 def _fail(waiting: _Waiting, error: BaseException) -> None:
-    if not waiting.accepted.done():  # its caller may have hung up
-        waiting.accepted.set_exception(error)
+    if not waiting.verdict.done():  # its caller may have hung up
+        waiting.verdict.set_exception(error)

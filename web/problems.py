@@ -33,6 +33,8 @@ class Kind(Enum):
     METHOD = ("method-not-allowed", 405, "Method not allowed")
     SLOW = ("too-slow", 408, "The request did not arrive in time")
     PAUSED = ("deployment-paused", 409, "Paused")
+    FULL = ("concurrency-full", 409, "As many runs as are allowed")
+    CIRCUIT_OPEN = ("circuit-open", 409, "The circuit is open")
     CONFLICT = ("conflict", 409, "Not as things are")
     RUN_ENDED = ("run-ended", 409, "The run has ended")
     RUN_NOT_ENDED = ("run-not-ended", 409, "The run has not ended")

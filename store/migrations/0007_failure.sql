@@ -19,3 +19,35 @@ CREATE INDEX dead_letters_open ON dead_letters (run_id) WHERE state = 'open';
 INSERT INTO dead_letters (run_id, deployment_id, pattern, error_type, at)
 SELECT id, deployment_id, pattern, coalesce(error ->> 'type', 'unknown'), ended_at FROM runs
 WHERE status = 'dead_letter' AND ended_at IS NOT NULL;
+
+-- What admission looks at, as the live revision has it: written with every revision. NULL: there is none.
+ALTER TABLE deployments
+    ADD COLUMN concurrency json,
+    ADD COLUMN breaker     json,
+    ADD COLUMN error_from  text[],  -- globs of the patterns whose bad ends start a run of this
+    -- True while runs are refused; `circuits` has the rest. A circuit is state, never a commit.
+    ADD COLUMN circuit_open boolean NOT NULL DEFAULT false;
+CREATE INDEX deployments_limited ON deployments (organisation, environment, pattern) WHERE concurrency IS NOT NULL;
+CREATE INDEX deployments_for_errors ON deployments (organisation, environment) WHERE error_from IS NOT NULL;
+
+-- Of a run that obeys a limit: whose (of a called run that of its own pattern's deployment), and its key. It holds
+-- a slot from admission to its end, or waits for one since `queued_at`. Claiming changes none of these.
+ALTER TABLE runs
+    ADD COLUMN limited_by bigint,
+    ADD COLUMN limit_key  text,
+    ADD COLUMN queued_at  timestamptz;
+CREATE INDEX runs_holding ON runs (limited_by, limit_key, id)
+    WHERE ended_at IS NULL AND limited_by IS NOT NULL AND queued_at IS NULL;
+CREATE INDEX runs_queued ON runs (limited_by, limit_key, queued_at, id) WHERE queued_at IS NOT NULL;
+
+-- Why a slot of a schedule started nothing; NULL: it did.
+ALTER TABLE slots ADD COLUMN refused text;
+
+CREATE TABLE circuits (
+    deployment_id bigint PRIMARY KEY,
+    failures      json NOT NULL DEFAULT '[]',  -- the last ones: [{at, run, type, message}], the oldest first
+    opened_at     timestamptz,                 -- NULL: closed
+    try_at        timestamptz,                 -- from when on one run is let in
+    probe         uuid                         -- that run
+);
+CREATE INDEX circuits_probing ON circuits (deployment_id) WHERE probe IS NOT NULL;

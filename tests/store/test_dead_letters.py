@@ -12,14 +12,6 @@ from store.replays import AlreadySettledError, Replay, replay
 from store.runs import NewRun, RunStatus
 
 
-@pytest.fixture(autouse=True)
-def revision(connection: Connection) -> None:
-    connection.execute(
-        """INSERT INTO revisions (deployment_id, revision, state, version_id, spec, commit, author, message)
-           SELECT id, revision, state, version_id, '{}', 'c', 'a', 'm' FROM deployments"""
-    )
-
-
 def end(connection: Connection, status: RunStatus, error: str = '{"type": "connection"}') -> str:
     run = NewRun(id=new_id(), deployment_id=1, kind="webhook", trigger="{}")
     assert runs.accept(connection, [run]) == {run.id}

@@ -39,6 +39,7 @@ BY_ADA = RevisionRow(commit="c1", author="Ada", message="First", actor="ada")
 @pytest.fixture
 def stored(connection: Connection) -> Connection:
     """Versions of p and q; p calls q. Nothing is deployed."""
+    connection.execute("DELETE FROM revisions")
     connection.execute("DELETE FROM deployments")
     add_versions(
         connection,

@@ -61,3 +61,13 @@ def test_a_connection_that_broke_is_an_operational_error_and_closed(
     with pytest.raises(psycopg.OperationalError):
         HALF.rows(hot, ["1"])
     assert hot.closed
+
+
+def test_it_outlives_a_transaction_that_was_rolled_back(connection: Connection) -> None:
+    for _ in range(5):  # until psycopg has prepared something of its own
+        connection.execute("SELECT 1 + %s", [1])
+    assert list(HALF.rows(connection, ["1"])) == [(b"1",)]
+    with connection.transaction(force_rollback=True):
+        connection.execute("SELECT 1")
+    connection.execute("SELECT 1 + %s", [1])
+    assert list(HALF.rows(connection, ["1"])) == [(b"1",)]

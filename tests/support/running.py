@@ -16,8 +16,9 @@ from psycopg.types.json import Json
 from runner.broker import BellBroker
 from runner.sweeper import Sweeper
 from runner.worker import Worker
-from store import runs
+from store import admission
 from store.database import Database
+from store.deployment_rows import settle_admission
 from store.ids import new_id
 from store.runs import ENDED, NewRun
 
@@ -76,6 +77,7 @@ class Running:
                    VALUES (%s, %s, %s, %s, %s, 'c', 'a', 'm')""",
                 [*row, state, version, Json({"pattern": name, **(deployment or {})})],
             )
+            settle_admission(c, [row[0]])
         return version
 
     def start(self, name: str, body: Any = None, *, input: Any = None, ring: bool = True) -> str:
@@ -89,7 +91,7 @@ class Running:
                 trigger=json.dumps({"kind": "webhook", "body": body}),
                 input=None if input is None else json.dumps(input),
             )
-            assert runs.accept(c, [run])
+            assert admission.admit(c, [run])[run.id].accepted
         if ring:
             broker = BellBroker(self.redis_url)
             broker.ring([[run.id]])

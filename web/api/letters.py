@@ -11,7 +11,7 @@ from store.dead_letters import DeadLetter, LetterFilter, LetterState
 from store.replays import AlreadySettledError
 from web.api.encoding import rfc3339, stored
 from web.api.query import DEFAULT_LIMIT, Parser, instant, label, limit, one_of, run_id, words, wrong
-from web.api.repeating import Repeating, wanted_of
+from web.api.repeating import Repeated, Repeating, wanted_of
 from web.api.resource import Call
 from web.api.runs import Runs
 from web.api.starting import Ring
@@ -58,8 +58,8 @@ class Letters:
         """The run that it becomes."""
         with self._database.connection() as connection:
             letter = _find(connection, call)
-            new = self._retry(connection, call, letter.id)
-            self._ring([new])
+            new, ring = self._retry(connection, call, letter.id)
+            self._ring(ring)
             return self._runs.brief(connection, call.identity.organisation, new)
 
     def discard(self, call: Call) -> JSON:
@@ -75,17 +75,20 @@ class Letters:
         wanted_of(call)  # says now what is wrong with `from` and `version`
         retried: list[JSON] = []
         refused: list[JSON] = []
+        ring: list[str] = []
         with self._database.connection() as connection:
             organisation = call.identity.organisation
             found, left = dead_letters.matching(connection, organisation, filters, after, MOST_RETRIED)
             try:
                 for letter in found:
                     try:
-                        retried.append({"id": letter, "run": self._retry(connection, call, letter)})
+                        new, ready = self._retry(connection, call, letter)
+                        retried.append({"id": letter, "run": new})
+                        ring += ready
                     except Refusal as refusal:
                         refused.append({"id": letter, "reason": refusal.detail})
             finally:  # what is durable is announced, whatever stopped the others
-                self._ring([one["run"] for one in retried])
+                self._ring(ring)
         return {"retried": retried, "refused": refused, "left": left, "next": found[-1] if left else None}
 
     def discard_many(self, call: Call) -> JSON:
@@ -96,7 +99,7 @@ class Letters:
             gone = dead_letters.discard(connection, found, call.identity.user)
         return {"discarded": gone, "left": left, "next": found[-1] if left else None}
 
-    def _retry(self, connection: Connection, call: Call, letter: str) -> str:
+    def _retry(self, connection: Connection, call: Call, letter: str) -> Repeated:
         organisation = call.identity.organisation
         run = run_reads.get_run(connection, organisation, letter)
         assert run is not None, "a dead letter is a run"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from schemas.mistakes import did_you_mean
 from schemas.pattern import JSON
 from store import run_reads
+from store.admission import Answer
 from store.database import Connection, Database
 from store.deployments import Deployment, get_deployment
 from store.ids import new_id
@@ -20,7 +21,7 @@ from web.api.inputs import check_input, input_text
 from web.api.query import wrong
 from web.api.resource import Call
 from web.api.runs import Runs, find_run
-from web.api.starting import Ring, changing, check_open
+from web.api.starting import Ring, changing, check_admitted, check_open
 from web.problems import Kind, Refusal
 
 TRIES = 3
@@ -40,6 +41,13 @@ class Wanted(NamedTuple):
     letter: bool = False
 
 
+class Repeated(NamedTuple):
+    """The id of the new run, and the runs to ring for."""
+
+    run: str
+    ring: list[str]
+
+
 class Repeating:
     def __init__(self, database: Database, contents: Contents, runs: Runs, ring: Ring) -> None:
         self._database = database
@@ -51,16 +59,22 @@ class Repeating:
         """The new run of the one that the path names."""
         wanted = wanted_of(call)
         with self._database.connection() as connection:
-            new = self.repeat(connection, call.identity.organisation, find_run(connection, call), wanted)
-            self._ring([new])
+            new, ring = self.repeat(
+                connection, call.identity.organisation, find_run(connection, call), wanted
+            )
+            self._ring(ring)
             return self._runs.brief(connection, call.identity.organisation, new)
 
-    def repeat(self, connection: Connection, organisation: str, run: RunDetail, wanted: Wanted) -> str:
-        """Gives the id of the new run, which nobody announced yet. Raises Refusal, AlreadySettledError."""
+    def repeat(self, connection: Connection, organisation: str, run: RunDetail, wanted: Wanted) -> Repeated:
+        """Raises Refusal, AlreadySettledError."""
         for _ in range(TRIES):
             new = self._replay(connection, organisation, run, wanted)
-            if replay(connection, new):
-                return new.id
+            verdict = replay(connection, new)
+            if verdict is None:
+                continue
+            check_admitted(verdict, run.deployment)
+            ready = [new.id] if verdict.answer is Answer.PENDING else []
+            return Repeated(new.id, [*ready, *verdict.ring])
         raise changing()
 
     def _replay(self, connection: Connection, organisation: str, run: RunDetail, wanted: Wanted) -> Replay:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ from starlette.responses import Response
 from runner.state import dump
 from schemas.pattern import JSON
 from schemas.times import timestamp
-from store import run_reads, runs, schedules, wakeups
+from store import admission, run_reads, schedules, wakeups
+from store.admission import Answer as Verdicts
+from store.admission import Verdict
 from store.database import Connection, Database
 from store.deployments import UNDEPLOYED, Deployment
 from store.ids import new_id
@@ -73,15 +76,18 @@ class Starting:
         for _ in range(TRIES):
             try:
                 with self._database.transaction() as connection:
-                    run = self._accept(connection, call)
-                    answer = self._runs.brief(connection, call.identity.organisation, run)
+                    run, verdict = self._accept(connection, call)
+                    answer = None
+                    if verdict.accepted:
+                        answer = self._runs.brief(connection, call.identity.organisation, run)
             except _MovedOn:
                 continue
-            self._ring([run])
+            check_admitted(verdict, call.path["name"])
+            self._ring([*([run] if verdict.answer is Verdicts.PENDING else []), *verdict.ring])
             return answer
         raise changing()
 
-    def _accept(self, connection: Connection, call: Call) -> str:
+    def _accept(self, connection: Connection, call: Call) -> tuple[str, Verdict]:
         deployment = find_deployment(connection, call)
         check_open(deployment)
         assert deployment.version is not None, "what is active has a version"
@@ -96,10 +102,12 @@ class Starting:
             input=text,
             actor=call.identity.user,
         )
-        accepted = runs.accept(connection, [run])
-        if not accepted or run_reads.version_of(connection, run.id) != deployment.version.version_id:
+        verdict = admission.admit(connection, [run])[run.id]
+        if verdict.answer in (Verdicts.FULL, Verdicts.CIRCUIT_OPEN):
+            return run.id, verdict
+        if not verdict.accepted or run_reads.version_of(connection, run.id) != deployment.version.version_id:
             raise _MovedOn
-        return run.id
+        return run.id, verdict
 
 
 def check_open(deployment: Deployment) -> None:
@@ -118,6 +126,20 @@ def check_open(deployment: Deployment) -> None:
             f"{name} is not deployed: its file is gone or asks for what cannot be had."
             f" `weft deployment {name}` says which.",
         )
+
+
+def check_admitted(verdict: Verdict, name: str) -> None:
+    """Raises Refusal for a run that its deployment's limit or circuit did not let in."""
+    if verdict.answer is Verdicts.FULL:
+        detail = f"As many runs of {name} are at work as its `concurrency` allows. Wait, or cancel one."
+        raise Refusal(Kind.FULL, detail)
+    if verdict.answer is Verdicts.CIRCUIT_OPEN:
+        after = str(max(1, math.ceil(verdict.retry_after or 1)))
+        detail = (
+            f"Too many runs of {name} failed: its circuit is open. `weft deployment {name}` says of what;"
+            f" `weft resume {name}` closes it."
+        )
+        raise Refusal(Kind.CIRCUIT_OPEN, detail, headers={"Retry-After": after})
 
 
 def _kind(body: Mapping[str, JSON]) -> str:
