@@ -27,6 +27,11 @@ def act(path: tuple[str, ...], body: dict[str, JSON], data: str | None, *, as_js
     if as_json:
         print_json(done)
         return
+    if done.get("circuit"):
+        typer.echo(
+            "The circuit is closed: runs begin again. Nothing else had to change, so there is no commit."
+        )
+        return
     ref = done["ref"].removeprefix("refs/heads/").removeprefix("refs/")
     typer.echo(f"{ref} is at {done['commit'][:10]}")
     typer.echo(plan_text(done["plan"]))

@@ -122,14 +122,25 @@ def _facts(found: JSON) -> Iterator[tuple[str, str | Text]]:
     for condition in found["conditions"]:
         if condition["type"] == "Stalled" and condition["status"]:
             yield "Stalled", Text(condition["message"], style="red")
+        if condition["type"] == "CircuitOpen":
+            yield "Circuit", Text(condition["message"], style="red")
     yield "Pattern", _pattern(found)
     yield "Source", _source(found)
     yield "Deployed", f"{moment(found['deployedAt'])} by {found['deployedBy']}, commit {found['commit'][:10]}"
+    if found["concurrency"]:
+        yield "Limit", _limit(found["concurrency"])
     for trigger in found["triggers"]:
         yield _trigger(trigger)
+    if found["lastSkipped"]:
+        yield "Skipped", f"{moment(found['lastSkipped']['at'])}: {found['lastSkipped']['reason']}"
     for called in found["dependencies"]:
         behind = "" if called["number"] == called["newest"] else f" (newest: v{called['newest']})"
         yield "Calls", f"{called['pattern']} v{called['number']}{behind}"
+
+
+def _limit(concurrency: JSON) -> str:
+    key = f" for each {concurrency['key']}" if "key" in concurrency else ""
+    return f"{concurrency['limit']} at once{key}, then {concurrency.get('whenFull', 'queue')}"
 
 
 def _pattern(found: JSON) -> str:

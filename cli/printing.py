@@ -32,6 +32,8 @@ STYLES = {
     "retried": "green",
     "discarded": "yellow",
     "stalled": "red",
+    "circuit_open": "red",
+    "queued": "cyan",
 }
 UNLIMITED = 100_000  # columns of what is no terminal: whatever reads it does not want it cut
 MISSING = "-"

@@ -111,6 +111,15 @@ def close(connection: Connection, deployment_id: int) -> bool:
         return circuit.opened_at is not None
 
 
+def close_named(connection: Connection, organisation: str, name: str) -> bool:
+    """The same by name, of a deployment that is active."""
+    row = connection.execute(
+        "SELECT id FROM deployments WHERE organisation = %s AND name = %s AND state = 'active' AND circuit_open",
+        [organisation, name],
+    ).fetchone()
+    return row is not None and close(connection, row[0])
+
+
 def _settled(connection: Connection, deployment_id: int, circuit: Circuit) -> Circuit:
     if circuit.probe is None:
         return circuit

@@ -29,7 +29,8 @@ class Condition(NamedTuple):
 class Deployment:
     """One deployment with its current revision (`spec` … `at`). `version` is None where it never had one.
 
-    `state` is active, paused, archived or undeployed. `newest` is the highest number its pattern has.
+    `state` is active, paused, archived or undeployed. `newest` is the highest number its pattern has. `circuit` is
+    there while it is open: `failures` (see store.circuits), `openedAt`, `tryAt`, `probe`.
     """
 
     id: int
@@ -50,6 +51,7 @@ class Deployment:
     message: str
     actor: str | None
     at: datetime
+    circuit: Mapping[str, JSON] | None
     version: Freeze | None
     newest: int | None
 
@@ -89,10 +91,13 @@ class DeploymentFilter:
 _DEPLOYMENT = """SELECT d.id, d.organisation, d.name, d.pattern, d.environment, d.state, d.revision, d.hook_token,
         d.conditions, d.tried_commit, d.updated_at,
         r.spec, r.metadata, r.commit, r.author, r.message, r.actor, r.at,
+        CASE WHEN d.circuit_open THEN json_build_object('failures', c.failures, 'openedAt', c.opened_at,
+            'tryAt', c.try_at, 'probe', c.probe) END,
         (SELECT max(n.number) FROM freezes n WHERE n.organisation = d.organisation AND n.pattern = d.pattern),
         d.version_id, f.pattern, f.number, f.commit, f.author, f.message, f.frozen_at
     FROM deployments d
     JOIN revisions r ON r.deployment_id = d.id AND r.revision = d.revision
+    LEFT JOIN circuits c ON c.deployment_id = d.id
     LEFT JOIN freezes f ON f.organisation = d.organisation AND f.version_id = d.version_id"""
 
 
@@ -260,7 +265,8 @@ def _uses(nodes: Sequence[Node]) -> list[str]:
 def _deployment(row: tuple[JSON, ...]) -> Deployment:
     names = (
         "id", "organisation", "name", "pattern", "environment", "state", "revision", "hook_token", "conditions",
-        "tried_commit", "updated_at", "spec", "metadata", "commit", "author", "message", "actor", "at", "newest",
+        "tried_commit", "updated_at", "spec", "metadata", "commit", "author", "message", "actor", "at", "circuit",
+        "newest",
     )  # fmt: skip
     values = dict(zip(names, row, strict=False))
     values["conditions"] = tuple(Condition(**condition) for condition in values["conditions"])

@@ -35,6 +35,18 @@ def weft() -> Iterator[Installation]:
         files = live("seen", SEEN, on=ALL) | live("light", LIGHT)
         files |= live("small", LIGHT, on={"webhook": {"maxBody": "1KiB"}})
         files |= {f"deployments/{state}.yaml": deployment(state, pattern="light") for state in STATES}
+        files |= live("napping", "- {id: a, uses: delay, with: {for: 1h}}")
+        files |= {
+            "deployments/full.yaml": deployment(
+                "full", pattern="napping", concurrency={"limit": 1, "whenFull": "reject"}
+            )
+        }
+        files |= live("failing", "- {id: a, uses: fail, with: {message: no}}")
+        files |= {
+            "deployments/broken.yaml": deployment(
+                "broken", pattern="failing", circuitBreaker={"failures": 1, "within": "10m", "cooldown": "1h"}
+            )
+        }
         weft.push(files)
         yield weft
 
@@ -542,3 +554,19 @@ def test_the_log_has_no_traceback(weft: Installation) -> None:
     """Whatever the tests above sent, none of it was an error of ours."""
     told = [event for event in weft.events() if "traceback" in event]
     assert not told, told
+
+
+def test_a_full_deployment_that_rejects_is_a_409(weft: Installation) -> None:
+    url = weft.hook("full")
+    assert call(weft, url).status == 202
+    answer = call(weft, url)
+    assert (answer.status, runs_of(weft, "full")) == (409, 1)
+    assert "concurrency" in answer.json["detail"]
+
+
+def test_an_open_circuit_is_a_503_that_says_when_to_come_back(weft: Installation) -> None:
+    url = weft.hook("broken")
+    ended(weft, call(weft, url).run)
+    answer = call(weft, url)
+    assert (answer.status, runs_of(weft, "broken")) == (503, 1)
+    assert 3500 < int(answer.headers["retry-after"]) <= 3600

@@ -5,6 +5,8 @@ from __future__ import annotations
 from reconciler.actions.requests import Action, Clone, Deploy, Promote, RollBack, SetState, Undeploy
 from schemas.deployment import State
 from schemas.pattern import JSON
+from store import circuits
+from store.database import Database
 from web.api.acting import Acting, done_json
 from web.api.query import revision, wrong
 from web.api.resource import Call, Work
@@ -13,14 +15,25 @@ from web.api.values import flag, label, message, number, text
 PROMOTE_BODY = ("version", "tag", "fromEnvironment", "follow", "message")
 ROLLBACK_BODY = ("to", "revert", "message")
 STATE_BODY = ("message",)
-SETTINGS = ("environment", "source", "state", "variables", "schedules", "retry", "timeout")
+SETTINGS = (
+    "environment",
+    "source",
+    "state",
+    "variables",
+    "schedules",
+    "retry",
+    "timeout",
+    "concurrency",
+    "circuitBreaker",
+)
 DEPLOY_BODY = ("pattern", "name", *SETTINGS, "message")
 CLONE_BODY = ("name", "message")
 
 
 class Actions:
-    def __init__(self, acting: Acting) -> None:
+    def __init__(self, acting: Acting, database: Database) -> None:
         self._acting = acting
+        self._database = database
 
     def promote(self, call: Call) -> JSON:
         return self._do(call, _promotion(call.body))
@@ -31,6 +44,15 @@ class Actions:
 
     def set_state(self, state: State) -> Work:
         return lambda call: self._do(call, SetState(state=state))
+
+    def resume(self, call: Call) -> JSON:
+        """Of one that is active and has an open circuit: closes it, which is no commit."""
+        message(call.body)
+        with self._database.connection() as connection:
+            closed = circuits.close_named(connection, call.identity.organisation, call.path["name"])
+        if closed:
+            return {"commit": None, "ref": None, "plan": None, "circuit": "closed"}
+        return self._do(call, SetState(state=State.ACTIVE))
 
     def undeploy(self, call: Call) -> JSON:
         return self._do(call, Undeploy())

@@ -75,7 +75,7 @@ class Api:
         self._letters = Letters(database, self._repeating, self._runs, ring)
         self._plans = Plans(reconciler)
         acting = Acting(reconciler)
-        self._actions = Actions(acting)
+        self._actions = Actions(acting, database)
         self._files = Files(reconciler, acting)
         self._changes = Changes(reconciler.changes)
         self._templates = Templates(reconciler, acting)
@@ -127,7 +127,7 @@ class Api:
             "promote": commits(actions.promote, body=PROMOTE_BODY),
             "rollback": commits(actions.roll_back, body=ROLLBACK_BODY),
             "pause": commits(actions.set_state(State.PAUSED), body=STATE_BODY),
-            "resume": commits(actions.set_state(State.ACTIVE), body=STATE_BODY),
+            "resume": commits(actions.resume, body=STATE_BODY),
             "archive": commits(actions.set_state(State.ARCHIVED), body=STATE_BODY),
             "undeploy": commits(actions.undeploy, body=STATE_BODY),
         }

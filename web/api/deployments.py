@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from schemas.deployment import deployment_from_spec
 from schemas.pattern import JSON, Schedule
 from schemas.schedules import next_fire
+from store.circuits import SHOWN
 from store.database import Connection, Database
 from store.deployments import (
     UNDEPLOYED,
@@ -23,6 +24,7 @@ from store.deployments import (
     revisions,
 )
 from store.repositories import repository_state
+from store.schedules import last_skipped
 from store.versions import Freeze
 from web.api.contents import Content, Contents
 from web.api.encoding import rfc3339, without_none
@@ -66,6 +68,7 @@ class Deployments:
             branch = _default_branch(connection, found.organisation)
             summary = self._summary(connection, found, branch)
             triggers, called = [], []
+            skipped = last_skipped(connection, found.id)
             if found.version is not None:
                 content = self._contents.get(connection, found.version.version_id)
                 triggers = _triggers(found, content, summary["webhookUrl"])
@@ -75,6 +78,10 @@ class Deployments:
             "triggers": triggers,
             "dependencies": [_dependency_json(one) for one in called],
             "variables": found.spec.get("variables", {}),
+            "concurrency": found.spec.get("concurrency"),
+            "circuitBreaker": found.spec.get("circuitBreaker"),
+            "circuit": found.circuit,
+            "lastSkipped": skipped and {"at": rfc3339(skipped.at), "reason": skipped.reason},
         }
 
     def revisions(self, call: Call) -> JSON:
@@ -95,8 +102,8 @@ class Deployments:
             "pattern": found.pattern,
             "environment": found.environment,
             "state": found.state,
-            "status": _status(found.conditions),
-            "conditions": [_condition_json(one) for one in found.conditions],
+            "status": _status(found),
+            "conditions": [_condition_json(one) for one in (*found.conditions, *_circuit(found))],
             "version": None if found.version is None else version_json(found.version),
             "newest": found.newest,
             "source": found.spec.get("source", {"branch": branch}),
@@ -139,9 +146,26 @@ def _default_branch(connection: Connection, organisation: str) -> str:
     return "main" if state is None else state.default_branch
 
 
-def _status(conditions: Sequence[Condition]) -> str:
+def _status(found: Deployment) -> str:
     """`stalled` needs a person; what is paused or archived is as `ready`, as its file wants it."""
-    return "stalled" if any(one.type == "Stalled" and one.status for one in conditions) else "ready"
+    if found.stalled:
+        return "stalled"
+    return "circuit_open" if found.circuit is not None and found.state == "active" else "ready"
+
+
+def _circuit(found: Deployment) -> Iterator[Condition]:
+    """Why no runs begin: as a condition, beside those of the last apply."""
+    if found.circuit is None:
+        return
+    failures = [f"{one['type']}: {one['message']}" for one in found.circuit["failures"][-SHOWN:]]
+    until = rfc3339(datetime.fromisoformat(found.circuit["tryAt"]))
+    then = "A run is let in as a probe now." if found.circuit["probe"] else f"One run is let in at {until}."
+    message = (
+        f"Too many runs ended badly, no more begin. {then} `weft resume {found.name}` closes the circuit."
+        f" Last errors: {'; '.join(dict.fromkeys(reversed(failures)))}"
+    )
+    opened = rfc3339(datetime.fromisoformat(found.circuit["openedAt"])) or ""
+    yield Condition("CircuitOpen", True, "TooManyFailures", message, None, opened)
 
 
 def _condition_json(condition: Condition) -> dict[str, JSON]:
