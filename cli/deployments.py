@@ -165,6 +165,8 @@ def _trigger(trigger: JSON) -> tuple[str, str]:
             when = trigger.get("cron") or f"every {took(trigger['everyMs'])}"
             following = f", next {moment(trigger['nextAt'])}" if trigger["nextAt"] else ""
             return "Schedule", f"{when} ({trigger['timezone']}){following}"
+        case "error":
+            return "Errors", f"of {', '.join(trigger['from'])}"
         case _:
             return "Called", "by other patterns"
 

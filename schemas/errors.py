@@ -322,6 +322,12 @@ _ALL: Final = (
         hint="Resume it first.",
     ),
     ErrorType(
+        name="concurrency_full",
+        family="call",
+        means="the deployment's `concurrency` is full, and it says `reject`",
+        hint="Raise its `limit`, or let it queue: `whenFull: queue`.",
+    ),
+    ErrorType(
         name="invalid_input",
         family="call",
         means="the input does not fit the schema of the pattern",

@@ -15,7 +15,9 @@ from schemas.outline import Outline, Text
 from schemas.template_text import Piece, pieces
 
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    "trigger": frozenset({"body", "headers", "query", "method", "path", "time", "kind", "receivedAt"}),
+    "trigger": frozenset(
+        {"body", "headers", "query", "method", "path", "time", "kind", "receivedAt", "error", "run"}
+    ),
     "run": frozenset({"id", "attempt", "startedAt"}),
     "deployment": frozenset({"name", "environment"}),
     "version": frozenset({"number", "commit"}),

@@ -127,6 +127,7 @@ class Pattern:
     webhook: Webhook | None = None
     schedules: tuple[Schedule, ...] = ()
     callable: bool = False  # `on: {call: {}}`
+    error_from: tuple[str, ...] = ()  # globs of the patterns whose bad ends start a run
     input_schema: JSON = None
     output: JSON = None  # a template, or None for the last node's output
     output_schema: JSON = None
@@ -144,6 +145,7 @@ def pattern_from_spec(name: str, spec: Mapping[str, JSON]) -> Pattern:
         webhook=_webhook(on["webhook"]) if "webhook" in on else None,
         schedules=schedules_from(on.get("schedule", ())),
         callable="call" in on,
+        error_from=tuple(on["error"]["from"]) if "error" in on else (),
         input_schema=spec.get("input"),
         output=spec.get("output"),
         output_schema=spec.get("outputSchema"),

@@ -251,7 +251,7 @@ def _fill(connection: Connection, slot: Slot, limit: int | None) -> list[str]:
 
 _FULL: dict[str, Any] = {
     "type": "concurrency_full",
-    "message": "As many runs of the called pattern are at work as its deployment's `concurrency` allows.",
+    "message": "As many runs of this pattern are at work as its deployment's `concurrency` allows.",
     "hint": "Raise its `limit`, or let it queue: `whenFull: queue`.",
     "node": None,
     "retryable": True,
@@ -259,14 +259,16 @@ _FULL: dict[str, Any] = {
 
 
 def _reject_called(connection: Connection, slot: Slot) -> list[str]:
-    """Where others are refused, a called run fails, and its caller goes on with that."""
+    """Where others are refused, a called run fails, and its caller goes on with that. So do answers to errors."""
     rows = connection.execute(
         """UPDATE runs SET status = 'failed', error = %s::json, queued_at = NULL, ended_at = clock_timestamp()
-           WHERE limited_by = %s AND limit_key = %s AND queued_at IS NOT NULL AND parent_id IS NOT NULL
+           WHERE limited_by = %s AND limit_key = %s AND queued_at IS NOT NULL
+               AND (parent_id IS NOT NULL OR trigger_kind = 'error')
            RETURNING parent_id::text""",
         [Json(_FULL), slot.deployment_id, slot.key],
     ).fetchall()
-    return wake(connection, sorted({row[0] for row in rows})) if rows else []
+    callers = sorted({row[0] for row in rows if row[0]})
+    return wake(connection, callers) if callers else []
 
 
 def cancel_surplus(connection: Connection, slot: Slot) -> list[str]:

@@ -205,7 +205,8 @@ def _is_linked(step: Step) -> bool:
 def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
     moved = _move(connection, steps)
     kept = [step for step in steps if step.run_id in moved]
-    aftermath.ended_badly(connection, [step.run_id for step in kept if step.status in ENDED_BADLY])
+    bad = [step.run_id for step in kept if step.status in ENDED_BADLY]
+    after = aftermath.ended_badly(connection, bad)
     asked = _start_children(connection, kept)
     taken = [one for step in kept for one in step.consumed]
     if taken:
@@ -216,8 +217,10 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     if any(step.due is not None for step in kept):
         connection.execute("SELECT pg_notify(%s, '')", [TIMER_SET])
     outcomes = [_outcome(step, moved, awake, orphaned) for step in steps]
-    if asked:
-        outcomes[0] = outcomes[0]._replace(slots=(*outcomes[0].slots, *asked))
+    if asked or after.ring or after.slots:
+        first = outcomes[0]
+        slots = (*first.slots, *asked, *after.slots)
+        outcomes[0] = first._replace(ring=(*first.ring, *after.ring), slots=slots)
     return outcomes
 
 

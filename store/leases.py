@@ -158,9 +158,10 @@ def _free(
     arguments |= {"guilty": guilty, "crashes": MAX_CRASHES, "ring": RING_AGAIN, "error": Json(_POISON)}
     sql = b"UPDATE runs " + _FREED + where + b" RETURNING id::text, parent_id::text, ended_at IS NOT NULL"
     rows = connection.execute(sql, arguments).fetchall()
-    aftermath.ended_badly(connection, [run for run, _, ended in rows if ended])
+    after = aftermath.ended_badly(connection, [run for run, _, ended in rows if ended])
     parents = sorted({parent for _, parent, ended in rows if ended and parent})
-    return [run for run, _, ended in rows if not ended] + (wake(connection, parents) if parents else [])
+    ring = [run for run, _, ended in rows if not ended] + (wake(connection, parents) if parents else [])
+    return [*ring, *after.ring]  # the sweeper settles slots
 
 
 def give_back(connection: Connection, held: Sequence[tuple[str, int]]) -> list[str]:

@@ -29,7 +29,8 @@ def trigger_changes(before: Mapping[str, JSON], after: Mapping[str, JSON]) -> It
 def _whole(key: str, before: JSON, after: JSON) -> Change:
     verb = "removed" if after is MISSING else "added"
     methods = f": {', '.join(after.get('methods', ['POST']))}" if key == "webhook" and verb == "added" else ""
-    text = f"trigger {key} {verb}{methods}"
+    sources = f": from {', '.join(after['from'])}" if key == "error" and verb == "added" else ""
+    text = f"trigger {key} {verb}{methods}{sources}"
     return Change(path=f"on.{key}", before=known(before), after=known(after), text=text)
 
 

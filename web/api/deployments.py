@@ -189,6 +189,8 @@ def _triggers(found: Deployment, content: Content, hook: str | None) -> list[dic
     ]
     if pattern.callable:
         triggers.append({"kind": "call"})
+    if pattern.error_from:
+        triggers.append({"kind": "error", "from": list(pattern.error_from)})
     return triggers
 
 

@@ -29,7 +29,7 @@ from web.api.query import (
 from web.api.resource import Call
 from web.problems import not_found
 
-TRIGGERS = ("webhook", "schedule", "call", "manual", "api", "replay")
+TRIGGERS = ("webhook", "schedule", "call", "manual", "api", "error", "replay")
 
 LIST_QUERY: Mapping[str, Parser] = {
     "deployment": label,
