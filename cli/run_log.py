@@ -30,7 +30,8 @@ def about(run: JSON) -> Iterator[str]:
     by = f" by {run['actor']}" if run["actor"] else ""
     yield f"{run['trigger']}{by} at {moment(run['createdAt'])}, {run['deployment']} ({run['environment']})"
     if run["replayOf"]:
-        yield f"once more what was run {run['replayOf']}"
+        start = "" if run["replayFrom"] in (None, "start") else f", from {run['replayFrom']}"
+        yield f"once more what was run {run['replayOf']}{start}"
     if run["parentId"]:
         yield f"called by run {run['parentId']}"
     if run["attempt"] > 1:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from store import admission, dead_letters
 from store.admission import Verdict
@@ -20,7 +20,8 @@ class Replay:
     """`id` is the new run's, `of` the old one's.
 
     `version` is the one that the deployment must still be on, None for the old run's own. `input` is JSON text,
-    None for the old run's own. `kept` are the paths of the nodes of the old run's `attempt` that count as done.
+    None for the old run's own. `kept` are the paths of the nodes of the old run's `attempt` that count as done,
+    with those that they have in the new one. `start` is what was asked for: start, failed, or the path of a node.
     `letter`: the old run has to be a dead letter that nobody settled yet.
     """
 
@@ -30,7 +31,8 @@ class Replay:
     input: str | None = None
     actor: str | None = None
     attempt: int = 1
-    kept: Collection[str] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
+    start: str = "start"
     letter: bool = False
 
 
@@ -60,9 +62,9 @@ def _insert(connection: Connection, wanted: Replay) -> bool:
     source = "d.revision, d.version_id, d.pattern" if live else "r.revision, r.version_id, r.pattern"
     done = connection.execute(
         f"""INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger,
-                input, actor, replay_of, lease, due_at, created_at)
+                input, actor, replay_of, replay_from, lease, due_at, created_at)
             SELECT %(id)s, d.id, {source}, 'pending', 'replay', r.trigger, coalesce(%(input)s::json, r.input),
-                %(actor)s, r.id, %(lease)s, now() + %(ring)s * interval '1 second', now()
+                %(actor)s, r.id, %(start)s, %(lease)s, now() + %(ring)s * interval '1 second', now()
             FROM runs r JOIN deployments d ON d.id = r.deployment_id AND d.state = 'active'
             WHERE r.id = %(of)s AND (%(version)s::text IS NULL OR d.version_id = %(version)s)""".encode(),  # noqa: S608 - constants
         {
@@ -71,6 +73,7 @@ def _insert(connection: Connection, wanted: Replay) -> bool:
             "version": wanted.version,
             "input": wanted.input,
             "actor": wanted.actor,
+            "start": wanted.start,
             "lease": 1 if wanted.kept else 0,
             "ring": RING_AGAIN,
         },
@@ -82,7 +85,8 @@ def _copy_journal(connection: Connection, wanted: Replay) -> None:
     connection.execute(
         """INSERT INTO spans (run_id, run_attempt, path, status, attempt, started_at, ended_at, output, error, log,
                wake_at, child_run_id)
-           SELECT %s, 1, path, status, attempt, started_at, ended_at, output, error, log, NULL, child_run_id
-           FROM spans WHERE run_id = %s AND run_attempt = %s AND path = ANY(%s)""",
-        [wanted.id, wanted.of, wanted.attempt, list(wanted.kept)],
+           SELECT %s, 1, k.new, status, attempt, started_at, ended_at, output, error, log, NULL, child_run_id
+           FROM spans JOIN unnest(%s::text[], %s::text[]) AS k (old, new) ON k.old = path
+           WHERE run_id = %s AND run_attempt = %s""",
+        [wanted.id, list(wanted.kept), list(wanted.kept.values()), wanted.of, wanted.attempt],
     )

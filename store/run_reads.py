@@ -57,6 +57,7 @@ class RunSummary:
     parent_id: str | None
     root_id: str
     replay_of: str | None
+    replay_from: str | None
     actor: str | None
     created_at: datetime
     started_at: datetime | None
@@ -93,12 +94,12 @@ class NodeRow:
 
 _SUMMARY = """r.id::text, d.name, r.pattern, r.version_id, f.number,
     coalesce(v.spec ->> 'environment', 'production'), r.trigger_kind, r.status, r.attempt, r.error::text,
-    r.parent_id::text, coalesce(r.root_id, r.id)::text, r.replay_of::text, r.actor, r.created_at, r.started_at,
-    r.ended_at"""
+    r.parent_id::text, coalesce(r.root_id, r.id)::text, r.replay_of::text, r.replay_from, r.actor,
+    r.created_at, r.started_at, r.ended_at"""
 
 _SUMMARY_FIELDS = (
     "id", "deployment", "pattern", "version_id", "number", "environment", "trigger", "status", "attempt", "error",
-    "parent_id", "root_id", "replay_of", "actor", "created_at", "started_at", "ended_at",
+    "parent_id", "root_id", "replay_of", "replay_from", "actor", "created_at", "started_at", "ended_at",
 )  # fmt: skip
 
 _AROUND = """JOIN deployments d ON d.id = r.deployment_id

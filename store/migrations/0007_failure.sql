@@ -51,3 +51,6 @@ CREATE TABLE circuits (
     probe         uuid                         -- that run
 );
 CREATE INDEX circuits_probing ON circuits (deployment_id) WHERE probe IS NOT NULL;
+
+-- Of a replay: start, failed, or the path of the node from which on it runs again.
+ALTER TABLE runs ADD COLUMN replay_from text;

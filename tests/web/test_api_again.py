@@ -4,20 +4,26 @@ import pytest
 
 from schemas.pattern import Node, OnError
 from store.spans import SpanStatus
-from web.api.again import Done, kept_before, kept_behind_failure
+from web.api.again import Done, has_begun, kept_rows, parse_path
+
+OK, FAILED, CANCELLED = SpanStatus.COMPLETED, SpanStatus.FAILED, SpanStatus.CANCELLED
 
 
 def node(id_: str, uses: str = "set", **fields: object) -> Node:
     return Node(id=id_, uses=uses, **fields)  # type: ignore[arg-type]
 
 
-BRANCH = node("box", "branch", blocks={"then": (node("x"), node("y"), node("z")), "else": (node("w"),)})
+BRANCH = node("box", "branch", blocks={("then",): (node("x"), node("y"), node("z")), ("else",): (node("w"),)})
 LIST = (node("a"), BRANCH, node("b"), node("beside", needs=()), node("last", needs=("beside", "b")))
 EVERY = {"a", "box", "box/x", "box/y", "box/z", "b", "beside", "last"}
 
 
+def kept(path: str | None, pattern: tuple[Node, ...], *journal: Done) -> dict[str, str]:
+    return kept_rows(journal, pattern, None if path is None else parse_path(path))
+
+
 @pytest.mark.parametrize(
-    ("path", "kept"),
+    ("path", "stays"),
     [
         ("a", {"beside"}),
         ("box", {"a", "beside"}),
@@ -29,24 +35,132 @@ EVERY = {"a", "box", "box/x", "box/y", "box/z", "b", "beside", "last"}
     ],
 )
 def test_a_node_is_redone_with_all_that_comes_after_it_and_what_it_is_in_is_entered_again(
-    path: str, kept: set[str]
+    path: str, stays: set[str]
 ) -> None:
-    assert kept_before(path, LIST, EVERY) == kept
+    assert kept(path, LIST, *(Done(one, OK) for one in EVERY)) == {one: one for one in stays}
 
 
 def test_only_what_the_order_could_go_on_behind_is_kept() -> None:
-    nodes = {name: node(name) for name in ("done", "skipped", "failed", "cut", "open", "waits")}
-    nodes["passed"] = node("passed", on_error=OnError.CONTINUE)
-    nodes["stop"] = node("stop", "stop")
+    pattern = (
+        *(node(name) for name in ("done", "skipped", "failed", "cut", "open", "waits")),
+        node("passed", on_error=OnError.CONTINUE),
+        node("stop", "stop"),
+    )
     journal = [
-        Done("done", SpanStatus.COMPLETED),
+        Done("done", OK),
         Done("skipped", SpanStatus.SKIPPED),
-        Done("failed", SpanStatus.FAILED),
-        Done("passed", SpanStatus.FAILED),
-        Done("cut", SpanStatus.CANCELLED),
+        Done("failed", FAILED),
+        Done("passed", FAILED),
+        Done("cut", CANCELLED),
         Done("open", SpanStatus.RUNNING),
         Done("waits", SpanStatus.WAITING),
-        Done("stop", SpanStatus.COMPLETED),
-        Done("of-another-version", SpanStatus.COMPLETED),
+        Done("stop", OK),
+        Done("of-another-version", OK),
+        Done("another", OK),
     ]
-    assert kept_behind_failure(journal, nodes) == {"done", "skipped", "passed"}
+    assert set(kept(None, pattern, *journal)) == {"done", "skipped", "passed"}
+
+
+EACH = (
+    node("list"),
+    node("each", "for-each", blocks={("do",): (node("get"), node("send"), node("note"))}),
+    node("after"),
+)
+ITEMS = [f"each[{at}]/{step}" for at in range(3) for step in ("get", "send", "note")]
+
+
+@pytest.mark.parametrize(
+    ("path", "redone"),
+    [
+        ("each[1]/send", {"each[1]/send", "each[1]/note"}),
+        ("each[1]/get", {"each[1]/get", "each[1]/send", "each[1]/note"}),
+        ("each[1]", {"each[1]/get", "each[1]/send", "each[1]/note"}),
+        ("each/note", {"each[0]/note", "each[1]/note", "each[2]/note"}),
+        ("each", set(ITEMS)),
+        ("list", {"list", *ITEMS}),
+    ],
+)
+def test_of_a_loop_over_items_the_other_items_stay(path: str, redone: set[str]) -> None:
+    journal = [Done(one, OK) for one in ("list", "each", *ITEMS, "after")]
+    assert set(kept(path, EACH, *journal)) == {"list", *ITEMS} - redone
+
+
+def test_a_loop_that_failed_goes_on_with_the_items_that_are_not_done() -> None:
+    journal = [
+        Done("list", OK), Done("each", FAILED), Done("each[0]/get", OK), Done("each[0]/send", OK),
+        Done("each[1]/get", OK), Done("each[1]/send", FAILED), Done("each[2]/get", CANCELLED),
+    ]  # fmt: skip
+    assert set(kept(None, EACH, *journal)) == {"list", "each[0]/get", "each[0]/send", "each[1]/get"}
+
+
+def test_of_a_loop_in_rounds_those_after_it_are_redone() -> None:
+    pattern = (node("again", "repeat", blocks={("do",): (node("x"), node("y"))}),)
+    rows = [f"again[{at}]/{step}" for at in range(3) for step in "xy"]
+    journal = [Done("again", OK), *(Done(one, OK) for one in rows)]
+    assert set(kept("again[1]/y", pattern, *journal)) == {"again[0]/x", "again[0]/y", "again[1]/x"}
+
+
+INNER = node("inner", "parallel", blocks={("branches", "p"): (node("p1"),), ("branches", "q"): (node("q1"),)})
+GUARD = (
+    node(
+        "guard",
+        "try",
+        blocks={("do",): (node("x"), INNER), ("catch",): (node("c"),), ("finally",): (node("f"),)},
+    ),
+)
+
+
+def test_of_a_container_the_last_attempt_counts_and_is_found_in_the_first_of_the_new_run() -> None:
+    journal = [
+        Done("guard", FAILED, 2), Done("guard/x", OK), Done("guard/inner", FAILED),
+        Done("guard~2/x", OK), Done("guard~2/inner", FAILED, 3), Done("guard~2/inner/p1", OK),
+        Done("guard~2/inner~3/p1", OK), Done("guard~2/inner~3/q1", FAILED),
+    ]  # fmt: skip
+    assert kept(None, GUARD, *journal) == {
+        "guard~2/x": "guard/x", "guard~2/inner~3/p1": "guard/inner/p1",
+    }  # fmt: skip
+
+
+def test_what_is_kept_whole_keeps_the_names_of_its_attempts() -> None:
+    journal = [Done("guard", FAILED, 2), Done("guard~2/inner", OK, 2), Done("guard~2/inner~2/p1", OK)]
+    assert kept(None, GUARD, *journal) == {
+        "guard~2/inner": "guard/inner", "guard~2/inner~2/p1": "guard/inner~2/p1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "stays"),
+    [
+        ("guard/c", {"guard/x", "guard/inner", "guard/inner/p1", "guard/inner/q1"}),
+        ("guard/f", {"guard/x", "guard/inner", "guard/inner/p1", "guard/inner/q1", "guard/c"}),
+        ("guard/inner/q1", {"guard/x", "guard/inner/p1"}),
+        ("guard/x", set()),
+    ],
+)
+def test_a_catch_is_run_again_for_the_failure_that_it_was_run_for(path: str, stays: set[str]) -> None:
+    journal = [
+        Done("guard", OK), Done("guard/x", OK), Done("guard/inner", FAILED), Done("guard/inner/p1", OK),
+        Done("guard/inner/q1", FAILED), Done("guard/c", OK), Done("guard/f", OK),
+    ]  # fmt: skip
+    assert set(kept(path, GUARD, *journal)) == stays
+
+
+@pytest.mark.parametrize(
+    ("path", "begun"),
+    [
+        ("each[1]/send", True),
+        ("each[1]/note", True),
+        ("each[7]/send", False),
+        ("each/send", True),
+        ("after", True),
+    ],
+)
+def test_an_item_that_never_was_is_told_from_one_that_was(path: str, begun: bool) -> None:
+    place = parse_path(path)
+    assert place is not None
+    assert has_begun(place, [Done("each", FAILED), Done("each[1]/get", OK)]) is begun
+
+
+@pytest.mark.parametrize("path", ["", "a//b", "each[x]/a", "A", "each[1", "a~/b", "../a"])
+def test_what_is_no_path(path: str) -> None:
+    assert parse_path(path) is None

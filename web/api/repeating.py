@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from schemas.mistakes import did_you_mean
@@ -15,7 +15,7 @@ from store.ids import new_id
 from store.replays import Replay, replay
 from store.run_reads import RunDetail
 from store.runs import RunStatus
-from web.api.again import Done, kept_before, kept_behind_failure
+from web.api.again import Done, has_begun, kept_rows, parse_path, written_path
 from web.api.contents import Content, Contents
 from web.api.inputs import check_input, input_text
 from web.api.query import wrong
@@ -95,7 +95,8 @@ class Repeating:
             input=text,
             actor=wanted.user,
             attempt=attempt,
-            kept=() if wanted.start == "start" else _kept(connection, run, attempt, content, wanted.start),
+            kept=_kept(connection, run, attempt, content, wanted.start),
+            start=wanted.start,
             letter=wanted.letter,
         )
 
@@ -134,16 +135,24 @@ def _check_repeatable(run: RunDetail, deployment: Deployment, wanted: Wanted) ->
 
 def _kept(
     connection: Connection, run: RunDetail, attempt: int, content: Content, start: str
-) -> Sequence[str]:
-    journal = [Done(row.path, row.status) for row in run_reads.nodes(connection, run.id, attempt)]
-    kept = kept_behind_failure(journal, content.nodes)
-    if start == "failed":
-        return sorted(kept)
-    if start not in content.nodes:
-        hint = did_you_mean(start, sorted(content.nodes))
-        message = f"{content.pattern.name} has no such node. {hint}"
-        raise wrong("keys of the body", [{"path": "from", "message": message}])
-    return sorted(kept_before(start, content.pattern.nodes, kept))
+) -> Mapping[str, str]:
+    """What counts as done → its path in the new run. Raises Refusal."""
+    if start == "start":
+        return {}
+    journal = [
+        Done(row.path, row.status, row.attempt) for row in run_reads.nodes(connection, run.id, attempt)
+    ]
+    place = None if start == "failed" else parse_path(start)
+    if start != "failed":
+        wrong_start = None
+        if place is None or written_path(place) not in content.nodes:
+            hint = did_you_mean(start, sorted(content.nodes))
+            wrong_start = f"{content.pattern.name} has no such node. {hint}"
+        elif not has_begun(place, journal):
+            wrong_start = "this run has had no such round or item. `weft log` lists them"
+        if wrong_start:
+            raise wrong("keys of the body", [{"path": "from", "message": wrong_start}])
+    return kept_rows(journal, content.pattern.nodes, place)
 
 
 def _retry_options(body: Mapping[str, JSON]) -> tuple[str, str]:

@@ -136,6 +136,7 @@ def summary_json(run: RunSummary) -> dict[str, JSON]:
         "parentId": run.parent_id,
         "rootId": run.root_id,
         "replayOf": run.replay_of,
+        "replayFrom": run.replay_from,
         "actor": run.actor,
         "createdAt": rfc3339(run.created_at),
         "startedAt": rfc3339(run.started_at),
