@@ -54,6 +54,10 @@ class Solo:
             processes = list(self._processes)
         for process in processes:
             process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Wait until that is done."""
+        self.leave()
         self._threads.shutdown(cancel_futures=True)
 
     def _execute(self, run: str) -> None:

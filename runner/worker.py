@@ -270,6 +270,7 @@ class Worker:
             self._hands.pull(run, Stop.LEAVING)
 
     def _close(self) -> None:
+        self._solo.close()
         self._executor.close()
         self._kinds.close()
         self._claims.close()

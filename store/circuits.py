@@ -56,12 +56,12 @@ def _reopened(circuit: Circuit, breaker: CircuitBreaker, now: datetime) -> Circu
 def count(connection: Connection, runs: Sequence[str]) -> None:
     """Note runs that have just ended badly, within the transaction that ended them; circuits may open.
 
-    What another run called counts with its caller.
+    What another run called counts with its caller. What began before the live revision says nothing of it.
     """
     rows = connection.execute(
         """SELECT d.id, d.breaker, r.id::text, r.error FROM runs r
            JOIN deployments d ON d.id = r.deployment_id AND d.breaker IS NOT NULL
-           WHERE r.id = ANY(%s::uuid[]) AND r.parent_id IS NULL ORDER BY d.id, r.id""",
+           WHERE r.id = ANY(%s::uuid[]) AND r.parent_id IS NULL AND r.revision = d.revision ORDER BY d.id, r.id""",
         [list(runs)],
     ).fetchall()
     for id_, breaker, run, error in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from reconciler.differences.fields import (
@@ -38,8 +38,7 @@ def _created(key: str, value: JSON) -> Iterator[Change]:
         for name, each in value.items():
             yield _change(f"variables.{name}", MISSING, each, f"variable {name} set here: {value_text(each)}")
     else:
-        text = source_text(value) if key == "source" else value_text(value)
-        yield _change(key, MISSING, value, f"{key}: {text}")
+        yield _change(key, MISSING, value, f"{key}: {_TEXTS.get(key, value_text)(value)}")
 
 
 def _changed(key: str, before: Mapping[str, JSON], after: Mapping[str, JSON]) -> Iterator[Change]:
@@ -48,6 +47,9 @@ def _changed(key: str, before: Mapping[str, JSON], after: Mapping[str, JSON]) ->
     if key == "source":
         if one != other:
             yield _change(key, one, other, f"source: {source_text(one)} → {source_text(other)}")
+    elif key in _TEXTS and MISSING in (one, other):
+        verb, value = ("added", other) if one is MISSING else ("removed", one)
+        yield _change(key, one, other, f"{key} {verb}: {_TEXTS[key](value)}")
     elif key == "variables" or key in OVERRIDES:
         yield from _overriding(key, one, other)
     else:
@@ -81,6 +83,26 @@ def source_text(source: JSON) -> str:
     if source is MISSING or not source:
         return "the default branch"
     return ", ".join(f"{kind} {value_text(value)}" for kind, value in source.items())
+
+
+def limit_text(concurrency: JSON) -> str:
+    """`2 at once for each ${{ trigger.body.customer }}, then queue`."""
+    key = f" for each {concurrency['key']}" if "key" in concurrency else ""
+    return f"{concurrency['limit']} at once{key}, then {concurrency.get('whenFull', 'queue')}"
+
+
+def breaker_text(breaker: JSON) -> str:
+    """`open after 5 bad ends within 10m, for 5m`."""
+    cooldown = breaker.get("cooldown", "5m")
+    return f"open after {breaker['failures']} bad ends within {breaker['within']}, for {cooldown}"
+
+
+_TEXTS: Final[Mapping[str, Callable[[JSON], str]]] = {
+    "source": source_text,
+    "concurrency": limit_text,
+    "circuitBreaker": breaker_text,
+}
+"""What is said of a value instead of the value."""
 
 
 def default_changes(

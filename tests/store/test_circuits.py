@@ -145,6 +145,15 @@ def test_something_new_that_is_live_closes_it_and_so_does_somebody(connection: C
     assert admit(connection, deployment)[1].answer is Answer.PENDING
 
 
+def test_runs_of_the_revision_before_say_nothing_of_the_new_one(connection: Connection) -> None:
+    deployment = guarded(connection)
+    old = [admit(connection, deployment)[0] for _ in range(2)]
+    guarded(connection)
+    for run in old:
+        end(connection, run, RunStatus.FAILED)
+    assert not is_open(connection)
+
+
 def test_a_limited_deployment_with_an_open_circuit_keeps_no_slot_of_what_it_refuses(
     connection: Connection,
 ) -> None:
