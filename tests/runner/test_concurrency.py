@@ -1,9 +1,10 @@
 """Limits of deployments with a real worker and sweeper."""
 
-import time
 from typing import Any
 
 from running import Running, sweeper, worker
+
+from store import leases
 
 
 def nap(seconds: float) -> list[dict[str, Any]]:
@@ -37,16 +38,13 @@ def test_a_called_pattern_s_limit_holds_its_callers_without_holding_a_worker(run
 
 
 def test_the_queue_outlives_a_restart_and_a_slot_that_nobody_passed_on_is_found(running: Running) -> None:
-    running.deploy("p", nap(0.2), deployment={"concurrency": {"limit": 1}})
+    running.deploy("p", nap(0.05), deployment={"concurrency": {"limit": 1}})
     runs = [running.start("p") for _ in range(3)]
-    with worker(running):
-        running.wait(runs[0], until=("running",))
-    assert [running.read(run)["status"] for run in runs[1:]] == ["queued", "queued"]
+    assert [running.read(run)["status"] for run in runs] == ["pending", "queued", "queued"]
     with (
         running.database.connection() as c
     ):  # as if the worker had died between the end and the next one's turn
+        assert leases.claim(c, "gone", [runs[0]])
         c.execute("UPDATE runs SET ended_at = now(), status = 'failed' WHERE id = %s", [runs[0]])
-    started = time.monotonic()
     with worker(running), sweeper(running):
         assert {running.wait(run)["status"] for run in runs[1:]} == {"completed"}
-    assert time.monotonic() - started < 15
