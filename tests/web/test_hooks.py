@@ -35,7 +35,7 @@ def weft() -> Iterator[Installation]:
         files = live("seen", SEEN, on=ALL) | live("light", LIGHT)
         files |= live("small", LIGHT, on={"webhook": {"maxBody": "1KiB"}})
         files |= {f"deployments/{state}.yaml": deployment(state, pattern="light") for state in STATES}
-        files |= live("napping", "- {id: a, uses: delay, with: {for: 1h}}")
+        files |= live("napping", "- {id: a, uses: delay, with: {for: 10m}}")
         files |= {
             "deployments/full.yaml": deployment(
                 "full", pattern="napping", concurrency={"limit": 1, "whenFull": "reject"}
