@@ -17,6 +17,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +28,17 @@ Died = Callable[[str], None]
 """Told the name that a process had its run under, when it did not end by itself."""
 
 
-class Solo:
-    """`urls` are the database's and the broker's."""
+class Addresses(NamedTuple):
+    """What a worker is made with. `databases` is the folder of the databases that are files."""
 
-    def __init__(self, urls: tuple[str, str], died: Died) -> None:
-        self._urls = urls
+    database: str
+    broker: str
+    databases: str | None
+
+
+class Solo:
+    def __init__(self, addresses: Addresses, died: Died) -> None:
+        self._addresses = addresses
         self._died = died
         self._mutex = threading.Lock()
         self._runs: set[str] = set()
@@ -88,7 +95,7 @@ class Solo:
 
     def _start(self, run: str, name: str) -> subprocess.Popen[str] | None:
         # The environment goes the same way: scripts run as the same user, and may read what a process began with.
-        told = {"database": self._urls[0], "broker": self._urls[1], "name": name, "run": run}
+        told = {**self._addresses._asdict(), "name": name, "run": run}
         text = json.dumps({**told, "environment": dict(os.environ)})
         with self._mutex:
             if self._leaving:

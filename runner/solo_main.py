@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from runner.worker import Worker
 from store.database import Database
@@ -21,7 +22,8 @@ def main() -> None:
     told = json.loads(sys.stdin.readline())
     os.environ.update(told["environment"])
     database = Database(told["database"], connections=4)
-    worker = Worker(database, told["broker"], name=told["name"], threads=1)
+    databases = None if told["databases"] is None else Path(told["databases"])
+    worker = Worker(database, told["broker"], name=told["name"], threads=1, databases=databases)
     leave = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
     threading.Thread(target=_watch, args=[leave], daemon=True).start()

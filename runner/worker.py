@@ -18,7 +18,7 @@ from runner.broker import BellBroker, make_actor
 from runner.executor import Executor
 from runner.hands import Hands
 from runner.nodes.kinds import Kinds
-from runner.solo import Solo
+from runner.solo import Addresses, Solo
 from runner.state import Stop
 from runner.teller import Teller
 from store import admission, journal, leases, spans
@@ -77,7 +77,8 @@ class Worker:
         self._kinds = Kinds(databases)
         self._executor = Executor(database, self._kinds.handlers, self._record)
         self._teller = Teller(database, self._hands)
-        self._solo = Solo((database.url, redis_url), self._died_alone)
+        addresses = Addresses(database.url, redis_url, None if databases is None else str(databases))
+        self._solo = Solo(addresses, self._died_alone)
         self._threads = threads
         self._stopping = threading.Event()
         self._left_over: list[str] = []
@@ -127,6 +128,7 @@ class Worker:
         heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         listener.start()
         heart.start()
+        self._teller.start()
         try:
             claimed = self._claims.run(lambda c: leases.claim(c, self._name, [run], alone=True))
             self._advance(claimed)
@@ -135,6 +137,7 @@ class Worker:
             self._stopping.set()
             heart.join()
             listener.stop()
+            self._teller.stop()
             self._close()
 
     def give_up(self) -> None:

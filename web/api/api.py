@@ -23,11 +23,11 @@ from web.api.contents import Contents
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
 from web.api.files import READ_QUERY, REMOVE_QUERY, SAVE_BODY, Files
+from web.api.letters import DISCARD_MANY_BODY, RETRY_BODY, RETRY_MANY_BODY, Letters
+from web.api.letters import LIST_QUERY as LETTERS_QUERY
 from web.api.live.events import QUERY as EVENTS_QUERY
 from web.api.live.events import Events
 from web.api.live.feeds import Feeds
-from web.api.letters import DISCARD_MANY_BODY, RETRY_BODY, RETRY_MANY_BODY, Letters
-from web.api.letters import LIST_QUERY as LETTERS_QUERY
 from web.api.moves import LIST_QUERY as MOVES_QUERY
 from web.api.moves import Moves
 from web.api.patterns import DIFF_QUERY, VERSIONS_QUERY, Patterns
