@@ -22,6 +22,7 @@ from runner.state import Stop
 from runner.teller import Teller
 from store import journal, leases, spans
 from store.batch import GroupCommit
+from store.blobs import Blobs
 from store.database import (
     DEPLOYMENTS_CHANGED,
     RUN_CANCELLED,
@@ -34,6 +35,7 @@ from store.hot import HotConnection
 from store.journal import Outcome, Step
 from store.leases import LEASE, ClaimedRun
 from store.notifications import Listener
+from store.s3_blobs import open_blobs
 from store.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,14 @@ class Worker:
     """
 
     def __init__(
-        self, database: Database, redis_url: str, *, name: str, threads: int, databases: Path | None = None
+        self,
+        database: Database,
+        redis_url: str,
+        *,
+        name: str,
+        threads: int,
+        databases: Path | None = None,
+        blobs: Blobs | None = None,
     ) -> None:
         self._database = database
         self._name = name
@@ -73,7 +82,7 @@ class Worker:
         self._claim = GroupCommit(self._claim_all)
         self._write = GroupCommit(self._write_all)
         self._kinds = Kinds(databases)
-        self._executor = Executor(database, self._kinds.handlers, self._record)
+        self._executor = Executor(database, self._kinds.handlers, self._record, blobs)
         self._teller = Teller(database, self._hands)
         self._threads = threads
         self._stopping = threading.Event()
@@ -241,6 +250,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
         name=worker_id or uuid.uuid4().hex,
         threads=settings.threads,
         databases=settings.data / "databases",
+        blobs=open_blobs(settings.blobs, endpoint=settings.blobs_endpoint),
     )
     if replaces:
         worker.replace(replaces)

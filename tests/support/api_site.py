@@ -52,6 +52,7 @@ class Site:
             authenticator=self.authenticator,
             reconciler=self.reconciler,
             ring=self._ring,
+            blobs=lambda: FolderBlobs(git / "blobs"),
             public_url="http://weft.test",
         )
         self.feeds = api.feeds
@@ -82,15 +83,23 @@ class Site:
         worker = Worker(database, self._redis_url, name=new_id(), threads=2)
         thread = threading.Thread(target=worker.run, args=[stop])
         thread.start()
+        try:
+            with self.bells():
+                yield
+        finally:
+            stop.set()
+            thread.join()
+            database.close()
+
+    @contextmanager
+    def bells(self) -> Iterator[None]:
+        """Workers hear of the runs that are announced meanwhile."""
         self._broker = BellBroker(self._redis_url)
         try:
             yield
         finally:
-            stop.set()
-            thread.join()
             self._broker.close()
             self._broker = None
-            database.close()
 
     def client(self, token: str | None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}

@@ -17,6 +17,7 @@ from runner.broker import BellBroker
 from runner.sweeper import Sweeper
 from runner.worker import Worker
 from store import runs
+from store.blobs import Blobs
 from store.database import Database
 from store.ids import new_id
 from store.runs import ENDED, NewRun
@@ -130,9 +131,10 @@ class Running:
 
 
 @contextmanager
-def worker(running: Running, *, threads: int = 8) -> Iterator[Worker]:
+def worker(running: Running, *, threads: int = 8, blobs: Blobs | None = None) -> Iterator[Worker]:
     """A worker in a thread of this process."""
-    made = Worker(running.database, running.redis_url, name=uuid.uuid4().hex, threads=threads)
+    name = uuid.uuid4().hex
+    made = Worker(running.database, running.redis_url, name=name, threads=threads, blobs=blobs)
     with _thread(made.run):
         yield made
 
