@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from reconciler.reconciler import Reconciler
 from runner.broker import BellBroker
 from runner.worker import Worker
+from store.blobs import FolderBlobs
 from store.database import Connection, Database
 from store.deployment_rows import DeploymentRow, RevisionRow, write_deployments
 from store.deployments import Condition

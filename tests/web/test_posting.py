@@ -185,7 +185,7 @@ def test_a_secret_output_is_not_had_whole_either(site: Site, running: Running) -
     run = running.start("p", {"text": "hush"})
     running.wait(run)
     answer = site.http.get(f"/runs/{run}").text
-    assert "hush" not in answer.replace('"triggerData":{"kind":"webhook","body":{"text":"hush"}}', "")
+    assert answer.count("hush") == 1, "in what started it, and nowhere else"
     for path in ("each[0]/big", "each"):
         refused = site.http.get(f"/runs/{run}/output", params={"node": path})
         assert (refused.status_code, "hush" in refused.text) == (403, False)
