@@ -22,7 +22,18 @@ from bench import (
 def main() -> None:
     cores = len(os.sched_getaffinity(0))
     print(f"{platform.platform()}, {cores} cores, Python {platform.python_version()}")
-    for table in (throughput, latency, control, scripts, recovery, push, promotion, actions, rebuild, footprint):
+    for table in (
+        throughput,
+        latency,
+        control,
+        scripts,
+        recovery,
+        push,
+        promotion,
+        actions,
+        rebuild,
+        footprint,
+    ):
         table.main()
 
 

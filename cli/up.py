@@ -110,6 +110,8 @@ def fill_in(settings: Settings, servers: Servers, *, key: bytes, token: str | No
         admin_token=token,
         installation_key=key,
         threads=settings.threads,
+        blobs=settings.blobs,
+        blobs_endpoint=settings.blobs_endpoint,
         upstream=upstream_settings(settings),
         forge_secrets=settings.forge_secret,
         forge_api=settings.forge_api,

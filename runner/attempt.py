@@ -13,6 +13,7 @@ from schemas.expressions import ExpressionFailed, Template
 from schemas.pattern import JSON
 from schemas.times import timestamp
 from store.journal import ChildRun
+from store.large import Large
 from store.spans import SpanStatus
 
 MAX_OUTPUT: Final = 16 * 1024 * 1024
@@ -75,6 +76,8 @@ class Attempt:
         )
 
     def completed(self, output: JSON) -> Entry:
+        if type(output) is Large:
+            return Entry(SpanStatus.COMPLETED, self.number, output)
         try:
             self.output = dump(output)
         except (TypeError, ValueError) as error:

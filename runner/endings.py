@@ -84,7 +84,7 @@ def ended(run: RunState, status: RunStatus, *, output: JSON = None, error: JSON 
     run.halt_all()
     return run.step(
         status,
-        output=None if output is None else dump(output),
+        output=run.text(output),
         error=None if error is None else dump(error),
     )
 
@@ -105,7 +105,11 @@ def refused_input(run: RunState) -> Step | None:
 def broken(claimed: ClaimedRun, error: Exception) -> Step:
     """Weft itself failed at this run. It ends with that, instead of failing again and again elsewhere."""
     hint = "This is a defect of Weft: the worker's log has the details."
-    described = describe(NodeError("internal_error", f"{type(error).__name__}: {error}", hint=hint), None)
+    return outright(claimed, NodeError("internal_error", f"{type(error).__name__}: {error}", hint=hint))
+
+
+def outright(claimed: ClaimedRun, error: NodeError) -> Step:
+    """The run fails as it is: what it needs to go on is not there."""
     return Step(
         run_id=claimed.id,
         lease=claimed.lease,
@@ -113,5 +117,5 @@ def broken(claimed: ClaimedRun, error: Exception) -> Step:
         attempt=claimed.attempt,
         span_attempt=claimed.attempt,
         parent_id=claimed.parent_id,
-        error=dump(described),
+        error=dump(describe(error, None)),
     )

@@ -12,9 +12,10 @@ from runner import endings
 from runner.attempts import Attempts
 from runner.contexts import Contexts
 from runner.engine import Entry, Next, Place
-from runner.nodes.base import NodeHandler
+from runner.nodes.base import NodeError, NodeHandler
 from runner.state import Control, Cord, Done, RunState, Stop
 from store import spans
+from store.blobs import Blobs
 from store.database import Database, StoreUnavailable
 from store.journal import Outcome, Step
 from store.leases import ClaimedRun
@@ -33,11 +34,18 @@ class LeaseLost(Exception):
 class Executor:
     """Takes claimed runs as far as they go. `write` makes steps durable; it may be shared by many threads."""
 
-    def __init__(self, database: Database, handlers: Mapping[str, NodeHandler], write: Write) -> None:
+    def __init__(
+        self,
+        database: Database,
+        handlers: Mapping[str, NodeHandler],
+        write: Write,
+        blobs: Blobs | None = None,
+    ) -> None:
         self.contexts = Contexts(database)
         self._database = database
         self._attempts = Attempts(database, handlers)
         self._write = write
+        self._blobs = blobs
         # For nodes of one run that run at the same time; a list in order needs none of them.
         self._beside = ThreadPoolExecutor(max_workers=64, thread_name_prefix="node")
 
@@ -50,11 +58,13 @@ class Executor:
             key = (claimed.deployment_id, claimed.revision, claimed.version_id)
             if claimed.cancelled:
                 control.pull(Stop.CANCELLED)
-            run = RunState(claimed, self.contexts.get(*key), control, journaled)
+            run = RunState(claimed, self.contexts.get(*key), control, journaled, self._blobs)
             return self._loop(run)
         except (LeaseLost, StoreUnavailable):
             # Without the database nothing more can be known of this run: whoever claims it next goes on.
             return None
+        except NodeError as error:
+            return endings.outright(claimed, error)
         except Exception as error:
             log.exception("run_broken", extra={"run": claimed.id})
             return endings.broken(claimed, error)
@@ -146,7 +156,8 @@ class Executor:
         with self._database.connection() as connection:
             for child in spans.ended_children(connection, [one for one in waiting if one]):
                 entry = waiting[child.id]
-                entry.child_status, entry.output, entry.error = child.status, child.output, child.error
+                entry.child_status, entry.error = child.status, child.error
+                entry.output = run.found(child.output)
         run.events = None
         for _, _, entry in run.waiting():
             entry.poked = entry.child is None and entry.error is None

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 
+from runner.nodes.base import NodeError
 from schemas.pattern import JSON
+from store.blobs import BlobMissing, BlobsUnavailable
+from store.database import StoreUnavailable
+from store.large import Large
+
+
+def loaded(value: JSON) -> JSON:
+    """The value itself, wherever it is kept. Raises NodeError `blob_missing`, StoreUnavailable."""
+    if type(value) is not Large:
+        return value
+    try:
+        return value.load()
+    except BlobMissing as error:
+        raise NodeError("blob_missing", str(error), retryable=False) from error
+    except BlobsUnavailable as error:
+        raise StoreUnavailable(str(error)) from error
 
 
 class Layer(MutableMapping[str, JSON]):
@@ -15,9 +31,12 @@ class Layer(MutableMapping[str, JSON]):
         self._below = below
 
     def __getitem__(self, name: str) -> JSON:
-        if name in self._own or self._below is None:
-            return self._own[name]
-        return self._below[name]
+        if name not in self._own and self._below is not None:
+            return self._below[name]
+        value = self._own[name]
+        if type(value) is Large:
+            value = self._own[name] = loaded(value)
+        return value
 
     def __setitem__(self, name: str, value: JSON) -> None:
         self._own[name] = value

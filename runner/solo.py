@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from store.s3_blobs import BlobPlace
+
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
@@ -34,6 +36,7 @@ class Addresses(NamedTuple):
     database: str
     broker: str
     databases: str | None
+    blobs: BlobPlace | None = None
 
 
 class Solo:

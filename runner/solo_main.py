@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner.worker import Worker
 from store.database import Database
+from store.s3_blobs import BlobPlace
 
 _PR_SET_DUMPABLE = 4  # <sys/prctl.h>
 
@@ -23,7 +24,8 @@ def main() -> None:
     os.environ.update(told["environment"])
     database = Database(told["database"], connections=4)
     databases = None if told["databases"] is None else Path(told["databases"])
-    worker = Worker(database, told["broker"], name=told["name"], threads=1, databases=databases)
+    blobs = None if told["blobs"] is None else BlobPlace(*told["blobs"])
+    worker = Worker(database, told["broker"], name=told["name"], threads=1, databases=databases, blobs=blobs)
     leave = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
     threading.Thread(target=_watch, args=[leave], daemon=True).start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,10 +15,14 @@ import orjson
 
 from runner.contexts import RunContext
 from runner.engine import Entry, Flow, Place
+from runner.layers import loaded
 from runner.live import Live
 from runner.program import Step
 from schemas.pattern import JSON
 from schemas.times import timestamp
+from store import large
+from store.blobs import Blobs, BlobsUnavailable
+from store.database import StoreUnavailable
 from store.journal import ChildRun
 from store.journal import Step as Write
 from store.leases import ClaimedRun
@@ -113,11 +117,18 @@ class Result:
 
 class RunState:
     def __init__(
-        self, claimed: ClaimedRun, context: RunContext, control: Control, journaled: Sequence[Journaled]
+        self,
+        claimed: ClaimedRun,
+        context: RunContext,
+        control: Control,
+        journaled: Sequence[Journaled],
+        blobs: Blobs | None = None,
     ) -> None:
+        """`blobs`: where values go that are too large for a row; None: nowhere."""
         self.claimed = claimed
         self.context = context
         self.control = control
+        self.blobs = blobs
         self.journal: dict[str, Entry] = {}
         self.cords: dict[str, Cord] = {}
         self.events: list[RunEvent] | None = None  # None: not looked for yet
@@ -149,7 +160,7 @@ class RunState:
         if result.child is not None:
             self._children.append(result.child)
         self._consumed += [(event, path) for event in result.consumed]
-        span = self._unsaved[path] = _span(path, entry, result)
+        span = self._unsaved[path] = self._span(path, entry, result)
         self._unsaved_size += len(span.output or "")
 
     def work_on(self, place: Place, cord: Cord) -> None:
@@ -234,12 +245,48 @@ class RunState:
         )
 
     def _restore(self, row: Journaled) -> None:
-        entry = _entry(row)
+        entry = _entry(row, self.found)
         if entry is None:
             return
         self.journal[row.path] = entry
         if row.status not in SETTLED:
             self._open.add(row.path)
+
+    def found(self, value: JSON) -> JSON:
+        """What a row holds: the value, or one that is loaded when somebody reads it."""
+        return value if self.blobs is None else large.found(value, self.blobs)
+
+    def text(self, value: JSON) -> str | None:
+        """The value as a row holds it. Raises StoreUnavailable."""
+        if value is None:
+            return None
+        if type(value) is large.Large:
+            return value.text
+        return self.put_away(dump(value))
+
+    def put_away(self, text: str) -> str:
+        try:
+            return text if self.blobs is None else large.put_away(text, self.blobs)
+        except BlobsUnavailable as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def _span(self, path: str, entry: Entry, result: Result) -> Span:
+        if result.output is not None:
+            output: str | None = self.put_away(result.output)
+        else:
+            output = self.text({"state": entry.state} if entry.state is not None else entry.output)
+        return Span(
+            path,
+            entry.status,
+            entry.attempt,
+            result.started,
+            result.ended,
+            output,
+            None if entry.error is None else dump(entry.error),
+            dump(result.log) if result.log else None,
+            entry.wake,
+            entry.child,
+        )
 
     def _scope(self) -> dict[str, Any]:
         run = self.claimed
@@ -261,11 +308,11 @@ def written_path(path: str) -> str:
     return _INDEXES.sub("", path)
 
 
-def _entry(row: Journaled) -> Entry | None:
+def _entry(row: Journaled, found: Callable[[JSON], JSON]) -> Entry | None:
     entry = Entry(
         row.status,
         row.attempt,
-        row.output,
+        found(row.output),
         row.error,
         row.wake,
         row.child,
@@ -275,10 +322,10 @@ def _entry(row: Journaled) -> Entry | None:
     if row.status is SpanStatus.RUNNING:
         if row.output is None:
             return _interrupted(entry)
-        entry.output, entry.state = None, row.output["state"]
+        entry.output, entry.state = None, loaded(entry.output)["state"]
     elif row.status is SpanStatus.WAITING:
         if row.child is not None:
-            entry.output, entry.error = row.child_output, row.child_error
+            entry.output, entry.error = found(row.child_output), row.child_error
         entry.poked = row.child is None and row.error is None
     return entry
 
@@ -291,28 +338,6 @@ def _interrupted(entry: Entry) -> Entry | None:
     return Entry(
         SpanStatus.WAITING, entry.attempt - 1, error=error, wake=entry.started, started=entry.started
     )
-
-
-def _span(path: str, entry: Entry, result: Result) -> Span:
-    output = result.output
-    if output is None:
-        output = _text({"state": entry.state} if entry.state is not None else entry.output)
-    return Span(
-        path,
-        entry.status,
-        entry.attempt,
-        result.started,
-        result.ended,
-        output,
-        _text(entry.error),
-        dump(result.log) if result.log else None,
-        entry.wake,
-        entry.child,
-    )
-
-
-def _text(value: JSON) -> str | None:
-    return None if value is None else dump(value)
 
 
 def dump(value: JSON) -> str:

@@ -36,6 +36,7 @@ from store.hot import HotConnection
 from store.journal import Outcome, Step
 from store.leases import LEASE, ClaimedRun
 from store.notifications import Listener
+from store.s3_blobs import BlobPlace
 from store.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,14 @@ class Worker:
     """
 
     def __init__(
-        self, database: Database, redis_url: str, *, name: str, threads: int, databases: Path | None = None
+        self,
+        database: Database,
+        redis_url: str,
+        *,
+        name: str,
+        threads: int,
+        databases: Path | None = None,
+        blobs: BlobPlace | None = None,
     ) -> None:
         self._database = database
         self._name = name
@@ -75,9 +83,11 @@ class Worker:
         self._claim = GroupCommit(self._claim_all)
         self._write = GroupCommit(self._write_all)
         self._kinds = Kinds(databases)
-        self._executor = Executor(database, self._kinds.handlers, self._record)
+        opened = None if blobs is None else blobs.open()
+        self._executor = Executor(database, self._kinds.handlers, self._record, opened)
         self._teller = Teller(database, self._hands)
-        addresses = Addresses(database.url, redis_url, None if databases is None else str(databases))
+        folder = None if databases is None else str(databases)
+        addresses = Addresses(database.url, redis_url, folder, blobs)
         self._solo = Solo(addresses, self._died_alone)
         self._threads = threads
         self._stopping = threading.Event()
@@ -293,6 +303,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
         name=worker_id or uuid.uuid4().hex,
         threads=settings.threads,
         databases=settings.data / "databases",
+        blobs=BlobPlace(settings.blobs, settings.blobs_endpoint),
     )
     if replaces:
         worker.replace(replaces)

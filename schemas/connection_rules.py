@@ -101,7 +101,7 @@ def _wrong_url(kind: ConnectionType, url: str) -> tuple[str, str, str] | None:
     if "@" in parts.netloc and ":" in parts.netloc.rpartition("@")[0]:
         hint = "Take it out of the address and write `password: ${{ secrets.NAME }}` below it."
         if kind is ConnectionType.HTTP:
-            hint = "Take it out of the address and write `auth: {basic: {username: …, password: ${{ secrets.NAME }}}}`."
+            hint = "Take it out of the address and write `auth: {basic: {…, password: ${{ secrets.NAME }}}}`."
         return "literal-secret", '"url" holds a password', hint
     if parts.scheme not in _SCHEMES[kind]:
         words = " or ".join(f"{scheme}://" for scheme in _SCHEMES[kind])

@@ -90,6 +90,8 @@ _ALL: Final = (
         family="http",
         means="the token address of `auth.oauth2` gave no access token",
         hint="Check `tokenUrl`, `clientId`, `clientSecret` and `scope`.",
+    ),
+    ErrorType(
         name="sql",
         means="a database did not do what was asked",
         hint="Read the message of the database.",
@@ -366,6 +368,12 @@ _ALL: Final = (
         family="weft",
         means="a defect of Weft",
         hint="The worker's log has the details.",
+    ),
+    ErrorType(
+        name="blob_missing",
+        family="weft",
+        means="a large value is not where it was kept",
+        hint="Bring the folder `blobs` of the data folder, or the bucket, back from a backup; then retry the run.",
     ),
     ErrorType(
         name="cancelled",

@@ -51,7 +51,29 @@ epoch.
 NO_NAMES: Final[frozenset[str]] = frozenset()
 
 RESERVED: Final = frozenset(
-    ["as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "null", "package", "namespace", "return", "true", "var", "void", "while"]
+    [
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "false",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "null",
+        "package",
+        "namespace",
+        "return",
+        "true",
+        "var",
+        "void",
+        "while",
+    ]
 )
 """Words that CEL keeps for itself (https://github.com/google/cel-spec/blob/master/doc/langdef.md)."""
 

@@ -159,7 +159,7 @@ def _definition(name: str) -> JSON:
     documents = schema_documents()
     return next(
         documents[file]["$defs"][name]
-        for file in ("common", "pattern", "nodes")
+        for file in ("common", "pattern", "nodes", *documents)
         if name in documents[file].get("$defs", {})
     )
 

@@ -49,12 +49,16 @@ def nodes_with_paths(listed: Sequence[JSON], at: Path) -> Iterator[tuple[JSON, P
 
 def _called_and_read(listed: Sequence[JSON], at: Path, positions: Positions) -> Iterator[Reference]:
     for node, here in nodes_with_paths(listed, at):
-        inputs = node.get("with") or {}
-        if node["uses"] == "call":
+        uses, inputs = node["uses"], node.get("with") or {}
+        if uses == "call":
             line, column = positions.value_at((*here, "with", "pattern"))
             version = inputs.get("version")
             yield Reference(kind="pattern", name=inputs["pattern"], version=version, line=line, column=column)
-        for name, below in _assets(node["uses"], inputs):
+        if uses in TYPES_OF_NODES and OPENING not in inputs.get("connection", OPENING):
+            line, column = positions.value_at((*here, "with", "connection"))
+            name, types = inputs["connection"], TYPES_OF_NODES[uses]
+            yield Reference(kind="connection", name=name, types=types, line=line, column=column)
+        for name, below in _assets(uses, inputs):
             line, column = positions.value_at((*here, "with", *below))
             yield Reference(kind="asset", name=name, line=line, column=column)
 
@@ -66,12 +70,5 @@ def _assets(uses: str, inputs: JSON) -> Iterator[tuple[str, Path]]:
     elif uses == "shell":
         for index, name in enumerate(inputs.get("files", ())):
             yield name, ("files", index)
-        elif node["uses"] == "script" and "file" in inputs:
-            line, column = positions.value_at((*here, "with", "file"))
-            yield Reference(kind="asset", name=inputs["file"], line=line, column=column)
-        elif node["uses"] in TYPES_OF_NODES and OPENING not in inputs.get("connection", OPENING):
-            line, column = positions.value_at((*here, "with", "connection"))
-            types = TYPES_OF_NODES[node["uses"]]
-            yield Reference(
-                kind="connection", name=inputs["connection"], types=types, line=line, column=column
-            )
+    elif uses == "http" and isinstance(inputs.get("tls"), dict) and "caFile" in inputs["tls"]:
+        yield inputs["tls"]["caFile"], ("tls", "caFile")

@@ -254,6 +254,16 @@ def nodes(connection: Connection, run: str, attempt: int) -> list[NodeRow]:
     return [NodeRow(**fields | {"status": SpanStatus(fields["status"])}) for fields in found]
 
 
+def output_of_node(connection: Connection, run: str, attempt: int, path: str) -> str | None:
+    """What a node that has ended gave, as its row has it: JSON text."""
+    row = connection.execute(
+        """SELECT output::text FROM spans
+           WHERE run_id = %s AND run_attempt = %s AND path = %s AND status NOT IN ('running', 'waiting')""",
+        [run, attempt, path],
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Caller:
     """The version and the node that called a run, or called its caller, and so on up."""

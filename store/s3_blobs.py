@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from store.blobs import BlobMissing, Blobs, BlobsUnavailable, FolderBlobs, check_key, checked, key_of
 
@@ -34,6 +34,17 @@ class S3Address:
             raise ValueError(f"{text!r} is not an address such as s3://bucket/prefix")
         prefix = (match["prefix"] or "").strip("/")
         return cls(bucket=match["bucket"], prefix=f"{prefix}/" if prefix else "")
+
+
+class BlobPlace(NamedTuple):
+    """Where a part of the service finds the blobs, before it has opened them."""
+
+    place: str
+    endpoint: str | None = None
+
+    def open(self) -> Blobs:
+        """See `open_blobs`."""
+        return open_blobs(self.place, endpoint=self.endpoint)
 
 
 def open_blobs(place: str, *, endpoint: str | None = None) -> Blobs:

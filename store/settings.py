@@ -32,6 +32,8 @@ class ServiceSettings:
     admin_token: str | None = field(repr=False)  # None where the machine of a worker does not know it
     installation_key: bytes = field(repr=False)
     threads: int
+    blobs: str  # a folder, or s3://bucket/prefix
+    blobs_endpoint: str | None  # of the S3 service, where it is not Amazon's
     log: str  # WEFT_LOG: a level, `text` or `json`, or both with a comma
     upstream: UpstreamSettings | None = None
     # Of the webhooks of the forge that keeps the upstream.

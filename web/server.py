@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -18,6 +19,7 @@ from reconciler.upstream.remote import Remote
 from runner.broker import BellBroker
 from store.database import DEPLOYMENTS_CHANGED, RUN_TOLD, Database, StoreError
 from store.notifications import Changed, Listener
+from store.s3_blobs import open_blobs
 from store.settings import FIRST_ORGANISATION, ServiceSettings
 from web.api import Api
 from web.app import Application, make_app
@@ -63,6 +65,7 @@ class Web:
             authenticator=authenticator,
             reconciler=reconciler,
             ring=self._ring,
+            blobs=partial(open_blobs, settings.blobs, endpoint=settings.blobs_endpoint),
             public_url=settings.public_url,
         )
         self._feeds = api.feeds

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from runner.attempt import Attempt
 from runner.engine import End, Entry
+from runner.layers import loaded
 from runner.nodes.base import NodeError
 from schemas.functions import to_text
 from schemas.pattern import JSON
@@ -57,7 +58,7 @@ def repeat(attempt: Attempt) -> Entry:
 
 def next_round(attempt: Attempt, state: Mapping[str, JSON], output: JSON) -> Entry:
     """After a round that ended well."""
-    number = state["round"]
+    number, output = state["round"], loaded(output)
     while_, until = attempt.step.later.get("while"), attempt.step.later.get("until")
     if until is not None and attempt.condition(until, index=number, previous=output):
         return attempt.completed(output)

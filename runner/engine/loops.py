@@ -8,7 +8,7 @@ from runner.engine.decision import HALTED, End, Next, worst
 from runner.engine.frames import Container, Frame
 from runner.engine.sides import Lists
 from runner.engine.walker import Walker, new_frame
-from runner.layers import Layer
+from runner.layers import Layer, loaded
 from schemas.outline import ITEM
 from schemas.pattern import JSON
 
@@ -73,7 +73,7 @@ def _fold(walker: Walker, loop: _Items, goes_on: bool) -> None:
     """Take the ends of items into the results."""
     for at, end in list(loop.ends.items()):
         if end.well:
-            loop.results[at] = end.output
+            loop.results[at] = loaded(end.output)
         elif goes_on and type(end) is End:
             loop.results[at] = {"error": end.error}
         else:

@@ -8,6 +8,7 @@ from typing import Any
 from runner.engine.decision import End, Next, worst
 from runner.engine.frames import Container, Frame
 from runner.engine.walker import Walker, new_frame
+from runner.layers import loaded
 
 
 def one_of(walker: Walker, container: Container, found: Next, halting: bool) -> End | None:
@@ -60,5 +61,5 @@ def side_by_side(walker: Walker, container: Container, found: Next, halting: boo
         return None
     ends = [lists.ends[key] for key in names]
     if all(end.well for end in ends):
-        return End(output={key[-1]: end.output for key, end in zip(names, ends, strict=True)})
+        return End(output={key[-1]: loaded(end.output) for key, end in zip(names, ends, strict=True)})
     return worst(end for end in ends if not end.well)

@@ -81,7 +81,7 @@ def _connection(inputs: Mapping[str, JSON], context: NodeContext) -> Mapping[str
     """`{url, headers, auth, tls}` of the Connection, or nothing."""
     if "connection" not in inputs:
         return _NOTHING
-    connections: Connections = getattr(context, "connections")  # noqa: B009 - until the context has it
+    connections: Connections = context.connections
     return connections.get(text_of("`connection`", inputs["connection"]), "http")
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from runner.nodes import data, light
-from runner.nodes.base import NodeHandler
-from runner.nodes.http import HttpNode
-from runner.nodes.script import ScriptNode
-from runner.nodes.shell import ShellNode
-from runner.scripts.commands import Commands
 from pathlib import Path
 
-from runner.nodes import light
+from runner.nodes import data, light
 from runner.nodes.base import NodeHandler
 from runner.nodes.email import EmailNode
 from runner.nodes.http import HttpNode
 from runner.nodes.script import ScriptNode
+from runner.nodes.shell import ShellNode
 from runner.nodes.sql import SqlNode
+from runner.scripts.commands import Commands
 from runner.scripts.hosts import ScriptHosts
 
 

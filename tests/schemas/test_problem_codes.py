@@ -15,12 +15,12 @@ NOT_CODES = {
     "use-template",
     "create-template",
     "for-each",
+    "verify-full",
     "x-doc",
     "x-errors",
     "x-example",
     "x-gives",
 }
-NOT_CODES = {"utf-8", "date-time", "use-template", "create-template", "for-each", "verify-full"}
 """Other words with a hyphen in the folders that report problems."""
 
 SILENT = {"git", "upstream", "forges"}

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from reconciler.reconciler import Reconciler
 from runner.broker import BellBroker
 from runner.worker import Worker
+from store.blobs import FolderBlobs
 from store.database import Connection, Database
 from store.deployment_rows import DeploymentRow, RevisionRow, write_deployments
 from store.deployments import Condition
@@ -52,6 +53,7 @@ class Site:
             authenticator=self.authenticator,
             reconciler=self.reconciler,
             ring=self._ring,
+            blobs=lambda: FolderBlobs(git / "blobs"),
             public_url="http://weft.test",
         )
         self.feeds = api.feeds
@@ -82,15 +84,23 @@ class Site:
         worker = Worker(database, self._redis_url, name=new_id(), threads=2)
         thread = threading.Thread(target=worker.run, args=[stop])
         thread.start()
+        try:
+            with self.bells():
+                yield
+        finally:
+            stop.set()
+            thread.join()
+            database.close()
+
+    @contextmanager
+    def bells(self) -> Iterator[None]:
+        """Workers hear of the runs that are announced meanwhile."""
         self._broker = BellBroker(self._redis_url)
         try:
             yield
         finally:
-            stop.set()
-            thread.join()
             self._broker.close()
             self._broker = None
-            database.close()
 
     def client(self, token: str | None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}

@@ -21,6 +21,7 @@ from store.database import Database
 from store.deployment_rows import settle_admission
 from store.ids import new_id
 from store.runs import ENDED, NewRun
+from store.s3_blobs import BlobPlace
 
 
 @dataclass
@@ -132,9 +133,10 @@ class Running:
 
 
 @contextmanager
-def worker(running: Running, *, threads: int = 8) -> Iterator[Worker]:
+def worker(running: Running, *, threads: int = 8, blobs: BlobPlace | None = None) -> Iterator[Worker]:
     """A worker in a thread of this process."""
-    made = Worker(running.database, running.redis_url, name=uuid.uuid4().hex, threads=threads)
+    name = uuid.uuid4().hex
+    made = Worker(running.database, running.redis_url, name=name, threads=threads, blobs=blobs)
     with _thread(made.run):
         yield made
 

@@ -63,6 +63,8 @@ def main(events: Path, data: Path, *kinds: str) -> None:
         admin_token="",
         installation_key=b"",
         threads=1,
+        blobs=str(data / "blobs"),
+        blobs_endpoint=None,
         log="json",
     )
     parts = [

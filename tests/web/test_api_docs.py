@@ -5,6 +5,7 @@ from pathlib import Path
 
 from api_site import Site
 
+from store.blobs import FolderBlobs
 from store.run_reads import LOOKED_AT, LOOKED_AT_SCATTERED
 from web.api import runs
 from web.api.api import Api
@@ -28,6 +29,7 @@ def test_the_paths_in_the_docs_are_those_in_the_code(
         authenticator=site.authenticator,
         reconciler=site.reconciler,
         ring=print,
+        blobs=lambda: FolderBlobs(tmp_path),
         public_url="",
     )
     served = [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.routing import Route
 
 from reconciler.reconciler import Reconciler
 from schemas.deployment import State
+from store.blobs import Blobs
 from store.database import Database
 from web.api.acting import Acting
 from web.api.actions import (
@@ -30,14 +33,18 @@ from web.api.live.events import Events
 from web.api.live.feeds import Feeds
 from web.api.moves import LIST_QUERY as MOVES_QUERY
 from web.api.moves import Moves
+from web.api.outputs import QUERY as OUTPUT_QUERY
+from web.api.outputs import Outputs
 from web.api.patterns import DIFF_QUERY, VERSIONS_QUERY, Patterns
 from web.api.patterns import LIST_QUERY as PATTERNS_QUERY
 from web.api.plans import PLAN_QUERY, Plans
+from web.api.posting import BODY as POST_BODY
+from web.api.posting import Posting
 from web.api.pulls import LIST_QUERY as PULLS_QUERY
 from web.api.pulls import Pulls
 from web.api.query import wait
 from web.api.repeating import Repeating
-from web.api.resource import Endpoint, Resource, acts, administers, commits, reads
+from web.api.resource import Endpoint, Resource, acts, administers, answers, commits, reads
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
 from web.api.starting import Ring, Starting
@@ -61,8 +68,10 @@ class Api:
         authenticator: Authenticator,
         reconciler: Reconciler,
         ring: Ring,
+        blobs: Callable[[], Blobs],
         public_url: str,
     ) -> None:
+        """`blobs` opens where large outputs are kept."""
         contents = Contents()
         self._authenticator = authenticator
         self._deployments = Deployments(database, contents, public_url)
@@ -73,6 +82,8 @@ class Api:
         self._starting = Starting(database, contents, self._runs, ring)
         self._repeating = Repeating(database, contents, self._runs, ring)
         self._letters = Letters(database, self._repeating, self._runs, ring)
+        self._posting = Posting(database, ring)
+        self._outputs = Outputs(database, contents, blobs)
         self._plans = Plans(reconciler)
         acting = Acting(reconciler)
         self._actions = Actions(acting, database)
@@ -165,7 +176,8 @@ class Api:
         return [
             self._route("/runs", get=reads(self._runs.list, RUNS_QUERY)),
             self._route("/runs/{id}", get=reads(self._runs.one, ONE_QUERY)),
-            self._route("/runs/{id}/events", get=follow),
+            self._route("/runs/{id}/events", get=follow, post=answers(self._posting.post, body=POST_BODY)),
+            self._route("/runs/{id}/output", get=reads(self._outputs.one, OUTPUT_QUERY)),
             self._route("/runs/{id}/cancel", post=acts(self._starting.cancel)),
             self._route("/runs/{id}/retry", post=retry),
         ]

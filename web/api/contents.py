@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import jsonschema_rs
 
 from runner.kept import Kept
+from runner.state import written_path
 from schemas.pattern import JSON, Node, Pattern, pattern_from_spec
 from store.database import Connection
 from store.versions import load_version
@@ -45,6 +46,10 @@ class Contents:
         if content.pattern.output is not None or not content.pattern.nodes:
             return False
         return self._hides(connection, content, content.pattern.nodes[-1].id)
+
+    def hides(self, connection: Connection, version_id: str, path: str) -> bool:
+        """Whether the output of the node at a run's path is not shown."""
+        return written_path(path) in self.hidden(connection, version_id)
 
     def hidden(self, connection: Connection, version_id: str) -> frozenset[str]:
         """The paths of nodes whose outputs are not shown: secret, or holding what a secret one gave."""

@@ -73,6 +73,11 @@ def acts(work: Work, *, body: tuple[str, ...] = (), status: int = 202) -> Endpoi
     return Endpoint(role=Role.OPERATOR, handle=partial(_in_thread, work, status), body=body)
 
 
+def answers(work: Work, *, body: tuple[str, ...]) -> Endpoint:
+    """What a run waits for: who may give it is for the run to say."""
+    return Endpoint(role=Role.VIEWER, handle=partial(_in_thread, work, 202), body=body)
+
+
 def commits(
     work: Work, *, query: Mapping[str, Parser] | None = None, body: tuple[str, ...] | None = ()
 ) -> Endpoint:

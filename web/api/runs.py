@@ -13,6 +13,7 @@ from store.runs import RunStatus
 from store.spans import SpanStatus
 from web.api.contents import Content, Contents
 from web.api.encoding import milliseconds, rfc3339, stored
+from web.api.output_links import told
 from web.api.query import (
     DEFAULT_LIMIT,
     Parser,
@@ -73,7 +74,7 @@ class Runs:
             secret = secret_call or self._contents.hides_output(connection, run.version_id)
         spans.sort(key=lambda span: _order(span, content))
         nodes = [
-            node_json(span, content, secret=secret_call or written_path(span.path) in hidden)
+            node_json(run.id, span, content, secret=secret_call or written_path(span.path) in hidden)
             for span in spans
         ]
         return {**_detail_json(run, secret=secret), "nodes": nodes}
@@ -147,16 +148,17 @@ def summary_json(run: RunSummary) -> dict[str, JSON]:
 
 def _detail_json(run: RunDetail, *, secret: bool) -> dict[str, JSON]:
     hides = {"secret": True} if secret else {}
-    output = None if secret else stored(run.output)
+    output = told(None if secret else run.output, run.id)
     taken = {"triggerData": stored(run.trigger_data), "input": stored(run.input)}
-    return {**summary_json(run), **taken, "output": output, **hides}
+    return {**summary_json(run), **taken, **output, **hides}
 
 
-def node_json(span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSON]:
+def node_json(run: str, span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSON]:
     """A node of a run."""
     node = content.nodes.get(written_path(span.path))
     id_ = span.path.rsplit("/", 1)[-1]
     shown = not secret and span.status is not SpanStatus.RUNNING
+    waits = span.status is SpanStatus.WAITING
     return {
         "path": span.path,
         "id": id_,
@@ -167,7 +169,8 @@ def node_json(span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSO
         "startedAt": rfc3339(span.started_at),
         "endedAt": rfc3339(span.ended_at),
         "durationMs": milliseconds(span.started_at, span.ended_at),
-        "output": stored(span.output) if shown else None,
+        **told(span.output if shown and not waits else None, run, span.path),
+        **({"waitsFor": stored(span.output)} if shown and waits and span.output else {}),
         "error": stored(span.error),
         "childRunId": span.child_run_id,
         "log": stored(span.log) or [],

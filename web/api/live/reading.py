@@ -13,9 +13,10 @@ from store.live import LONGEST_OUTPUT, NodeChange
 from store.run_reads import RunDetail
 from store.spans import SpanStatus
 from web.api.contents import Content, Contents
-from web.api.encoding import encoded, stored
+from web.api.encoding import encoded
 from web.api.live.progress import progress, total
 from web.api.live.telling import Told, containers_of, told
+from web.api.output_links import told as told_output
 from web.api.runs import is_secret_call, node_json, summary_json
 
 PAGE = 500
@@ -124,7 +125,7 @@ def _goes_over(view: _View, path: str) -> bool:
 def _told(change: NodeChange, view: _View, moved: JSON) -> Told:
     path = written_path(change.path)
     node = view.content.nodes.get(path)
-    said = node_json(change, view.content, secret=view.secret_call or path in view.hidden)
+    said = node_json(view.run.id, change, view.content, secret=view.secret_call or path in view.hidden)
     del said["log"]
     shown = change.status is not SpanStatus.RUNNING and "secret" not in said
     if shown and change.size is not None and change.size > LONGEST_OUTPUT:
@@ -142,4 +143,4 @@ def _run_json(view: _View) -> Mapping[str, JSON]:
         return {**said, "secret": True}
     if run.output is not None and len(run.output) > LONGEST_OUTPUT:
         return {**said, "outputTooLong": len(run.output)}
-    return {**said, "output": stored(run.output)}
+    return {**said, **told_output(run.output, run.id)}
