@@ -50,7 +50,7 @@ ITEM = [set_("one", got="${{ item }}")]
             flow("f", "for-each", items=[1, 2], onItemError="continue",
                  do=[flow("odd", "branch", **{"if": "${{ item == 1 }}", "then": [fail("no")],
                                               "else": [set_("y", ok=True)]})]),
-            [{"error": {"type": "failed", "message": "no", "node": "f[0]/odd/no", "hint": "", "retryable": False}},
+            [{"error": {"type": "failed", "message": "no", "node": "f[0]/odd/no", "hint": "Read its message.", "retryable": False}},
              {"ok": True}],
         ),
         (flow("f", "repeat", until="${{ index == 2 }}", do=[set_("r", i="${{ index }}")]), {"i": 2}),
