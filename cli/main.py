@@ -37,6 +37,8 @@ COMMANDS = {
     "log": "cli.runs",
     "cancel": "cli.runs",
     "retry": "cli.runs",
+    "post": "cli.posting",
+    "answer": "cli.posting",
     "dead-letters": "cli.letters",
     "changes": "cli.changes",
     "change": "cli.changes",

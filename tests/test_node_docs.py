@@ -75,6 +75,21 @@ def repository() -> dict[str, Any]:
     return {path: parse_file(path, content) for path, content in files.items()}
 
 
+def connections() -> dict[str, Any]:
+    """Those that the examples name."""
+    urls = {
+        "mail": "smtp://mail.example",
+        "warehouse": "postgresql://db.example/w",
+        "shop": "https://shop.example",
+    }
+    types = {"mail": "smtp", "warehouse": "postgresql", "shop": "http"}
+    text = "apiVersion: weft/v1\nkind: Connection\nmetadata: {{name: {0}}}\nspec: {{type: {1}, url: '{2}'}}\n"
+    return {
+        f"connections/{name}.yaml": parse_file("c.yaml", text.format(name, types[name], url).encode())
+        for name, url in urls.items()
+    }
+
+
 @pytest.mark.parametrize(("kind", "nodes"), list(examples()))
 def test_the_example_of_a_kind_is_valid(kind: str, nodes: Any) -> None:
     (node,) = nodes
@@ -89,7 +104,7 @@ def test_the_example_of_a_kind_is_valid(kind: str, nodes: Any) -> None:
     path = "patterns/example-of-a-kind.yaml"
     parsed = parse_file(path, yaml.safe_dump(pattern).encode())
     assert [str(problem) for problem in parsed.problems] == []
-    problems = check(repository() | {path: parsed}, lambda _path: AssetState.PRESENT)
+    problems = check(repository() | {path: parsed} | connections(), lambda _path: AssetState.PRESENT)
     assert [str(problem) for problem in problems if problem.path == path] == []
 
 
