@@ -108,6 +108,9 @@ def _facts(found: JSON) -> Iterator[tuple[str, str | Text]]:
     more = len(found["commits"]) + found["moreCommits"] - MOST_COMMITS
     if more > 0:
         yield "", f"and {more} more"
+    for check in found["checks"]:
+        style = "green" if check["passed"] else "red"
+        yield check["name"].capitalize(), Text(check["summary"], style=style)
     yield "Approvals", _count(found)
     for approval in found["approvals"]:
         yield "", _approval(approval)

@@ -15,6 +15,7 @@ from reconciler.reconciler import Reconciler
 from reconciler.upstream.loop import MirrorLoop, forget
 from reconciler.upstream.mirror import Mirror
 from reconciler.upstream.remote import Remote
+from runner.rehearsal.troupe import Troupe
 from runner.scheduler import Scheduler
 from runner.sweeper import Sweeper
 from store.database import Database
@@ -36,6 +37,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
         settings.data / "git",
         installation_key=settings.installation_key,
         public_url=settings.public_url,
+        examine=Troupe(),
     )
     loop = ReconcileLoop(reconciler, database)
     sweeper, scheduler = Sweeper(database, settings.redis_url), Scheduler(database, settings.redis_url)

@@ -18,6 +18,7 @@ COMMANDS = {
     "up": "cli.service",
     "demo": "cli.demo",
     "validate": "cli.validate",
+    "test": "cli.rehearsal",
     "plan": "cli.plan",
     "deployments": "cli.deployments",
     "deployment": "cli.deployments",

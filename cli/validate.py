@@ -16,7 +16,7 @@ from schemas.documents import ParsedFile, is_document_path, parse_file
 from schemas.problems import Problem
 from schemas.rules import AssetState, check
 
-FOLDERS = ("patterns", "deployments", "templates")
+FOLDERS = ("patterns", "deployments", "templates", "tests")
 PROJECT = "weft.yaml"
 LARGEST = 256 * 1024  # bytes; parse_file says so about anything larger
 

@@ -9,6 +9,7 @@ from reconciler.reader import Reader
 from reconciler.snapshot import Snapshot
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Kind, ParsedFile
+from schemas.pattern_test import PatternTest
 from schemas.rules import check
 
 PROJECT = "weft.yaml"  # its settings bear on every file
@@ -29,7 +30,8 @@ def affected_files(before: Snapshot, after: Snapshot, differing: Iterable[Change
     """The part of `after.files` in which a problem that `before` did not have can show.
 
     Sound as long as a rule looks at a document, at what it calls or is called by, at what deploys it, at the
-    connections, and at the documents of the same name; a property test holds that against `schemas.rules`.
+    connections, at the tests of all that leads to it, and at the documents of the same name; a property test holds
+    that against `schemas.rules`.
     """
     paths = {change.path for change in differing}
     keys = {key for path in paths for snapshot in (before, after) for key in snapshot.keys_in(path)}
@@ -40,8 +42,10 @@ def affected_files(before: Snapshot, after: Snapshot, differing: Iterable[Change
     names |= {caller for name in names for caller in after.callers.get(name, ())}
     keys |= {(Kind.PATTERN, name) for name in _with_callees(after, names)}
     keys |= {(Kind.DEPLOYMENT, name) for pattern in names for name in after.bound.get(pattern, ())}
-    # What a deployment names has to be there, or it would seem to be missing.
-    keys |= {(Kind.PATTERN, name) for name in _deployed_by(after, keys)}
+    tried = _with_callers(after, names)
+    keys |= {(Kind.PATTERN_TEST, name) for pattern in tried for name in after.tried.get(pattern, ())}
+    # What a deployment or a test names has to be there, or it would seem to be missing.
+    keys |= {(Kind.PATTERN, name) for name in _with_callees(after, set(_named_by(after, keys)))}
     keys |= {(Kind.CONNECTION, name) for name in after.places.of_kind(Kind.CONNECTION)}
     paths |= {PROJECT} | {place.path for key in keys for place in after.places.get(key)}
     return {path: after.files[path] for path in sorted(paths) if path in after.files}
@@ -58,8 +62,18 @@ def _with_callees(snapshot: Snapshot, names: set[str]) -> set[str]:
     return found
 
 
-def _deployed_by(snapshot: Snapshot, keys: set[tuple[Kind, str]]) -> Iterator[str]:
+def _with_callers(snapshot: Snapshot, names: set[str]) -> set[str]:
+    """`names` and all that call one of them, directly or not."""
+    found, open_ = set(names), list(names)
+    while open_:
+        new = set(snapshot.callers.get(open_.pop(), ())) - found
+        found |= new
+        open_.extend(new)
+    return found
+
+
+def _named_by(snapshot: Snapshot, keys: set[tuple[Kind, str]]) -> Iterator[str]:
     for key in keys:
-        for place in snapshot.places.get(key) if key[0] == Kind.DEPLOYMENT else ():
-            if place.document is not None and isinstance(place.document.typed, DeploymentSpec):
+        for place in snapshot.places.get(key):
+            if place.document and isinstance(place.document.typed, DeploymentSpec | PatternTest):
                 yield place.document.typed.pattern

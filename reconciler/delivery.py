@@ -13,7 +13,7 @@ import psycopg
 from reconciler.actor import Actor
 from reconciler.answer import PushOutcome, live_lines, old_problem_lines, refusal
 from reconciler.apply import Applying, apply, remembered
-from reconciler.gate import landing_problems, problem_lines
+from reconciler.gate import landing_problems, left_problems, problem_lines
 from reconciler.git.errors import RefConflictError
 from reconciler.git.quarantine import migrate
 from reconciler.git.refs import TAGS, RefUpdate, digest, refs_after
@@ -22,9 +22,9 @@ from reconciler.landing import Known, Landing, land, view_of
 from reconciler.moves import moves_of
 from reconciler.reader import Reader
 from reconciler.recollection import Recollection
-from reconciler.reviews.pushed import reviews
+from reconciler.required_tests import RequiredTests, Tried
+from reconciler.reviews.pushed import Looks, reviews
 from reconciler.session import Session
-from reconciler.snapshot import problems
 from reconciler.steps import Action, VersionRef
 from reconciler.tokens import hook_token
 from schemas.pattern import JSON
@@ -68,23 +68,30 @@ class Delivery:
         installation_key: bytes,
         public_url: str,
         announce: Callable[[], None],
+        tests: RequiredTests,
     ) -> None:
         self._recollection = recollection
         self._key = installation_key
         self._public_url = public_url.rstrip("/")
         self._announce = announce
+        self._tests = tests
 
     def deliver(self, session: Session, known: Known, push: Push) -> PushOutcome:
         """Refuse, or move the objects, then the refs, then what is live."""
         refs = refs_after(session.refs, push.updates)
         landing = land(known, view_of(known, session.repository, refs, session.default_ref))
+        tried: Tried | None = None
         if refs.get(session.default_ref) != session.refs.get(session.default_ref):
-            wrong = landing_problems(landing, known)
+            wrong: Sequence[Problem] = landing_problems(landing, known)
+            if not wrong:
+                tried = self._tests.affected(landing, known, again=True)
+                wrong = tried.problems if tried else ()
             if wrong:
                 reason = problem_lines(wrong)[0].rstrip(":")
                 return refusal(push.updates, {session.default_ref: reason}, wrong)
         ahead = remembered(known, landing, 0, clean=known.clean)
-        said = reviews(session, ahead, refs, push.updates, self._public_url)
+        looks = Looks(refs=refs, tests=self._tests, public_url=self._public_url)
+        said = reviews(session, ahead, looks, push.updates)
         plan = landing.described(session.stored, datetime.now(UTC)) if push.describes else landing.plan
         if push.quarantine is not None:
             migrate(push.quarantine, session.repository.path / "objects")
@@ -92,7 +99,8 @@ class Delivery:
             session.repository.update_refs(push.updates)
         except RefConflictError as error:
             return refusal(push.updates, {update.ref: str(error) for update in push.updates})
-        lines = self._make_live(session, known, landing, push)
+        lines = [f"tests: {tried.text}"] if tried else []
+        lines += self._make_live(session, known, landing, push)
         lines += [line for review in said for line in review.lines]
         return PushOutcome(lines=tuple(lines), plan=plan, reviews=said)
 
@@ -103,7 +111,7 @@ class Delivery:
         settled = replace(landing, view=replace(landing.view, reader=reader))
         moved = replace(session, repository=repository, refs=landing.view.refs)
         try:
-            left = _left_problems(known, settled)
+            left = () if known.clean else left_problems(settled, known) + self._tests.left(settled, known)
             cause = Cause(user=push.pusher.user, moves=moves_of(push.updates), problems=left)
             self.write(moved, known, settled, cause)
         except psycopg.Error as error:
@@ -141,13 +149,6 @@ class Delivery:
         listening = (step.name for step in created if _listens(step.version_to, content))
         base = f"{self._public_url}/hooks"
         return {name: f"{base}/{hook_token(self._key, session.organisation, name)}" for name in listening}
-
-
-def _left_problems(known: Known, landing: Landing) -> tuple[Problem, ...]:
-    """Of a head that got in behind the gate: what a push onto it has not mended. It has added none."""
-    if known.clean:
-        return ()
-    return problems(landing.view.snapshot, landing.view.reader)
 
 
 def _listens(version: VersionRef | None, content: Callable[[VersionRef], Mapping[str, JSON]]) -> bool:

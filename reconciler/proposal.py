@@ -18,10 +18,14 @@ from schemas.problems import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class Proposed:
-    """`problems`: what the gate would say. Then there is no plan: half of one would look like a whole one."""
+    """`problems`: what the gate would say. Then there is no plan: half of one would look like a whole one.
+
+    `tested`: what became of the tests that the project requires.
+    """
 
     plan: Plan | None
     problems: tuple[Problem, ...]
+    tested: str | None = None
 
 
 class UnreadableCommitError(Exception):

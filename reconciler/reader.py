@@ -37,6 +37,15 @@ class Recent(Generic[K, V]):
             self._kept.popitem(last=False)
         return value
 
+    def peek(self, key: K) -> V | None:
+        """What is kept, and None where nothing is."""
+        return self._kept.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Instead of what was kept."""
+        self._kept.pop(key, None)
+        self.get(key, lambda: value)
+
 
 class Memory:
     """What reading has learnt about objects, by id: true whatever happens to refs."""

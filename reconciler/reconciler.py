@@ -27,12 +27,14 @@ from reconciler.moves import moves_since
 from reconciler.proposal import Proposed, UnreadableCommitError, propose
 from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.recollection import Recollection, stored_live
+from reconciler.required_tests import RequiredTests
 from reconciler.reviews.desk import ReviewDesk
 from reconciler.session import Session, Sessions
 from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan
 from schemas.documents import Document
 from schemas.problems import Problem
+from schemas.rehearsals import Examine
 from store.database import Database
 from store.ref_moves import last_known
 from store.repositories import RepositoryState, repository_state
@@ -73,16 +75,19 @@ class Reconciler:
         installation_key: bytes,
         public_url: str,
         announce: Callable[[], None] = lambda: None,
+        examine: Examine | None = None,
     ) -> None:
         """`git` is the folder of the repositories, `{organisation}.git` each. `announce` is called when something
-        else is live, before the pusher hears of it; other processes are notified by the database.
+        else is live, before the pusher hears of it; other processes are notified by the database. `examine` runs
+        the tests that a project requires.
         """
         self._sessions = Sessions(database, git)
         self._git = git
         self._recollection = Recollection()
-        self._delivery = Delivery(self._recollection, installation_key, public_url, announce)
+        self._tests = RequiredTests(examine)
+        self._delivery = Delivery(self._recollection, installation_key, public_url, announce, self._tests)
         self._host = urlsplit(public_url).hostname or "localhost"
-        self.changes = ReviewDesk(self._sessions, self._delivery, self._caught_up, self._host)
+        self.changes = ReviewDesk(self._sessions, self._delivery, self._caught_up, self._host, self._tests)
 
     def ensure(self, organisation: str) -> Path:
         """The organisation's repository, made if it is not there."""
@@ -223,8 +228,10 @@ class Reconciler:
                 view = view_of(known, scratch, session.refs, session.default_ref)
                 landing = propose(known, view, target)
                 found = tuple(landing_problems(landing, known))
+                tried = None if found else self._tests.affected(landing, known)
+                found = tried.problems if tried else found
             plan = None if found else landing.described(session.stored, datetime.now(UTC))
-            return Proposed(plan=plan, problems=found)
+            return Proposed(plan=plan, problems=found, tested=tried.text if tried else None)
 
     def _caught_up(self, session: Session, *, restoring: Sequence[RefUpdate] = ()) -> Known:
         """What is known, after finishing for a push that died between its refs and the database.
@@ -249,7 +256,7 @@ class Reconciler:
         _keep_line(session, known)
         view = view_of(known, session.repository, session.refs, session.default_ref)
         landing = land(known, replace(view, look_back=LOOK_BACK))
-        found = left_problems(landing, known)
+        found = left_problems(landing, known) or self._tests.left(landing, known)
         moves = moves_since(last_known(session.connection, session.organisation), session.refs)
         self._delivery.write(session, known, landing, Cause(moves=moves, problems=found, moved_by=moved_by))
         return Reconciled(changed=True, plan=landing.plan, problems=found)

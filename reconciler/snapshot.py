@@ -24,6 +24,7 @@ from reconciler.resolve import Reason
 from schemas.deployment import DeploymentSpec
 from schemas.documents import Kind, ParsedFile, Reference, is_document_path
 from schemas.pattern import Pattern
+from schemas.pattern_test import PatternTest
 from schemas.problems import Problem
 from schemas.rules import check
 
@@ -44,7 +45,7 @@ class Snapshot:
     """`files`: every document file by path. `places`: where each kind and name stands (several: duplicates).
 
     `callers`: called pattern → patterns that call it; `users`: asset's path → patterns that name it;
-    `bound`: deployed pattern → deployments that bind it.
+    `bound`: deployed pattern → deployments that bind it; `tried`: pattern → tests that try it.
     `fresh`: patterns frozen in the last step, so that a walk looks at nothing else.
     """
 
@@ -55,6 +56,7 @@ class Snapshot:
     callers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
     bound: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    tried: Mapping[str, frozenset[str]] = field(default_factory=dict)
     frozen: Frozen = field(default_factory=Frozen)
     fresh: frozenset[str] = frozenset()
 
@@ -104,7 +106,11 @@ def advance(before: Snapshot, tree: str, reader: Reader, ledger: Ledger) -> Snap
     keys = {key for change in documents for side in (before, after) for key in side.keys_in(change.path)}
     names = {name for kind, name in keys if kind == Kind.PATTERN}
     after = _with_drafts(replace(after, tree=tree), names)
-    after = _with_bound(before, after, [name for kind, name in keys if kind == Kind.DEPLOYMENT])
+    after = replace(
+        after,
+        bound=_reindexed(after.bound, before, after, {key for key in keys if key[0] == Kind.DEPLOYMENT}),
+        tried=_reindexed(after.tried, before, after, {key for key in keys if key[0] == Kind.PATTERN_TEST}),
+    )
     used = {name for change in differing for name in after.users.get(change.path, ())}
     return refreeze(after, names | used, reader, ledger)
 
@@ -180,18 +186,21 @@ def _with_drafts(snapshot: Snapshot, names: set[str]) -> Snapshot:
     return replace(snapshot, drafts=drafts, callers=callers, users=users)
 
 
-def _with_bound(before: Snapshot, after: Snapshot, names: Iterable[str]) -> Snapshot:
-    bound = dict(after.bound)
-    for name in names:
-        _unlink(bound, name, _deployed(before.places.get((Kind.DEPLOYMENT, name))))
-        _link(bound, name, _deployed(after.places.get((Kind.DEPLOYMENT, name))))
-    return replace(after, bound=bound)
+def _reindexed(
+    index: Mapping[str, frozenset[str]], before: Snapshot, after: Snapshot, keys: Iterable[Key]
+) -> dict[str, frozenset[str]]:
+    """Pattern → names of the documents that name it, where those at `keys` have changed."""
+    new = dict(index)
+    for key in keys:
+        _unlink(new, key[1], _patterns_named(before.places.get(key)))
+        _link(new, key[1], _patterns_named(after.places.get(key)))
+    return new
 
 
-def _deployed(places: Found) -> list[str]:
-    """The patterns that a deployment's documents name."""
-    specs = (place.document.typed for place in places if place.document is not None)
-    return [spec.pattern for spec in specs if isinstance(spec, DeploymentSpec)]
+def _patterns_named(places: Found) -> list[str]:
+    """The patterns that a deployment's, or a test's, documents name."""
+    typed = (place.document.typed for place in places if place.document is not None)
+    return [one.pattern for one in typed if isinstance(one, DeploymentSpec | PatternTest)]
 
 
 def _link(index: dict[str, frozenset[str]], name: str, targets: Iterable[str]) -> None:

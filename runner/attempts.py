@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 
 from runner.attempt import Attempt, describe
@@ -12,22 +11,22 @@ from runner.control.people import People
 from runner.control.timers import delay
 from runner.engine import Close, Entry, Place
 from runner.nodes.base import NodeError, NodeHandler
+from runner.outside import Outside
 from runner.retries import after_failure, node_policy
 from runner.state import Cord, Result, RunState
 from schemas.expressions import ExpressionFailed
-from store.database import Database
 from store.spans import SpanStatus
 
 
 class Attempts:
     """`handlers` has the kinds that take, do and give; the others are the run's own control."""
 
-    def __init__(self, database: Database, handlers: Mapping[str, NodeHandler]) -> None:
+    def __init__(self, handlers: Mapping[str, NodeHandler], outside: Outside) -> None:
         self._handlers = handlers
-        people = People(database)
+        people = People(outside)
         self._control: dict[str, Callable[[Attempt], Entry]] = {
             "delay": delay,
-            "call": Calls(database),
+            "call": Calls(outside),
             "wait": people.wait,
             "approve": people.approve,
         }
@@ -55,6 +54,10 @@ class Attempts:
         step = attempt.step
         if attempt.known is None and step.when is not None and not attempt.condition(step.when):
             return Entry(SpanStatus.SKIPPED)
+        return self._begin(attempt)
+
+    def _begin(self, attempt: Attempt) -> Entry:
+        step = attempt.step
         kind = step.node.uses
         if kind in self._control:
             return self._control[kind](attempt)
@@ -95,7 +98,7 @@ def _again(attempt: Attempt, failed: Entry, wanted: float | None = None) -> Entr
     if not error["retryable"]:
         return failed
     policy = node_policy(attempt.step.node, attempt.inputs)
-    wait = after_failure(policy, failed.attempt, error["type"], random.random())
+    wait = after_failure(policy, failed.attempt, error["type"], attempt.run.chance())
     if wait is None or not _wants_another(attempt, failed):
         return failed
     wake = attempt.run.clock() + max(wait, wanted or 0.0)

@@ -15,7 +15,7 @@ from store.leases import ClaimedRun
 from store.runs import RunStatus
 
 
-def conclude(run: RunState, end: End, ending: RunStatus | None, chance: float) -> Step:
+def conclude(run: RunState, end: End, ending: RunStatus | None) -> Step:
     """The end that the engine found: success, another attempt of the whole run, or failure.
 
     `ending` is why the run had to end early (CANCELLED, TIMEOUT), if it had to. What ended well all the same did.
@@ -23,11 +23,11 @@ def conclude(run: RunState, end: End, ending: RunStatus | None, chance: float) -
     if isinstance(end, Halted) or (ending is not None and end.error is not None):
         return _timed_out(run) if ending is RunStatus.TIMEOUT else ended(run, RunStatus.CANCELLED)
     if end.error is not None:
-        return _failed(run, end.error, chance)
+        return _failed(run, end.error)
     try:
         output = _output(run, end)
     except (ExpressionFailed, NodeError) as error:
-        return _failed(run, describe(error, None), chance)
+        return _failed(run, describe(error, None))
     return ended(run, RunStatus.COMPLETED, output=output)
 
 
@@ -44,9 +44,9 @@ def _output(run: RunState, end: End) -> JSON:
     return output
 
 
-def _failed(run: RunState, error: JSON, chance: float) -> Step:
+def _failed(run: RunState, error: JSON) -> Step:
     policy, attempt = run.context.retry, run.claimed.attempt
-    delay = after_failure(policy, attempt, error["type"], chance) if error["retryable"] else None
+    delay = after_failure(policy, attempt, error["type"], run.chance()) if error["retryable"] else None
     if delay is not None and _wants_another(run, error):
         run.halt_all()
         due = run.clock() + delay

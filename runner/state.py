@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -147,6 +148,10 @@ class RunState:
     def clock(self) -> float:
         """Now, in seconds since the epoch by the database's clock."""
         return time.time() + self._offset
+
+    def chance(self) -> float:
+        """In [0, 1): the dice for the jitter of retries."""
+        return random.random()
 
     def apply(self, path: str, result: Result) -> None:
         """Take a result into the journal; it is durable after the next write."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain, islice
-from typing import Final
+from typing import Final, TypeAlias
 
 from schemas.connection import Connection, connection_from_spec
 from schemas.connection_rules import connection_mistakes
@@ -16,6 +16,9 @@ from schemas.deployment_rules import deployment_mistakes
 from schemas.mistakes import Mistake, did_you_mean, located
 from schemas.pattern import JSON, Pattern, pattern_from_spec
 from schemas.pattern_rules import pattern_mistakes
+from schemas.pattern_test import PatternTest, pattern_test_from_spec
+from schemas.pattern_test_rules import pattern_test_mistakes
+from schemas.positions import Positions
 from schemas.problems import Problem
 from schemas.project import Project, project_from_spec
 from schemas.project_rules import project_mistakes
@@ -43,6 +46,7 @@ class Kind(StrEnum):
     PROJECT = "Project"  # settings of the whole repository
     TEMPLATE = "Template"  # a pattern with parameters
     CONNECTION = "Connection"  # a database or a service
+    PATTERN_TEST = "PatternTest"  # cases that a pattern is tried with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,7 @@ class Identity:
     column: int
 
 
-Typed = Pattern | DeploymentSpec | Project | Template | Connection
+Typed: TypeAlias = Pattern | DeploymentSpec | Project | Template | Connection | PatternTest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +107,14 @@ _FOLDERS: Final = {
     Kind.PROJECT: "weft.yaml",
     Kind.TEMPLATE: "templates/",
     Kind.CONNECTION: "connections/",
+    Kind.PATTERN_TEST: "tests/",
 }
+_SCHEMAS: Final = {Kind.PATTERN_TEST: "pattern-test"}
+"""The files of schemas that are not called like their kind."""
+
 MOST_PROBLEMS: Final = 100
 _DOCUMENT_PATH: Final = re.compile(
-    r"weft\.yaml|(?:patterns|deployments|templates|connections)/.+\.ya?ml", re.DOTALL
+    r"weft\.yaml|(?:patterns|deployments|templates|connections|tests)/.+\.ya?ml", re.DOTALL
 )
 
 
@@ -159,7 +167,7 @@ def _examine(path: str, one: YamlDocument, most: int) -> _Examined:
 
 def _content_mistakes(kind: Kind, document: Mapping[str, JSON]) -> Iterator[Mistake]:
     """Mistakes of shape and of meaning together, so that nobody has to push once for each sort."""
-    yield from mistakes(kind.lower(), document)
+    yield from mistakes(_SCHEMAS.get(kind, kind.lower()), document)
     spec = document.get("spec")
     if not isinstance(spec, dict):
         return
@@ -171,6 +179,8 @@ def _content_mistakes(kind: Kind, document: Mapping[str, JSON]) -> Iterator[Mist
         yield from template_mistakes(spec)
     elif kind is Kind.CONNECTION:
         yield from connection_mistakes(spec)
+    elif kind is Kind.PATTERN_TEST:
+        yield from pattern_test_mistakes(spec)
     else:
         yield from project_mistakes(spec)
 
@@ -211,17 +221,18 @@ def _document(path: str, kind: Kind, one: YamlDocument) -> Document:
         column=one.column,
         metadata=_metadata(one.value["metadata"]),
         spec=spec,
-        typed=_TYPED[kind](name, spec),
+        typed=_TYPED[kind](name, spec, one.positions),
         references=references_of(kind, spec, one.positions),
     )
 
 
-_TYPED: Final[Mapping[Kind, Callable[[str, JSON], Typed]]] = {
-    Kind.PATTERN: pattern_from_spec,
-    Kind.DEPLOYMENT: lambda _name, spec: deployment_from_spec(spec),
-    Kind.PROJECT: project_from_spec,
-    Kind.TEMPLATE: template_from_spec,
-    Kind.CONNECTION: connection_from_spec,
+_TYPED: Final[Mapping[Kind, Callable[[str, JSON, Positions], Typed]]] = {
+    Kind.PATTERN: lambda name, spec, _: pattern_from_spec(name, spec),
+    Kind.DEPLOYMENT: lambda _name, spec, _: deployment_from_spec(spec),
+    Kind.PROJECT: lambda name, spec, _: project_from_spec(name, spec),
+    Kind.TEMPLATE: lambda name, spec, _: template_from_spec(name, spec),
+    Kind.CONNECTION: lambda name, spec, _: connection_from_spec(name, spec),
+    Kind.PATTERN_TEST: pattern_test_from_spec,
 }
 
 
@@ -247,7 +258,7 @@ def _identity(kind: Kind, one: YamlDocument) -> Identity | None:
 
 
 _GUESSED_KIND: Final = re.compile(
-    r"^kind:[ \t]*[\"']?(Pattern|Deployment|Project|Template|Connection)\b", re.MULTILINE
+    r"^kind:[ \t]*[\"']?(PatternTest|Pattern|Deployment|Project|Template|Connection)\b", re.MULTILINE
 )
 _GUESSED_NAME: Final = re.compile(
     r"^(?:metadata:[^\n]*[{,]|[ ]+)[ \t]*name:[ \t]*[\"']?([a-z0-9-]{1,63})\b", re.MULTILINE

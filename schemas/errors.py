@@ -376,6 +376,11 @@ _ALL: Final = (
         hint="Bring the folder `blobs` of the data folder, or the bucket, back from a backup; then retry the run.",
     ),
     ErrorType(
+        name="no_stub",
+        means="in a test, a node that reaches outside has no stub",
+        hint="Say in the case's `stubs` what the node gives, or how it fails.",
+    ),
+    ErrorType(
         name="cancelled",
         means="somebody, or a node that failed beside it, ended it early",
         hint="",

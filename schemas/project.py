@@ -27,6 +27,7 @@ class Project:
     """What a `Project` document says. `network_allow` holds CIDRs and "host:port" that nodes may reach.
 
     `groups`: name → users; `branches` and `tags`: name or glob → who may move what it matches.
+    `requires_tests`: a push has to pass the tests that it affects.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Project:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     branches: Mapping[str, Protected] = field(default_factory=dict)
     tags: Mapping[str, Protected] = field(default_factory=dict)
+    requires_tests: bool = False
 
 
 def project_from_spec(name: str, spec: Mapping[str, JSON]) -> Project:
@@ -45,6 +47,7 @@ def project_from_spec(name: str, spec: Mapping[str, JSON]) -> Project:
         groups={group: tuple(users) for group, users in spec.get("groups", {}).items()},
         branches=_protected({glob: rule for glob, rule in protect.items() if glob != TAGS}),
         tags=_protected(protect.get(TAGS, {})),
+        requires_tests=spec.get("requireTests", False),
     )
 
 

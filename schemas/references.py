@@ -16,11 +16,12 @@ from schemas.template_text import OPENING
 class Reference:
     """Something that a document needs to exist elsewhere in the repository, and where it says so.
 
-    `name` is a pattern's or a connection's name, or an asset's path from the root; `version` is the frozen one
-    that a call asks for; `types` are those that a connection may be of.
+    `name` is a pattern's or a connection's name, an asset's path from the root, or a node's path or a variable of
+    the pattern that a test tries; `version` is the frozen one that a call asks for; `types` are those that a
+    connection may be of.
     """
 
-    kind: Literal["pattern", "asset", "connection"]
+    kind: Literal["pattern", "asset", "connection", "node", "variable"]
     name: str
     version: int | None = None
     types: tuple[str, ...] = ()
@@ -35,7 +36,36 @@ def references_of(kind: str, spec: JSON, positions: Positions) -> tuple[Referenc
     if kind == "Deployment":
         line, column = positions.value_at(("spec", "pattern"))
         return (Reference(kind="pattern", name=spec["pattern"], line=line, column=column),)
+    if kind == "PatternTest":
+        return tuple(_tried(spec, positions))
     return ()
+
+
+def _tried(spec: JSON, positions: Positions) -> Iterator[Reference]:
+    line, column = positions.value_at(("spec", "pattern"))
+    yield Reference(kind="pattern", name=spec["pattern"], line=line, column=column)
+    for at, case in enumerate(spec["cases"]):
+        path = ("spec", "cases", at)
+        for name in case.get("variables", ()):
+            line, column = positions.key_at((*path, "variables", name))
+            yield Reference(kind="variable", name=name, line=line, column=column)
+        for node, (line, column) in _nodes_named(case, path, positions):
+            yield Reference(kind="node", name=node, line=line, column=column)
+
+
+def _nodes_named(case: JSON, path: Path, positions: Positions) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The nodes that a case has something to say of."""
+    for node in case.get("stubs", ()):
+        yield node, positions.key_at((*path, "stubs", node))
+    for node in case["expect"].get("nodes", ()):
+        yield node, positions.key_at((*path, "expect", "nodes", node))
+    for key in ("ran", "notRan"):
+        for at, node in enumerate(case["expect"].get(key, ())):
+            yield node, positions.value_at((*path, "expect", key, at))
+    for at, event in enumerate(case.get("events", ())):
+        for key in ("approve", "reject"):
+            if key in event:
+                yield event[key], positions.value_at((*path, "events", at, key))
 
 
 def nodes_with_paths(listed: Sequence[JSON], at: Path) -> Iterator[tuple[JSON, Path]]:

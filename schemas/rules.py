@@ -12,6 +12,7 @@ from schemas.documents import Document, Identity, Kind, ParsedFile
 from schemas.pattern import Pattern
 from schemas.problems import Problem
 from schemas.references import Reference
+from schemas.tested import problems_of_test
 
 DEFAULT_BRANCH = "main"
 """The branch that deployments are defined on, and follow unless they say otherwise."""
@@ -37,6 +38,7 @@ def check(files: Mapping[str, ParsedFile], asset: Callable[[str], AssetState]) -
         *_deployments(repository),
         *_assets(repository, asset),
         *_connections(repository),
+        *_tests(repository),
     ]
     return tuple(sorted(found))
 
@@ -47,6 +49,7 @@ class _Repository:
 
     patterns: dict[str, Document] = field(default_factory=dict)
     deployments: dict[str, Document] = field(default_factory=dict)
+    tests: dict[str, Document] = field(default_factory=dict)
     broken: dict[str, tuple[str, Identity]] = field(default_factory=dict)  # patterns: file and place, by name
     connections: dict[str, Document] = field(default_factory=dict)
     broken_connections: set[str] = field(default_factory=set)
@@ -62,6 +65,8 @@ def _gathered(files: Mapping[str, ParsedFile]) -> _Repository:
                 repository.deployments.setdefault(document.name, document)
             elif document.kind is Kind.CONNECTION:
                 repository.connections.setdefault(document.name, document)
+            elif document.kind is Kind.PATTERN_TEST:
+                repository.tests.setdefault(document.name, document)
         for identity in files[path].broken:
             if identity.kind is Kind.PATTERN:
                 repository.broken.setdefault(identity.name, (path, identity))
@@ -163,6 +168,14 @@ def _deployments(repository: _Repository) -> Iterator[Problem]:
         for reference in document.references:
             if reference.name not in repository.patterns:
                 yield _unknown_pattern(repository, document.path, reference)
+
+
+def _tests(repository: _Repository) -> Iterator[Problem]:
+    for test in repository.tests.values():
+        if test.spec["pattern"] in repository.patterns:
+            yield from problems_of_test(test, repository.patterns)
+        elif test.spec["pattern"] not in repository.broken:  # else its own problems are told already
+            yield _unknown_pattern(repository, test.path, test.references[0])
 
 
 def _follows_default(spec: DeploymentSpec) -> bool:

@@ -22,7 +22,10 @@ from schemas.outline import CONDITIONS
 from schemas.pattern import JSON
 
 _BASE: Final = "https://schemas.weft.invalid/v1/"
-_FILES: Final = ("common", "nodes", "pattern", "deployment", "project", "template", "connection")
+_FILES: Final = (
+    *("common", "nodes", "pattern", "deployment", "project", "template", "connection"),
+    "pattern-test",
+)
 _ENDING: Final = ".schema.json"
 _MOST: Final = 100  # errors looked at in one document
 
@@ -216,6 +219,7 @@ _AMOUNTS: Final[Mapping[str, tuple[str, str]]] = {
     "maxItems": ("has more than {} items", "Take some out."),
     "uniqueItems": ("names something twice", "Take one of the two out."),
     "minLength": ("is empty", "Write a text."),
+    "minProperties": ("is empty", "Say something in it."),
     "maxLength": ("is longer than {} characters", "Shorten it."),
 }
 

@@ -35,6 +35,7 @@ FOLDERS = {
     "Project": "weft.yaml",
     "Template": "templates/{}.yaml",
     "Connection": "connections/{}.yaml",
+    "PatternTest": "tests/{}.yaml",
 }
 
 
@@ -94,7 +95,7 @@ def _with_examples(files: dict[str, ParsedFile]) -> dict[str, ParsedFile]:
     """The documents of a page may speak of the examples; those that it has itself give way."""
     known = {_identity(one) for file in files.values() for one in file.documents}
     both = dict(files)
-    for file in sorted(EXAMPLES.rglob("*.yaml")):
+    for file in sorted(set(EXAMPLES.rglob("*.yaml")) - set(EXAMPLES.glob("tests/*"))):
         path = file.relative_to(EXAMPLES).as_posix()
         parsed = parse_file(path, file.read_bytes())
         if known.isdisjoint(map(_identity, parsed.documents)):

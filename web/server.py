@@ -17,6 +17,7 @@ from reconciler.git.errors import GitError
 from reconciler.reconciler import Reconciler
 from reconciler.upstream.remote import Remote
 from runner.broker import BellBroker
+from runner.rehearsal.troupe import Troupe
 from store.database import DEPLOYMENTS_CHANGED, RUN_TOLD, Database, StoreError
 from store.notifications import Changed, Listener
 from store.s3_blobs import open_blobs
@@ -58,6 +59,7 @@ class Web:
             installation_key=settings.installation_key,
             public_url=settings.public_url,
             announce=self._routes.outdate,
+            examine=Troupe(),
         )
         self._git = GitApp(git, reconciler, authenticator.by_token)
         api = Api(

@@ -32,7 +32,10 @@ def verdict_of(found: Proposed, branch: str) -> Verdict:
     """`branch` is the one that it would be merged into."""
     if found.plan is None or found.problems:
         return _refused(found.problems, branch)
-    return Verdict(status=Status.SUCCESS, description=found.plan.summary, text=found.plan.as_markdown())
+    text = found.plan.as_markdown()
+    if found.tested is not None:
+        text = f"{text.rstrip()}\n\n**Weft tests:** {found.tested}\n"
+    return Verdict(status=Status.SUCCESS, description=found.plan.summary, text=text)
 
 
 def unplanned(why: str) -> Verdict:

@@ -13,6 +13,7 @@ from reconciler.actor import Actor, address
 from reconciler.git.commits import Commit
 from reconciler.protection import ReviewRules
 from reconciler.removals import TRAILER
+from reconciler.required_tests import Tried
 from reconciler.steps import Binding, Plan, Step
 from schemas.pattern import JSON
 from schemas.problems import Problem
@@ -60,13 +61,14 @@ class Patch:
 class Outlook:
     """What a merge would come to. There is no `plan` where `conflict` or `problems` say why it would be refused.
 
-    `digest` stands for the plan: it is what an approval is of.
+    `digest` stands for the plan: it is what an approval is of. `tried` are the tests that the project requires.
     """
 
     plan: Plan | None = None
     digest: str | None = None
     problems: tuple[Problem, ...] = ()
     conflict: str | None = None
+    tried: Tried | None = None
     patch: Patch = field(default_factory=Patch)
 
 

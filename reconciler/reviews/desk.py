@@ -12,6 +12,7 @@ from reconciler.delivery import Delivery, Push
 from reconciler.gate import refused_refs
 from reconciler.git.refs import BRANCHES, RefUpdate
 from reconciler.landing import Known
+from reconciler.required_tests import RequiredTests
 from reconciler.reviews.changes import Change, State
 from reconciler.reviews.inspection import Inspection
 from reconciler.session import Session, Sessions
@@ -35,13 +36,19 @@ class ReviewDesk:
     """All of it under the organisation's lock. ActionRefusedError says that nothing was done, and why."""
 
     def __init__(
-        self, sessions: Sessions, delivery: Delivery, caught_up: Callable[[Session], Known], host: str
+        self,
+        sessions: Sessions,
+        delivery: Delivery,
+        caught_up: Callable[[Session], Known],
+        host: str,
+        tests: RequiredTests,
     ) -> None:
         """`host` is that of the addresses of Weft's users."""
         self._sessions = sessions
         self._delivery = delivery
         self._caught_up = caught_up
         self._host = host
+        self._tests = tests
 
     def list(
         self, organisation: str, state: State | None, after: str | None, limit: int
@@ -128,7 +135,7 @@ class ReviewDesk:
         return Done(commit=commit, ref=update.ref, plan=outcome.plan, lines=outcome.lines)
 
     def _inspection(self, session: Session) -> Inspection:
-        return Inspection(session=session, known=self._caught_up(session), host=self._host)
+        return Inspection(session=session, known=self._caught_up(session), host=self._host, tests=self._tests)
 
     def _change(self, inspection: Inspection, branch: str, said: str = "") -> Change:
         if branch == inspection.target:

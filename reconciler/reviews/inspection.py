@@ -15,6 +15,7 @@ from reconciler.landing import Known, view_of
 from reconciler.proposal import merged
 from reconciler.protection import ReviewRules, project_of, review_rules
 from reconciler.removals import allows_removal
+from reconciler.required_tests import RequiredTests
 from reconciler.reviews.changes import Authors, Change, MergeText, Outlook, Patch, State, plan_digest
 from reconciler.session import Session
 from reconciler.snapshot import TooManyDocumentsError
@@ -32,6 +33,7 @@ class Inspection:
     session: Session
     known: Known
     host: str
+    tests: RequiredTests
 
     @property
     def branches(self) -> list[str]:
@@ -113,10 +115,12 @@ class Inspection:
         now, then = self.known.snapshot.tree, landing.view.snapshot.tree
         patch = self._patch(scratch, now, then) if patched else Patch()
         found = tuple(landing_problems(landing, self.known))
+        tried = None if found else self.tests.affected(landing, self.known)
+        found = tried.problems if tried else found
         if found:
-            return Outlook(problems=found, patch=patch)
+            return Outlook(problems=found, tried=tried, patch=patch)
         plan = landing.described(self.session.stored, datetime.now(UTC)) if patched else landing.plan
-        return Outlook(plan=plan, digest=plan_digest(landing.plan), patch=patch)
+        return Outlook(plan=plan, digest=plan_digest(landing.plan), tried=tried, patch=patch)
 
     def _patch(self, scratch: Repository, old: str | None, new: str | None) -> Patch:
         if old is None or new is None:

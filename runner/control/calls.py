@@ -8,11 +8,10 @@ from runner.attempt import Attempt
 from runner.control.timers import timed_out
 from runner.engine import Entry
 from runner.nodes.base import NodeError
+from runner.outside import Outside
 from runner.state import dump
 from schemas.pattern import JSON
 from schemas.times import timestamp
-from store import execution
-from store.database import Database
 from store.ids import new_id
 from store.journal import ChildRun
 from store.spans import SpanStatus
@@ -22,8 +21,8 @@ MAX_DEPTH: Final = 32
 
 
 class Calls:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
 
     def __call__(self, attempt: Attempt) -> Entry:
         known = attempt.known
@@ -44,9 +43,7 @@ class Calls:
         run, pattern, number = attempt.run, inputs["pattern"], inputs.get("version")
         if run.claimed.depth + 1 > MAX_DEPTH:
             raise NodeError("call_depth", f"Calls are nested deeper than {MAX_DEPTH}.", retryable=False)
-        with self._database.connection() as connection:
-            context = run.context
-            closed = execution.closed_callee(connection, context.organisation, pattern, context.environment)
+        closed = self._outside.closed(run.context, pattern)
         if closed:
             raise NodeError(
                 "callee_closed", f"{pattern} cannot be called: {closed}.", hint="Resume it first."

@@ -9,11 +9,10 @@ from runner.attempt import Attempt
 from runner.control.timers import timed_out
 from runner.engine import Entry
 from runner.nodes.base import NodeError
+from runner.outside import Outside
 from schemas.expressions import ExpressionFailed
 from schemas.pattern import JSON
 from schemas.quantities import seconds
-from store import run_events
-from store.database import Database
 from store.run_events import APPROVAL, RunEvent
 from store.spans import SpanStatus
 
@@ -23,8 +22,8 @@ _APPROVE: Final = {"count": 1, "notRequester": True, "approvers": [], "form": No
 class People:
     """Reads what was posted, once for each time that the run looks again."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
 
     def wait(self, attempt: Attempt) -> Entry:
         inputs = attempt.evaluate(attempt.step.inputs)
@@ -68,8 +67,7 @@ class People:
     def _events(self, attempt: Attempt) -> Sequence[RunEvent]:
         run = attempt.run
         if run.events is None:
-            with self._database.connection() as connection:
-                run.events = run_events.unconsumed(connection, run.claimed.id)
+            run.events = self._outside.posted(run.claimed.id)
         return list(run.events)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.nodes import data, light
 from runner.nodes.base import NodeHandler
 from runner.nodes.email import EmailNode
 from runner.nodes.http import HttpNode
+from runner.nodes.inside import INSIDE
 from runner.nodes.script import ScriptNode
 from runner.nodes.shell import ShellNode
 from runner.nodes.sql import SqlNode
@@ -27,12 +27,7 @@ class Kinds:
         self._sql = SqlNode(databases)
         self._email = EmailNode()
         self.handlers: dict[str, NodeHandler] = {
-            "log": light.log,
-            "parse": data.parse,
-            "format": data.format_,
-            "validate": data.validate,
-            "fail": light.fail,
-            "stop": light.stop,
+            **INSIDE,
             "http": self._http,
             "sql": self._sql,
             "email": self._email,

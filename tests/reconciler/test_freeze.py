@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from git_work import ENVIRONMENT, deployment, pattern
+from git_work import ENVIRONMENT, deployment, pattern, trial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -194,7 +194,7 @@ def test_numbers_are_the_same_push_by_push_and_from_a_whole_history(
 
 
 placed = st.sampled_from(
-    [*(f"{folder}/{n}.yaml" for folder in ("patterns", "deployments") for n in "ab"), "s.py"]
+    [*(f"{folder}/{n}.yaml" for folder in ("patterns", "deployments", "tests") for n in "ab"), "s.py"]
 )
 written = st.sampled_from(
     [
@@ -209,6 +209,9 @@ written = st.sampled_from(
         *(deployment(name) for name in "ab"),
         deployment("a", "b"),
         pattern("b") + "---\n" + pattern("d", calls="a"),
+        trial("a", "a", "ask/work"),
+        trial("b", "a", "ask/say"),
+        trial("a", "b", "work"),
     ]
 )
 

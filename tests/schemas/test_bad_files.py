@@ -34,8 +34,8 @@ def repository(case: Path) -> dict[str, bytes]:
         b"Project": "weft.yaml",
         b"Template": "templates/a.yaml",
         b"Connection": "connections/a.yaml",
+        b"PatternTest": "tests/a.yaml",
     }
-
     path = folders.get(kind[1] if kind else b"")
     return {path or "patterns/a.yaml": content}
 

@@ -14,6 +14,7 @@ NOT_CODES = {
     "date-time",
     "use-template",
     "create-template",
+    "pattern-test",
     "for-each",
     "verify-full",
     "x-doc",

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 
 from reconciler.reconciler import Reconciler
 from runner.broker import BellBroker
+from runner.rehearsal.troupe import Troupe
 from runner.worker import Worker
 from store.blobs import FolderBlobs
 from store.database import Connection, Database
@@ -45,7 +46,11 @@ class Site:
         self._redis_url = redis_url
         self._broker: BellBroker | None = None
         self.reconciler = Reconciler(
-            self.database, git, installation_key=b"k" * 32, public_url="http://weft.test"
+            self.database,
+            git,
+            installation_key=b"k" * 32,
+            public_url="http://weft.test",
+            examine=Troupe(),
         )
         self.authenticator = Authenticator(self.database, ADMIN)
         api = Api(

@@ -132,3 +132,11 @@ def deployment(name: str, of: str | None = None, **spec: str) -> str:
     lines = ["apiVersion: weft/v1", "kind: Deployment", f"metadata: {{name: {name}}}", "spec:"]
     lines += [f"  pattern: {of or name}", *(f"  {key}: {value}" for key, value in spec.items())]
     return "\n".join(lines) + "\n"
+
+
+def trial(name: str, of: str, node: str, **case: str) -> str:
+    """A test's file with one case, in which a node gives 1; values of `case` are YAML."""
+    lines = ["apiVersion: weft/v1", "kind: PatternTest", f"metadata: {{name: {name}}}", "spec:"]
+    lines += [f"  pattern: {of}", "  cases:", "    - name: one", f"      stubs: {{{node}: 1}}"]
+    lines += [f"      {key}: {value}" for key, value in ({"expect": "{status: completed}"} | case).items()]
+    return "\n".join(lines) + "\n"

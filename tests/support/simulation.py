@@ -134,10 +134,10 @@ class World:
     def _watching_ends(self) -> Any:
         concluded: Callable[..., Step] = endings.conclude
 
-        def watch(run: RunState, end: End, ending: RunStatus | None, chance: float) -> Step:
+        def watch(run: RunState, end: End, ending: RunStatus | None) -> Step:
             self.end = (end, ending)
             self.rows = {**self.durable, **run._unsaved}
-            return concluded(run, end, ending, chance)
+            return concluded(run, end, ending)
 
         return patch("runner.endings.conclude", watch)
 

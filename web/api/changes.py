@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from reconciler.git.commits import Commit
+from reconciler.required_tests import Tried
 from reconciler.reviews.changes import Change, State
 from reconciler.reviews.desk import ReviewDesk, Wish
 from reconciler.steps import problem_json
@@ -105,10 +106,26 @@ def _change_json(change: Change) -> dict[str, JSON]:
         "mergeable": not change.reasons,
         "reasons": list(change.reasons),
         "problems": [problem_json(problem) for problem in change.problems],
+        "checks": _checks_json(outlook.tried if outlook else None),
         "plan": plan.visible_as_json() if plan else None,
         "diff": outlook.patch.text if outlook else "",
         "diffTruncated": outlook.patch.is_cut if outlook else False,
     }
+
+
+def _checks_json(tried: Tried | None) -> list[JSON]:
+    """What the project requires to pass before it is merged, beside the gate itself."""
+    if tried is None:
+        return []
+    return [
+        {
+            "name": "tests",
+            "passed": not tried.problems,
+            "summary": tried.text,
+            "tests": tried.tests,
+            "cases": tried.cases,
+        }
+    ]
 
 
 def _commit_json(commit: Commit) -> dict[str, JSON]:
