@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -132,8 +133,11 @@ def test_the_push_that_asks_for_tests_has_to_pass_all_and_the_one_that_gives_the
     ids=["loops", "forks", "kills"],
 )
 def test_a_script_that_hangs_is_a_refusal_in_time_and_leaves_no_process(
-    database: Database, tmp_path: Path, body: str
+    database: Database, tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(own))  # it is in the environment of all that is started
     work = Work(tmp_path / "hanging", _hurried(database, tmp_path, 5.0))
     work.commit(
         {
@@ -143,14 +147,13 @@ def test_a_script_that_hangs_is_a_refusal_in_time_and_leaves_no_process(
             "tests/hello.yaml": trial("hangs", "hello", "say"),
         }
     )
-    before = {process.pid for process in psutil.process_iter()}
     started = time.monotonic()
     outcome = work.push()
     assert time.monotonic() - started < 9
     assert outcome.refused
     assert "hangs" in outcome.lines[1]
     deadline = time.monotonic() + 3
-    while left := [p for p in psutil.process_iter() if p.pid not in before and _is_ours(p)]:
+    while left := [*_with_environment(str(own)), *own.iterdir()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 
@@ -165,11 +168,15 @@ def _hurried(database: Database, tmp_path: Path, limit: float) -> Reconciler:
     )
 
 
-def _is_ours(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and "runner." in " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
+def _with_environment(word: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and word in " ".join(process.environ().values()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
 
 
 def test_a_pattern_that_goes_on_for_ever_refuses_the_push_saying_where(
