@@ -27,7 +27,7 @@ from reconciler.moves import moves_since
 from reconciler.proposal import Proposed, UnreadableCommitError, propose
 from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.recollection import Recollection, stored_live
-from reconciler.required_tests import RequiredTests
+from reconciler.required_tests import NOT_TRIED, RequiredTests
 from reconciler.reviews.desk import ReviewDesk
 from reconciler.session import Session, Sessions
 from reconciler.snapshot import TooManyDocumentsError
@@ -228,10 +228,14 @@ class Reconciler:
                 view = view_of(known, scratch, session.refs, session.default_ref)
                 landing = propose(known, view, target)
                 found = tuple(landing_problems(landing, known))
-                tried = None if found else self._tests.affected(landing, known)
+                # Anybody may open a pull request; only who may push has scripts run here.
+                pushed = any(at == target.id for ref, at in session.refs.items() if ref.startswith(BRANCHES))
+                tried = self._tests.affected(landing, known) if pushed and not found else None
                 found = tried.problems if tried else found
             plan = None if found else landing.described(session.stored, datetime.now(UTC))
-            return Proposed(plan=plan, problems=found, tested=tried.text if tried else None)
+            untried = not pushed and self._tests.concern(landing, known)
+            tested = NOT_TRIED if untried else tried.text if tried else None
+            return Proposed(plan=plan, problems=found, tested=tested)
 
     def _caught_up(self, session: Session, *, restoring: Sequence[RefUpdate] = ()) -> Known:
         """What is known, after finishing for a push that died between its refs and the database.

@@ -39,6 +39,9 @@ class Tried:
 
 
 UNFINISHED: Final = "tests-unfinished"
+NOT_TRIED: Final = (
+    "not run, because the commit is on no branch of the repository; whoever reviews it can push it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +67,11 @@ class RequiredTests:
 
         `again`: what did not come to its end before is tried once more.
         """
-        before, after = known.snapshot, landing.view.snapshot
-        was_required = _required(before)
-        if not (was_required or _required(after)):
-            return None
-        old = set(_keys(before).values()) if was_required else set()
-        return self._tried(
-            {n: key for n, key in _keys(after).items() if key not in old}, landing, again=again
-        )
+        return self._tried(_affected(landing, known), landing, again=again)
+
+    def concern(self, landing: Landing, known: Known) -> bool:
+        """Whether there are any."""
+        return self._examine is not None and bool(_affected(landing, known))
 
     def left(self, landing: Landing, known: Known) -> tuple[Problem, ...]:
         """Of a head that is there already: also what did not pass before and is not mended."""
@@ -95,6 +95,15 @@ class RequiredTests:
         found = {problem for one in outcomes.values() for problem in one.problems}
         cases = sum(one.cases for one in outcomes.values())
         return Tried(tests=len(wanted), cases=cases, problems=tuple(sorted(found)))
+
+
+def _affected(landing: Landing, known: Known) -> dict[str, str]:
+    before, after = known.snapshot, landing.view.snapshot
+    was_required = _required(before)
+    if not (was_required or _required(after)):
+        return {}
+    old = set(_keys(before).values()) if was_required else set()
+    return {name: key for name, key in _keys(after).items() if key not in old}
 
 
 def _required(snapshot: Snapshot) -> bool:

@@ -74,6 +74,23 @@ def test_a_change_whose_tests_fail_shows_why_and_cannot_be_merged(site: Site, wo
     assert "output should be 1 and is 2" in verdict_of(site.reconciler.proposed("default", head), "main").text
 
 
+def test_a_pull_request_of_whoever_may_not_push_runs_no_script_here(site: Site, work: Work) -> None:
+    touched = work.folder / "touched"
+    script = f"def main(x):\n    open({str(touched)!r}, 'w').close()\n"
+    files: dict[str, str | bytes | None] = {"patterns/a.yaml": pattern("a", script="s.py"), "s.py": script}
+    head = propose(work, "fork", files)
+    assert touched.exists()
+    touched.unlink()
+    moved = work.commit({"s.py": script + "# another\n"})
+    work.server_git("fetch", "-q", str(work.folder), f"{moved}:refs/weft/pull/1")
+    work.server_git("update-ref", "refs/heads/fork", head)
+    proposed = site.reconciler.proposed("default", moved)
+    assert not touched.exists()
+    assert proposed.problems == ()
+    assert proposed.tested is not None
+    assert proposed.tested.startswith("not run, because the commit is on no branch of the repository")
+
+
 def test_a_change_that_affects_no_test_has_no_checks(site: Site, work: Work) -> None:
     propose(work, "docs", {"README.md": "Read me."})
     assert site.http.get("/changes/docs").json()["checks"] == []
