@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := setup
-.PHONY: help setup tools demo up test chaos lint types bench lock clean
+.PHONY: help setup tools system demo up test chaos lint types bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ help: ## this list
 setup: $(VENV)/.installed ## the virtual environment with what Weft runs on
 
 tools: $(VENV)/.tools ## and with what checks it
+
+system: ## what the tests need of the machine: MariaDB's server (Debian and Ubuntu, as root)
+	@command -v mariadbd >/dev/null || test -x /usr/sbin/mariadbd || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mariadb-server-core; } >/dev/null
 
 demo: setup ## a narrated tour: push, webhook, run, new version, revert (ARGS=--exit ends by itself)
 	@$(BIN)/weft demo $(ARGS)

@@ -17,6 +17,7 @@ NOT_CODES = {
     "pattern-test",
     "for-each",
     "verify-full",
+    "cancel-oldest",
     "x-doc",
     "x-errors",
     "x-example",

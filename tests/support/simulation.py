@@ -178,6 +178,7 @@ class _Contexts:
             calls={},
             assets=None,  # type: ignore[arg-type]
             network=(),
+            connections=None,  # type: ignore[arg-type]
         )
 
 
