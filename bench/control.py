@@ -115,19 +115,19 @@ def replays(weft: Installation, connection: Connection, runs: int) -> list[float
     hook = weft.deploy("replayed", pattern("replayed", [*light_nodes(REPLAYED - 1), last]))
     failed, _ = one(connection, hook)
     found = []
-    for _ in range(runs):
-        asked = time.time()
-        answer = httpx.post(
-            f"{weft.url}/api/v1/runs/{failed}/retry",
-            json={"from": "failed"},
-            headers={"authorization": f"Bearer {weft.token}"},
-        )
-        run = answer.raise_for_status().json()["id"]
-        settle(connection)
-        sql = "SELECT extract(epoch FROM started_at)::float8 FROM spans WHERE run_id = %s AND path = 'last'"
-        row = connection.execute(sql, [run]).fetchone()
-        assert row is not None
-        found.append(row[0] - asked)
+    with httpx.Client(base_url=weft.url, headers={"authorization": f"Bearer {weft.token}"}) as client:
+        client.get("/healthz")  # the connection is there
+        for _ in range(runs):
+            asked = time.time()
+            answer = client.post(f"/api/v1/runs/{failed}/retry", json={"from": "failed"})
+            run = answer.raise_for_status().json()["id"]
+            settle(connection)
+            sql = (
+                "SELECT extract(epoch FROM started_at)::float8 FROM spans WHERE run_id = %s AND path = 'last'"
+            )
+            row = connection.execute(sql, [run]).fetchone()
+            assert row is not None
+            found.append(row[0] - asked)
     return found
 
 

@@ -78,28 +78,29 @@ def kept_rows(journal: Iterable[Done], pattern: Sequence[Node], start: Place | N
     rows = [(place, done) for done in journal if (place := parse_path(done.path)) is not None]
     rows.sort(key=lambda row: len(row[0]))
     latest = _latest_attempts(rows)
+    lists = _Lists(pattern)
     whole: set[_Instance] = set()
     kept: dict[str, str] = {}
     for place, done in rows:
-        node = _node_at(place, pattern)
+        node = lists.node_at(place)
         if node is None:
             continue
         within = next((at for at in range(len(place) - 1) if _instance(place, at) in whole), None)
         if within is None:
             if any(s.attempt != latest[_instance(place, at)] for at, s in enumerate(place[:-1])):
                 continue
-            if not _counts(place, done, node, pattern, start):
+            if not _counts(place, done, node, lists, start):
                 continue
             whole.add(_instance(place, len(place) - 1))
         kept[done.path] = _renamed(place, within)
     return kept
 
 
-def _counts(place: Place, done: Done, node: Node, pattern: Sequence[Node], start: Place | None) -> bool:
-    if start is not None and _is_redone(place, start, pattern):
+def _counts(place: Place, done: Done, node: Node, lists: _Lists, start: Place | None) -> bool:
+    if start is not None and _is_redone(place, start, lists):
         return False
     if done.status is SpanStatus.FAILED:
-        return node.on_error is OnError.CONTINUE or (start is not None and _is_handled(place, start, pattern))
+        return node.on_error is OnError.CONTINUE or (start is not None and _is_handled(place, start, lists))
     return done.status in (SpanStatus.COMPLETED, SpanStatus.SKIPPED) and node.uses != "stop"
 
 
@@ -123,16 +124,15 @@ def _latest_attempts(rows: Iterable[tuple[Place, Done]]) -> dict[_Instance, int]
     return latest
 
 
-def _is_redone(place: Place, start: Place, pattern: Sequence[Node]) -> bool:
+def _is_redone(place: Place, start: Place, lists: _Lists) -> bool:
     """Whether a node comes at or after `start`, or is a container around it."""
-    block: Sequence[Node] = pattern
     for at, (own, other) in enumerate(zip(place, start, strict=False)):
         if own.id != other.id:
-            return own.id in _behind(other.id, block)
+            return lists.is_behind(place, start, at)
         last = at == len(start) - 1
         if at == len(place) - 1:
             return True  # the node itself, or a container around it
-        within = _named(own.id, block)
+        within = lists.node_at(place[: at + 1])
         if not _same_round(own, other):
             repeats = within is not None and within.uses == "repeat"
             return repeats and own.turn is not None and other.turn is not None and own.turn > other.turn
@@ -141,21 +141,18 @@ def _is_redone(place: Place, start: Place, pattern: Sequence[Node]) -> bool:
         ours, theirs = _block_of(place[at + 1].id, within), _block_of(start[at + 1].id, within)
         if ours != theirs:
             return within.uses == "try" and _ORDER_OF_TRY.get(ours, 0) > _ORDER_OF_TRY.get(theirs, 0)
-        block = within.blocks[ours]
     return False
 
 
-def _is_handled(place: Place, start: Place, pattern: Sequence[Node]) -> bool:
+def _is_handled(place: Place, start: Place, lists: _Lists) -> bool:
     """Whether `start` is in the `catch` or `finally` of a `try` whose earlier lists the failure is in."""
-    block: Sequence[Node] = pattern
     for at, (own, other) in enumerate(zip(place[:-1], start[:-1], strict=False)):
-        within = _named(own.id, block)
+        within = lists.node_at(place[: at + 1])
         if own.id != other.id or within is None or not _same_round(own, other):
             return False
         ours, theirs = _block_of(place[at + 1].id, within), _block_of(start[at + 1].id, within)
         if ours != theirs:
             return within.uses == "try" and _ORDER_OF_TRY.get(ours, 0) < _ORDER_OF_TRY.get(theirs, 0)
-        block = within.blocks[ours]
     return False
 
 
@@ -163,15 +160,33 @@ def _same_round(own: Segment, other: Segment) -> bool:
     return own.id == other.id and (other.turn is None or own.turn is None or own.turn == other.turn)
 
 
-def _node_at(place: Place, pattern: Sequence[Node]) -> Node | None:
-    block: Sequence[Node] = pattern
-    node = None
-    for segment in place:
-        node = _named(segment.id, block)
-        if node is None:
-            return None
-        block = [inner for nodes in node.blocks.values() for inner in nodes]
-    return node
+class _Lists:
+    """A pattern's lists of nodes, so that none is looked through for every row of a journal."""
+
+    def __init__(self, pattern: Sequence[Node]) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._list_of: dict[str, tuple[str, Sequence[Node]]] = {}
+        self._behind: dict[tuple[str, str], set[str]] = {}
+        self._add(pattern, "")
+
+    def _add(self, listed: Sequence[Node], prefix: str) -> None:
+        for node in listed:
+            path = prefix + node.id
+            self._nodes[path] = node
+            self._list_of[path] = (f"{prefix}{listed[0].id}", listed)
+            for nested in node.blocks.values():
+                self._add(nested, f"{path}/")
+
+    def node_at(self, place: Place) -> Node | None:
+        return self._nodes.get(written_path(place))
+
+    def is_behind(self, place: Place, start: Place, at: int) -> bool:
+        """Whether, in the list that both have reached, the one comes after the other."""
+        name, listed = self._list_of[written_path(start[: at + 1])]
+        key = (name, start[at].id)
+        if key not in self._behind:
+            self._behind[key] = _behind(start[at].id, listed)
+        return place[at].id in self._behind[key]
 
 
 def _named(id_: str, block: Sequence[Node]) -> Node | None:
