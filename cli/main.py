@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "cli.demo",
     "validate": "cli.validate",
     "test": "cli.rehearsal",
+    "try": "cli.try_",
     "plan": "cli.plan",
     "deployments": "cli.deployments",
     "deployment": "cli.deployments",

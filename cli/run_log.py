@@ -18,6 +18,7 @@ def header(run: JSON) -> Text:
     parts: list[str | Text] = [
         Text(run["pattern"], style="bold"),
         f" {version(run['version'])}  {run['id']}  ",
+        "test  " if run["mode"] == "test" else "",
         styled(run["status"]),
     ]
     if run["durationMs"] is not None:
@@ -28,7 +29,8 @@ def header(run: JSON) -> Text:
 def about(run: JSON) -> Iterator[str]:
     """Where it comes from."""
     by = f" by {run['actor']}" if run["actor"] else ""
-    yield f"{run['trigger']}{by} at {moment(run['createdAt'])}, {run['deployment']} ({run['environment']})"
+    what = "a test run" if run["mode"] == "test" else run["deployment"]
+    yield f"{run['trigger']}{by} at {moment(run['createdAt'])}, {what} ({run['environment']})"
     if run["replayOf"]:
         start = "" if run["replayFrom"] in (None, "start") else f", from {run['replayFrom']}"
         yield f"once more what was run {run['replayOf']}{start}"

@@ -59,7 +59,7 @@ def run(
     body = {"trigger": "manual"} | _input(given)
     with open_server(data) as server:
         started = server.post("deployments", name, "runs", body=body)
-        _show(server, started, following=following, as_json=as_json)
+        show(server, started, following=following, as_json=as_json)
 
 
 def runs(
@@ -72,6 +72,7 @@ def runs(
     until: Until = None,
     parent: Annotated[str | None, typer.Option(help="Runs that this run called.", show_default=False)] = None,
     roots: Annotated[bool, typer.Option("--roots", help="No called runs.")] = False,
+    mode: Annotated[str | None, typer.Option(help="live or test.", show_default=False)] = None,
     most: Annotated[int, typer.Option("--limit", min=1, help="So many at most.")] = 20,
     data: Data = None,
     as_json: Json = False,
@@ -90,6 +91,7 @@ def runs(
         "until": point_in_time("--until", until),
         "parent": parent,
         "roots": roots or None,
+        "mode": mode,
     }
     with open_server(data) as server:
         found = list(server.items("runs", most=most, **query))
@@ -162,10 +164,11 @@ def retry(
     body = {"from": start, "version": "live" if live else "same"} | _input(given)
     with open_server(data) as server:
         started = server.post("runs", run_id, "retry", body=body)
-        _show(server, started, following=following, as_json=as_json)
+        show(server, started, following=following, as_json=as_json)
 
 
-def _show(server: Server, started: JSON, *, following: bool, as_json: bool) -> None:
+def show(server: Server, started: JSON, *, following: bool, as_json: bool) -> None:
+    """A run that was just started: where it is seen, or all of it until its end."""
     if following:
         _follow(server, started["id"], as_json=as_json)
     elif as_json:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from reconciler.connections import kept_connections, wanted_connections
+from reconciler.freeze import Version
 from reconciler.history import FirstHeld
 from reconciler.landing import Known, Landing
 from reconciler.plan import Live
@@ -128,24 +129,26 @@ def _write_versions(connection: Connection, landing: Landing, organisation: str)
 def _write_chunk(
     connection: Connection, firsts: tuple[FirstHeld, ...], reader: Reader, organisation: str
 ) -> None:
-    add_assets(connection, _assets(connection, firsts, reader))
-    add_versions(connection, [_content(first) for first in firsts])
+    store_versions(connection, [(first.version, first.commit.tree) for first in firsts], reader)
     add_freezes(connection, organisation, [_freeze(first) for first in firsts])
 
 
+def store_versions(connection: Connection, held: Sequence[tuple[Version, str]], reader: Reader) -> None:
+    """Content and assets of versions, each with a tree that holds them. What is stored already stays."""
+    add_assets(connection, _assets(connection, held, reader))
+    add_versions(connection, [_content(version) for version, _ in held])
+
+
 def _assets(
-    connection: Connection, firsts: tuple[FirstHeld, ...], reader: Reader
+    connection: Connection, held: Sequence[tuple[Version, str]], reader: Reader
 ) -> Iterable[tuple[str, bytes]]:
     """(SHA-256, bytes) of those that are not stored yet, read one at a time."""
-    places = {
-        digest: (first.commit.tree, path) for first in firsts for path, digest in first.version.assets.items()
-    }
+    places = {digest: (tree, path) for version, tree in held for path, digest in version.assets.items()}
     for digest in sorted(missing_assets(connection, places.keys())):
         yield digest, reader.content(*places[digest])
 
 
-def _content(first: FirstHeld) -> VersionContent:
-    version = first.version
+def _content(version: Version) -> VersionContent:
     return VersionContent(
         id=version.id, pattern=version.pattern, spec=version.spec, assets=version.assets, calls=version.calls
     )

@@ -18,6 +18,7 @@ from reconciler.actions.templates import templates_in
 from reconciler.actor import Actor
 from reconciler.answer import PushOutcome, forbidden, refusal
 from reconciler.delivery import Cause, Delivery, Push
+from reconciler.drafting import Drafted, DraftRequest, draft
 from reconciler.gate import commit_problems, landing_problems, left_problems, refused_refs
 from reconciler.git.errors import GitError, RefConflictError
 from reconciler.git.refs import ABSENT, BRANCHES, RefUpdate, digest, refs_after
@@ -236,6 +237,15 @@ class Reconciler:
             untried = not pushed and self._tests.concern(landing, known)
             tested = NOT_TRIED if untried else tried.text if tried else None
             return Proposed(plan=plan, problems=found, tested=tested)
+
+    def draft(self, organisation: str, request: DraftRequest) -> Drafted:
+        """Freeze a draft for test mode: nothing of it is live, and no ref moves.
+
+        Raises UnknownRevisionError, TooManyDocumentsError, DraftProblemsError, NoDraftError,
+        EnvironmentProtectedError.
+        """
+        with self._sessions.open(organisation) as session:
+            return draft(session, self._caught_up(session), request)
 
     def _caught_up(self, session: Session, *, restoring: Sequence[RefUpdate] = ()) -> Known:
         """What is known, after finishing for a push that died between its refs and the database.

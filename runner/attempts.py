@@ -14,6 +14,7 @@ from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Outside
 from runner.retries import after_failure, node_policy
 from runner.state import Cord, Result, RunState
+from runner.stubbing import play, stub_of
 from schemas.expressions import ExpressionFailed
 from store.spans import SpanStatus
 
@@ -57,6 +58,9 @@ class Attempts:
         return self._begin(attempt)
 
     def _begin(self, attempt: Attempt) -> Entry:
+        stub = stub_of(attempt) if attempt.run.context.stubs else None
+        if stub is not None:
+            return play(attempt, stub)
         step = attempt.step
         kind = step.node.uses
         if kind in self._control:

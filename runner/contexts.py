@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runner.kept import Kept
 from runner.nodes.base import Assets, Connections, NodeError
@@ -13,14 +13,18 @@ from schemas.deployment import DeploymentSpec, deployment_from_spec
 from schemas.expressions import Template, compile_template
 from schemas.outline import ERROR_NAMES
 from schemas.pattern import JSON, RetryPolicy, pattern_from_spec
+from schemas.stubs import Stub, stub_from
 from store import execution, versions
 from store.database import Database
-from store.execution import Surroundings
+from store.execution import Ground, Surroundings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
-    """`calls` maps a call's key (`pattern`, or `pattern@3`) to the frozen version of it."""
+    """`calls` maps a call's key (`pattern`, or `pattern@3`) to the frozen version of it.
+
+    `stubs` stand in place of nodes of a test run: by their ids, behind the calls that lead there (`tell/chat`).
+    """
 
     organisation: str
     environment: str
@@ -35,23 +39,22 @@ class RunContext:
     assets: Assets
     network: tuple[str, ...]
     connections: Connections
+    stubs: Mapping[str, Stub] = field(default_factory=dict)
 
 
 class Contexts:
-    """A cache by (deployment, revision, version): all three are immutable but for the project's network rules
-    and connections,
-    which `forget` is for.
+    """A cache: what a run stands on is immutable but for the project's network rules and connections, which `forget`
+    is for.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._contexts: Kept[tuple[int, int, str], RunContext] = Kept(1024)
+        self._contexts: Kept[Ground, RunContext] = Kept(1024)
         self._programs: Kept[str, Program] = Kept(1024)
         self._assets: Kept[str, bytes] = Kept(64)
 
-    def get(self, deployment_id: int, revision: int, version_id: str) -> RunContext:
-        key = (deployment_id, revision, version_id)
-        return self._contexts.get(key, lambda: self._load(*key))
+    def get(self, ground: Ground) -> RunContext:
+        return self._contexts.get(ground, lambda: self._load(ground))
 
     def forget(self) -> None:
         """A commit was applied: the project's settings and connections may have changed. Compiled programs stay."""
@@ -60,10 +63,10 @@ class Contexts:
     def asset(self, asset_id: str) -> bytes:
         return self._assets.get(asset_id, lambda: self._load_asset(asset_id))
 
-    def _load(self, deployment_id: int, revision: int, version_id: str) -> RunContext:
+    def _load(self, ground: Ground) -> RunContext:
         with self._database.connection() as connection:
-            found = execution.surroundings(connection, deployment_id, revision, version_id)
-        program = self._programs.get(version_id, lambda: _program(found))
+            found = execution.surroundings(connection, ground)
+        program = self._programs.get(ground.version_id, lambda: _program(found))
         assets = FrozenAssets(self, found.content["assets"])
         environment = deployment_from_spec(found.spec).environment
         connections = ProjectConnections(self._database, found.organisation, environment)
@@ -113,4 +116,5 @@ def _assemble(
         assets=assets,
         network=tuple(found.project.get("network", {}).get("allow", ())),
         connections=connections,
+        stubs={path: stub_from(written) for path, written in found.stubs.items()},
     )

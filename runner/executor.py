@@ -15,9 +15,10 @@ from runner.loop import LeaseLost, Loop
 from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Stored
 from runner.state import Control, Cord, Done, RunState, Stop
-from store import spans
+from store import run_reads, spans
 from store.blobs import Blobs
 from store.database import Database, StoreUnavailable
+from store.execution import Ground
 from store.journal import Outcome, Step
 from store.leases import ClaimedRun
 from store.runs import RunStatus
@@ -52,10 +53,12 @@ class Executor(Loop):
     def advance(self, claimed: ClaimedRun, control: Control, journaled: Sequence[Journaled]) -> Step | None:
         """Execute until the run ends or has to wait. Gives the last step, not written yet; None: lease lost."""
         try:
-            key = (claimed.deployment_id, claimed.revision, claimed.version_id)
+            ground = Ground(claimed.deployment_id, claimed.revision, claimed.version_id, claimed.draft_id)
             if claimed.cancelled:
                 control.pull(Stop.CANCELLED)
-            run = RunState(claimed, self.contexts.get(*key), control, journaled, self._blobs)
+            run = RunState(claimed, self.contexts.get(ground), control, journaled, self._blobs)
+            if run.context.stubs and claimed.parent_id is not None:
+                run.called_by = self._called_by(claimed.id)
             return self.run(run)
         except (LeaseLost, StoreUnavailable):
             # Without the database nothing more can be known of this run: whoever claims it next goes on.
@@ -65,6 +68,10 @@ class Executor(Loop):
         except Exception as error:
             log.exception("run_broken", extra={"run": claimed.id})
             return endings.broken(claimed, error)
+
+    def _called_by(self, run: str) -> tuple[str, ...]:
+        with self._database.connection() as connection:
+            return tuple(caller.path for caller in reversed(run_reads.callers(connection, run)))
 
     def _perform_beside(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> None:
         run.work_on(place, cord)

@@ -131,6 +131,7 @@ class RunState:
         self.control = control
         self.blobs = blobs
         self.journal: dict[str, Entry] = {}
+        self.called_by: tuple[str, ...] = ()  # paths of the calls that led here, where stubs ask for them
         self.cords: dict[str, Cord] = {}
         self.events: list[RunEvent] | None = None  # None: not looked for yet
         self.deadline = claimed.started_at + context.timeout

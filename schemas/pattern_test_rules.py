@@ -24,7 +24,7 @@ def pattern_test_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
         if isinstance(case, dict):
             path = ("spec", "cases", at)
             yield from _name(case.get("name"), names, (*path, "name"))
-            yield from _trigger(case.get("trigger"), (*path, "trigger"))
+            yield from trigger_mistakes(case.get("trigger"), (*path, "trigger"))
             yield from _now(case.get("now"), (*path, "now"))
             stubs = case.get("stubs")
             for node, stub in stubs.items() if isinstance(stubs, dict) else ():
@@ -41,7 +41,8 @@ def _name(name: JSON, names: set[str], path: Path) -> Iterator[Mistake]:
         names.add(name)
 
 
-def _trigger(trigger: JSON, path: Path) -> Iterator[Mistake]:
+def trigger_mistakes(trigger: JSON, path: Path) -> Iterator[Mistake]:
+    """Of what a run is said to start with."""
     known = FIELDS["trigger"]
     for key in trigger if isinstance(trigger, dict) else ():
         if key not in known:

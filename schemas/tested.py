@@ -17,7 +17,7 @@ def problems_of_test(test: Document, patterns: Mapping[str, Document]) -> Iterat
     assert isinstance(tried, Pattern)
     for reference in test.references:
         if reference.kind == "node":
-            wrong = _node_fault(tried, reference.name, patterns)
+            wrong = node_fault(tried, reference.name, patterns)
         elif reference.kind == "variable" and reference.name not in tried.variables:
             message = f'{tried.name} has no variable "{reference.name}"'
             wrong = "unknown-variable", message, did_you_mean(reference.name, tried.variables)
@@ -27,7 +27,7 @@ def problems_of_test(test: Document, patterns: Mapping[str, Document]) -> Iterat
             yield _problem(test.path, reference, *wrong)
 
 
-def _node_fault(pattern: Pattern, path: str, patterns: Mapping[str, Document]) -> tuple[str, str, str] | None:
+def node_fault(pattern: Pattern, path: str, patterns: Mapping[str, Document]) -> tuple[str, str, str] | None:
     """Code, message and hint for the path of a node that leads nowhere: `tell`, or `tell/chat` through a call."""
     first, _, rest = path.partition("/")
     nodes = {node.id: node for node in all_nodes(pattern.nodes)}
@@ -41,7 +41,7 @@ def _node_fault(pattern: Pattern, path: str, patterns: Mapping[str, Document]) -
         message = f'"{first}" of {pattern.name} is a {node.uses}, so there is no "{rest}" behind it'
         return "unknown-node", message, "Only a `call` has nodes of another pattern behind it."
     called = _called(node.with_, patterns)
-    return None if called is None else _node_fault(called, rest, patterns)
+    return None if called is None else node_fault(called, rest, patterns)
 
 
 def _called(inputs: JSON, patterns: Mapping[str, Document]) -> Pattern | None:

@@ -53,13 +53,16 @@ class DeadLetter:
 _ADD = """
 INSERT INTO dead_letters (run_id, deployment_id, pattern, error_type)
 SELECT id, deployment_id, pattern, coalesce(error ->> 'type', 'unknown') FROM runs
-WHERE id = ANY(%s::uuid[]) AND status = 'dead_letter'
+WHERE id = ANY(%s::uuid[]) AND status = 'dead_letter' AND deployment_id IS NOT NULL
 ON CONFLICT DO NOTHING
 """
 
 
 def add(connection: Connection, runs: Sequence[str]) -> None:
-    """Put those of these runs that ended as dead letters into the inbox, within the transaction that ended them."""
+    """Put those of these runs that ended as dead letters into the inbox, within the transaction that ended them.
+
+    Of test runs none: whoever started one looks at it.
+    """
     connection.execute(_ADD, [list(runs)])
 
 

@@ -1,17 +1,30 @@
-"""What surrounds a run: its version's content, its deployment's revision, the project's rules."""
+"""What surrounds a run: its version's content, its deployment's revision or its draft, the project's rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from schemas.pattern import JSON
 from store.database import Connection
 
 
+class Ground(NamedTuple):
+    """What a run stands on: a deployment's `revision`, or a draft; and its version. None of them ever changes."""
+
+    deployment_id: int | None
+    revision: int
+    version_id: str
+    draft_id: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """`content` is the version's: `pattern`, `spec`, `assets` (path → asset id), `calls` (key → version id)."""
+    """`content` is the version's: `pattern`, `spec`, `assets` (path → asset id), `calls` (key → version id).
+
+    `stubs` are a draft's: node's path → what stands in place of it. A draft is called by its pattern's name.
+    """
 
     organisation: str
     deployment: str
@@ -20,9 +33,16 @@ class Surroundings:
     number: int | None
     commit: str | None
     project: Mapping[str, JSON]
+    stubs: Mapping[str, JSON] = field(default_factory=dict)
 
 
-def surroundings(connection: Connection, deployment_id: int, revision: int, version_id: str) -> Surroundings:
+_NAMES = ("organisation", "deployment", "spec", "content", "number", "commit", "project")
+
+
+def surroundings(connection: Connection, ground: Ground) -> Surroundings:
+    """Raises LookupError."""
+    if ground.draft_id is not None:
+        return _of_draft(connection, ground.draft_id, ground.version_id)
     sql = """
         SELECT d.organisation, d.name, r.spec, v.content, f.number, f.commit, coalesce(p.project, '{}')
         FROM deployments d
@@ -32,11 +52,27 @@ def surroundings(connection: Connection, deployment_id: int, revision: int, vers
         LEFT JOIN repositories p ON p.organisation = d.organisation
         WHERE d.id = %s
     """
-    row = connection.execute(sql, [revision, version_id, deployment_id]).fetchone()
+    row = connection.execute(sql, [ground.revision, ground.version_id, ground.deployment_id]).fetchone()
     if row is None:
-        raise LookupError(f"deployment {deployment_id}, revision {revision}, version {version_id}")
-    names = ("organisation", "deployment", "spec", "content", "number", "commit", "project")
-    return Surroundings(**dict(zip(names, row, strict=True)))
+        raise LookupError(str(ground))
+    return Surroundings(**dict(zip(_NAMES, row, strict=True)))
+
+
+def _of_draft(connection: Connection, draft_id: int, version_id: str) -> Surroundings:
+    """The project's rules are those that are live: a draft of them opens nothing."""
+    sql = """
+        SELECT t.organisation, t.spec ->> 'pattern', t.spec, v.content, f.number, coalesce(f.commit, t.commit),
+               coalesce(p.project, '{}'), t.stubs
+        FROM drafts t
+        JOIN versions v ON v.id = %s
+        LEFT JOIN freezes f ON f.organisation = t.organisation AND f.version_id = v.id
+        LEFT JOIN repositories p ON p.organisation = t.organisation
+        WHERE t.id = %s
+    """
+    row = connection.execute(sql, [version_id, draft_id]).fetchone()
+    if row is None:
+        raise LookupError(f"draft {draft_id}, version {version_id}")
+    return Surroundings(**dict(zip((*_NAMES, "stubs"), row, strict=True)))
 
 
 def closed_callee(connection: Connection, organisation: str, pattern: str, environment: str) -> str | None:

@@ -19,7 +19,7 @@ from store.wakeups import cancel, wake
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildRun:
-    """A run that a `call` node of `parent_path` starts. It shares its parent's deployment and revision."""
+    """A run that a `call` node of `parent_path` starts. It shares its parent's deployment and revision, or draft."""
 
     id: str
     version_id: str
@@ -158,18 +158,18 @@ WITH held AS (
 )
 
 # A called run obeys the limit of its own pattern's deployment in the environment, where there is one: it is
-# written as queued, without its key, which `admission` computes.
+# written as queued, without its key, which `admission` computes. Of a draft it obeys none.
 _START_CHILDREN = b"""
-INSERT INTO runs (id, deployment_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
+INSERT INTO runs (id, deployment_id, draft_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
                   parent_id, parent_path, root_id, depth, due_at, created_at, limited_by, queued_at)
-SELECT c.id, r.deployment_id, r.revision, c.version_id, c.pattern,
+SELECT c.id, r.deployment_id, r.draft_id, r.revision, c.version_id, c.pattern,
        CASE WHEN l.id IS NULL THEN 'pending' ELSE 'queued' END, 'call', c.trigger::json,
        c.input::json, r.id, c.parent_path, coalesce(r.root_id, r.id), r.depth + 1,
        now() + %s * interval '1 second', now(), l.id, CASE WHEN l.id IS NOT NULL THEN clock_timestamp() END
 FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
        AS c(id, parent_id, version_id, pattern, trigger, input, parent_path)
 JOIN runs r ON r.id = c.parent_id
-JOIN deployments p ON p.id = r.deployment_id
+LEFT JOIN deployments p ON p.id = r.deployment_id
 LEFT JOIN LATERAL (
     SELECT d.id FROM deployments d
     WHERE d.organisation = p.organisation AND d.environment = p.environment AND d.pattern = c.pattern

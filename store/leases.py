@@ -29,11 +29,11 @@ SUSPECT = MAX_CRASHES - 1
 
 
 class ClaimedRun(NamedTuple):
-    """A run in a worker's hands. Times are seconds since the epoch by the database's clock."""
+    """A run in a worker's hands, of a deployment or a draft. Times are the database's, in seconds since the epoch."""
 
     id: str
     lease: int
-    deployment_id: int
+    deployment_id: int | None
     revision: int
     version_id: str
     pattern: str
@@ -47,6 +47,7 @@ class ClaimedRun(NamedTuple):
     depth: int
     started_at: float
     now: float
+    draft_id: int | None = None
 
 
 CLAIM = Statement(
@@ -57,7 +58,7 @@ UPDATE runs SET status = 'running', lease = lease + 1, worker = $1::text, woken 
 WHERE id = ANY($3::uuid[]) AND status = 'pending' AND crashes < $4::int
 RETURNING id, lease, deployment_id, revision, version_id, pattern, trigger_kind, trigger, input,
           attempt, cancelled, parent_id, root_id, depth,
-          extract(epoch FROM started_at), extract(epoch FROM now())
+          extract(epoch FROM started_at), extract(epoch FROM now()), draft_id
 """,
 )
 
@@ -80,7 +81,7 @@ def _claimed(row: Row) -> ClaimedRun:
 # Of the columns that CLAIM returns.
 _READERS: Sequence[Callable[[bytes], Any]] = (
     bytes.decode, int, int, int, bytes.decode, bytes.decode, bytes.decode, orjson.loads, orjson.loads,
-    int, b"t".__eq__, bytes.decode, bytes.decode, int, float, float,
+    int, b"t".__eq__, bytes.decode, bytes.decode, int, float, float, int,
 )  # fmt: skip
 
 

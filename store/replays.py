@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from store import admission, dead_letters
+from store import admission, dead_letters, drafts
 from store.admission import Verdict
 from store.database import Connection
 from store.runs import RING_AGAIN
@@ -56,6 +57,22 @@ def replay(connection: Connection, wanted: Replay) -> Verdict | None:
     return admission.verdict_of(connection, wanted.id, slot)
 
 
+def repeat_test(connection: Connection, organisation: str, wanted: Replay) -> None:
+    """The same for a test run: of the same draft, on its own version. Raises TooManyTestsError."""
+    with connection.transaction():
+        drafts.check_room(connection, organisation)
+        connection.execute(
+            """INSERT INTO runs (id, draft_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
+                   actor, replay_of, replay_from, lease, due_at, created_at)
+               SELECT %(id)s, r.draft_id, r.revision, r.version_id, r.pattern, 'pending', 'replay', r.trigger,
+                   coalesce(%(input)s::json, r.input), %(actor)s, r.id, %(start)s, %(lease)s,
+                   now() + %(ring)s * interval '1 second', clock_timestamp()
+               FROM runs r WHERE r.id = %(of)s""",
+            _arguments(wanted),
+        )
+        _copy_journal(connection, wanted)
+
+
 def _insert(connection: Connection, wanted: Replay) -> bool:
     # Workers read the journal of a run that somebody had in hand before, which is what a lease above 0 says.
     live = wanted.version is not None
@@ -67,18 +84,21 @@ def _insert(connection: Connection, wanted: Replay) -> bool:
                 %(actor)s, r.id, %(start)s, %(lease)s, now() + %(ring)s * interval '1 second', now()
             FROM runs r JOIN deployments d ON d.id = r.deployment_id AND d.state = 'active'
             WHERE r.id = %(of)s AND (%(version)s::text IS NULL OR d.version_id = %(version)s)""".encode(),  # noqa: S608 - constants
-        {
-            "id": wanted.id,
-            "of": wanted.of,
-            "version": wanted.version,
-            "input": wanted.input,
-            "actor": wanted.actor,
-            "start": wanted.start,
-            "lease": 1 if wanted.kept else 0,
-            "ring": RING_AGAIN,
-        },
+        {**_arguments(wanted), "version": wanted.version},
     )
     return done.rowcount == 1
+
+
+def _arguments(wanted: Replay) -> dict[str, Any]:
+    return {
+        "id": wanted.id,
+        "of": wanted.of,
+        "input": wanted.input,
+        "actor": wanted.actor,
+        "start": wanted.start,
+        "lease": 1 if wanted.kept else 0,
+        "ring": RING_AGAIN,
+    }
 
 
 def _copy_journal(connection: Connection, wanted: Replay) -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from store.database import Connection
@@ -25,6 +26,11 @@ CLOCKS_DIFFER = timedelta(hours=1)
 """Ids are made by other machines' clocks than `created_at`: they narrow a search in time, no more."""
 
 
+class Mode(StrEnum):
+    LIVE = "live"  # of a deployment
+    TEST = "test"  # of a draft: it counts for no deployment
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunFilter:
     """Which runs a list shows; None: all. `since` is part of the time, `until` is not. `roots`: no called runs."""
@@ -38,14 +44,18 @@ class RunFilter:
     until: datetime | None = None
     parent: str | None = None
     roots: bool = False
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """A run without what it took and gave. `environment` is that of the revision it was accepted under."""
+    """A run without what it took and gave. `environment` is that of the revision it was accepted under.
+
+    A test run has no deployment.
+    """
 
     id: str
-    deployment: str
+    deployment: str | None
     pattern: str
     version_id: str
     number: int | None
@@ -66,6 +76,10 @@ class RunSummary:
     @property
     def ended(self) -> bool:
         return self.ended_at is not None
+
+    @property
+    def mode(self) -> Mode:
+        return Mode.TEST if self.deployment is None else Mode.LIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +107,8 @@ class NodeRow:
 
 
 _SUMMARY = """r.id::text, d.name, r.pattern, r.version_id, f.number,
-    coalesce(v.spec ->> 'environment', 'production'), r.trigger_kind, r.status, r.attempt, r.error::text,
+    coalesce(v.spec ->> 'environment', t.spec ->> 'environment', 'production'), r.trigger_kind, r.status,
+    r.attempt, r.error::text,
     r.parent_id::text, coalesce(r.root_id, r.id)::text, r.replay_of::text, r.replay_from, r.actor,
     r.created_at, r.started_at, r.ended_at"""
 
@@ -102,9 +117,11 @@ _SUMMARY_FIELDS = (
     "parent_id", "root_id", "replay_of", "replay_from", "actor", "created_at", "started_at", "ended_at",
 )  # fmt: skip
 
-_AROUND = """JOIN deployments d ON d.id = r.deployment_id
+_AROUND = """LEFT JOIN deployments d ON d.id = r.deployment_id
     LEFT JOIN revisions v ON v.deployment_id = r.deployment_id AND v.revision = r.revision
-    LEFT JOIN freezes f ON f.organisation = d.organisation AND f.version_id = r.version_id"""
+    LEFT JOIN drafts t ON t.id = r.draft_id
+    LEFT JOIN freezes f ON f.organisation = coalesce(d.organisation, t.organisation)
+        AND f.version_id = r.version_id"""
 
 
 def list_runs(
@@ -116,15 +133,17 @@ def list_runs(
     """
     # `AS run`: a column that is called `id` would be what ORDER BY sorts by, and its text has no index.
     deployments = _deployment_ids(connection, organisation, filters.deployment)
-    if not deployments:
+    if filters.deployment is not None and not deployments:
         return [], None
-    arguments = {**_arguments(filters), "before": before, "deployments": deployments}
+    arguments = {
+        **_arguments(filters), "before": before, "deployments": deployments, "organisation": organisation,
+    }  # fmt: skip
     looked_at = f"FROM runs WHERE {_range(filters, before)} ORDER BY id DESC"
     rows = LOOKED_AT if filters.deployment is None else LOOKED_AT_SCATTERED
     ids = _column(
         connection,
         f"""SELECT id::text AS run FROM (
-                SELECT id, deployment_id, revision, pattern, status, trigger_kind, parent_id, created_at
+                SELECT id, deployment_id, draft_id, revision, pattern, status, trigger_kind, parent_id, created_at
                 {looked_at} LIMIT {rows}
             ) looked WHERE {_matches(filters)} ORDER BY id DESC LIMIT {int(limit) + 1}""",  # noqa: S608
         arguments,
@@ -166,6 +185,7 @@ def _range(filters: RunFilter, before: str | None) -> str:
         "id < %(last)s::uuid": filters.until,
         "parent_id = %(parent)s::uuid": filters.parent,
         "deployment_id = ANY(%(deployments)s)": filters.deployment,
+        "draft_id IS NOT NULL": True if filters.mode is Mode.TEST else None,
     }
     return _all(condition for condition, value in conditions.items() if value is not None)
 
@@ -173,19 +193,27 @@ def _range(filters: RunFilter, before: str | None) -> str:
 def _matches(filters: RunFilter) -> str:
     """What is looked at row by row."""
     conditions = {
-        "deployment_id = ANY(%(deployments)s)": True,
+        _OWN: True,
+        "draft_id IS NULL": filters.mode is Mode.LIVE,
         "pattern = %(pattern)s": filters.pattern is not None,
         "status = %(status)s": filters.status is not None,
         "trigger_kind = %(trigger)s": filters.trigger is not None,
         "created_at >= %(since)s": filters.since is not None,
         "created_at < %(until)s": filters.until is not None,
         "parent_id IS NULL": filters.roots,
-        """EXISTS (SELECT FROM revisions v WHERE v.deployment_id = looked.deployment_id
-           AND v.revision = looked.revision
-           AND coalesce(v.spec ->> 'environment', 'production') = %(environment)s)""": filters.environment
-        is not None,
+        _IN_ENVIRONMENT: filters.environment is not None,
     }
     return _all(condition for condition, asked in conditions.items() if asked)
+
+
+_OWN = """(deployment_id = ANY(%(deployments)s) OR EXISTS (
+    SELECT FROM drafts t WHERE t.id = looked.draft_id AND t.organisation = %(organisation)s))"""
+
+_IN_ENVIRONMENT = """(EXISTS (
+    SELECT FROM revisions v WHERE v.deployment_id = looked.deployment_id AND v.revision = looked.revision
+        AND coalesce(v.spec ->> 'environment', 'production') = %(environment)s)
+    OR EXISTS (
+    SELECT FROM drafts t WHERE t.id = looked.draft_id AND t.spec ->> 'environment' = %(environment)s))"""
 
 
 def _all(conditions: Any) -> str:
@@ -217,7 +245,7 @@ def get_run(connection: Connection, organisation: str, run: str) -> RunDetail | 
     """One run of the organisation, whole."""
     row = connection.execute(
         f"""SELECT {_SUMMARY}, r.trigger::text, r.input::text, r.output::text FROM runs r {_AROUND}
-            WHERE r.id = %s AND d.organisation = %s""".encode(),  # noqa: S608 - constants
+            WHERE r.id = %s AND coalesce(d.organisation, t.organisation) = %s""".encode(),  # noqa: S608 - constants
         [run, organisation],
         prepare=False,
     ).fetchone()

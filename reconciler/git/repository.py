@@ -228,6 +228,10 @@ class Repository:
     def blob(self, blob: str) -> bytes:
         return bytes(self._git[blob].read_raw())
 
+    def empty_tree(self) -> str:
+        """The tree that holds nothing, written here."""
+        return str(self._git.TreeBuilder().write())
+
     def with_files(self, tree: str, files: Mapping[str, bytes | None], like: str | None = None) -> str:
         """The tree with these files; None takes one away. Written, but nothing refers to it yet.
 

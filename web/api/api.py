@@ -44,12 +44,14 @@ from web.api.pulls import LIST_QUERY as PULLS_QUERY
 from web.api.pulls import Pulls
 from web.api.query import wait
 from web.api.repeating import Repeating
-from web.api.resource import Endpoint, Resource, acts, administers, answers, commits, reads
+from web.api.resource import Endpoint, Resource, acts, administers, answers, commits, reads, tries
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
 from web.api.starting import Ring, Starting
 from web.api.templates import CREATE_BODY, USE_BODY, Templates
 from web.api.templates import LIST_QUERY as TEMPLATES_QUERY
+from web.api.testing import BODY as TEST_BODY
+from web.api.testing import MOST_SENT, Testing
 from web.api.tokens import LIST_QUERY as TOKENS_QUERY
 from web.api.tokens import NEW_BODY, Tokens
 from web.api.upstream import Upstream
@@ -81,6 +83,7 @@ class Api:
         self._events = Events(database, self.feeds)
         self._starting = Starting(database, contents, self._runs, ring)
         self._repeating = Repeating(database, contents, self._runs, ring)
+        self._testing = Testing(database, reconciler, contents, self._runs, ring)
         self._letters = Letters(database, self._repeating, self._runs, ring)
         self._posting = Posting(database, ring)
         self._outputs = Outputs(database, contents, blobs)
@@ -150,6 +153,9 @@ class Api:
             self._route("/patterns/{name}/clone", post=commits(self._actions.clone, body=CLONE_BODY)),
             self._route("/patterns/{name}/versions", get=reads(self._patterns.versions, VERSIONS_QUERY)),
             self._route("/patterns/{name}/versions/{number}", get=reads(self._patterns.version)),
+            self._route(
+                "/patterns/{name}/test", post=tries(self._testing.test, body=TEST_BODY, most=MOST_SENT)
+            ),
             self._route("/patterns/{name}/diff", get=reads(self._patterns.diff, DIFF_QUERY)),
         ]
 
@@ -171,14 +177,14 @@ class Api:
         )
 
     def _run_routes(self) -> list[Route]:
+        retry = tries(self._repeating.retry, body=RETRY_BODY)
         follow = Endpoint(role=Role.VIEWER, handle=self._events.follow, query=EVENTS_QUERY)
-        retry = acts(self._repeating.retry, body=RETRY_BODY)
         return [
             self._route("/runs", get=reads(self._runs.list, RUNS_QUERY)),
             self._route("/runs/{id}", get=reads(self._runs.one, ONE_QUERY)),
             self._route("/runs/{id}/events", get=follow, post=answers(self._posting.post, body=POST_BODY)),
             self._route("/runs/{id}/output", get=reads(self._outputs.one, OUTPUT_QUERY)),
-            self._route("/runs/{id}/cancel", post=acts(self._starting.cancel)),
+            self._route("/runs/{id}/cancel", post=tries(self._starting.cancel)),
             self._route("/runs/{id}/retry", post=retry),
         ]
 

@@ -11,8 +11,9 @@ from store import run_reads
 from store.admission import Answer
 from store.database import Connection, Database
 from store.deployments import Deployment, get_deployment
+from store.drafts import TooManyTestsError
 from store.ids import new_id
-from store.replays import Replay, replay
+from store.replays import Replay, repeat_test, replay
 from store.run_reads import RunDetail
 from store.runs import RunStatus
 from web.api.again import Done, has_begun, kept_rows, parse_path, written_path
@@ -20,8 +21,9 @@ from web.api.contents import Content, Contents
 from web.api.inputs import check_input, input_text
 from web.api.query import wrong
 from web.api.resource import Call
-from web.api.runs import Runs, find_run
+from web.api.runs import Runs, check_may_touch, find_run
 from web.api.starting import Ring, changing, check_admitted, check_open
+from web.api.testing import too_many_tests
 from web.problems import Kind, Refusal
 
 TRIES = 3
@@ -59,14 +61,16 @@ class Repeating:
         """The new run of the one that the path names."""
         wanted = wanted_of(call)
         with self._database.connection() as connection:
-            new, ring = self.repeat(
-                connection, call.identity.organisation, find_run(connection, call), wanted
-            )
+            run = find_run(connection, call)
+            check_may_touch(call, run)
+            new, ring = self.repeat(connection, call.identity.organisation, run, wanted)
             self._ring(ring)
             return self._runs.brief(connection, call.identity.organisation, new)
 
     def repeat(self, connection: Connection, organisation: str, run: RunDetail, wanted: Wanted) -> Repeated:
         """Raises Refusal, AlreadySettledError."""
+        if run.deployment is None:
+            return self._repeat_test(connection, organisation, run, wanted)
         for _ in range(TRIES):
             new = self._replay(connection, organisation, run, wanted)
             verdict = replay(connection, new)
@@ -77,7 +81,22 @@ class Repeating:
             return Repeated(new.id, [*ready, *verdict.ring])
         raise changing()
 
+    def _repeat_test(
+        self, connection: Connection, organisation: str, run: RunDetail, wanted: Wanted
+    ) -> Repeated:
+        """Another test run of the same draft."""
+        _check_ended(run, wanted)
+        if wanted.live:
+            raise Refusal(Kind.NOT_HERE, "This is a test run: it has no live version. Retry it on its own.")
+        new = self._new(connection, run, wanted, run.version_id)
+        try:
+            repeat_test(connection, organisation, new)
+        except TooManyTestsError:
+            raise too_many_tests() from None
+        return Repeated(new.id, [new.id])
+
     def _replay(self, connection: Connection, organisation: str, run: RunDetail, wanted: Wanted) -> Replay:
+        assert run.deployment is not None, "tests are repeated otherwise"
         deployment = get_deployment(connection, organisation, run.deployment)
         assert deployment is not None
         _check_repeatable(run, deployment, wanted)
@@ -85,6 +104,9 @@ class Repeating:
         if wanted.live:
             assert deployment.version is not None, "what is active has a version"
             version = deployment.version.version_id
+        return self._new(connection, run, wanted, version)
+
+    def _new(self, connection: Connection, run: RunDetail, wanted: Wanted, version: str) -> Replay:
         content = self._contents.get(connection, version)
         text = _checked_input(wanted, content)
         attempt = run_reads.last_attempt(connection, run.id) or 1
@@ -115,16 +137,20 @@ def _checked_input(wanted: Wanted, content: Content) -> str | None:
     return text
 
 
-def _check_repeatable(run: RunDetail, deployment: Deployment, wanted: Wanted) -> None:
+def _check_ended(run: RunDetail, wanted: Wanted) -> None:
     if not run.ended:
         raise Refusal(
             Kind.RUN_NOT_ENDED, f"This run is {run.status}. Wait for its end, or cancel it, then retry it."
         )
-    check_open(deployment)
     if wanted.start == "failed" and run.status is RunStatus.COMPLETED:
         raise Refusal(
             Kind.NOTHING_FAILED, "This run completed. Retry it from the start, or from a node by its path."
         )
+
+
+def _check_repeatable(run: RunDetail, deployment: Deployment, wanted: Wanted) -> None:
+    _check_ended(run, wanted)
+    check_open(deployment)
     if wanted.live and run.pattern != deployment.pattern:
         raise Refusal(
             Kind.NOT_HERE,

@@ -23,9 +23,6 @@ from web.body import read_body
 from web.problems import Kind, Refusal, not_found
 
 MAX_BODY = 1024 * 1024  # bytes
-TOO_LARGE = (
-    f"A body may have {MAX_BODY:,} bytes. Put large data where the run can fetch it, and send its address."
-)
 
 WHERE_TOKENS_ARE = (
     "Send a token: `Authorization: Bearer TOKEN`. The first one is WEFT_ADMIN_TOKEN, or the content of the file"
@@ -55,12 +52,13 @@ Handle = Callable[[Call], Awaitable[Response]]
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One method of a path. `body` names the keys that a body may have; None: there is no body."""
+    """One method of a path. `body` names the keys of its body, which has at most `most` bytes; None: there is none."""
 
     role: Role
     handle: Handle
     query: Mapping[str, Parser] | None = None
     body: tuple[str, ...] | None = None
+    most: int = MAX_BODY
 
 
 def reads(work: Work, query: Mapping[str, Parser] | None = None) -> Endpoint:
@@ -76,6 +74,11 @@ def acts(work: Work, *, body: tuple[str, ...] = (), status: int = 202) -> Endpoi
 def answers(work: Work, *, body: tuple[str, ...]) -> Endpoint:
     """What a run waits for: who may give it is for the run to say."""
     return Endpoint(role=Role.VIEWER, handle=partial(_in_thread, work, 202), body=body)
+
+
+def tries(work: Work, *, body: tuple[str, ...] = (), most: int = MAX_BODY) -> Endpoint:
+    """What starts, or touches, test runs: whoever may push may. Of live runs `work` has to ask for more."""
+    return Endpoint(role=Role.EDITOR, handle=partial(_in_thread, work, 202), body=body, most=most)
 
 
 def commits(
@@ -119,14 +122,12 @@ class Resource:
     async def _answer(self, request: Request) -> Response:
         identity = await self._identity(request)
         endpoint = self._endpoint(request)
-        if not identity.role.includes(endpoint.role):
-            needed = f"This needs the role {endpoint.role}; {identity.user} is {identity.role}."
-            raise Refusal(Kind.FORBIDDEN, needed)
+        check_role(identity, endpoint.role)
         query = read_query(request.query_params.multi_items(), endpoint.query or {})
         body = (
             {}
             if endpoint.body is None
-            else _parsed(await read_body(request, MAX_BODY, TOO_LARGE), endpoint.body)
+            else _parsed(await read_body(request, endpoint.most, _too_large(endpoint.most)), endpoint.body)
         )
         return await endpoint.handle(
             Call(
@@ -169,6 +170,17 @@ class Resource:
             allowed = ", ".join(name.upper() for name in self._endpoints)
             raise Refusal(Kind.METHOD, f"Use {allowed} here.", headers={"Allow": allowed})
         return self._endpoints[method]
+
+
+def check_role(identity: Identity, needed: Role) -> None:
+    """Raises Refusal."""
+    if not identity.role.includes(needed):
+        said = f"This needs the role {needed}; {identity.user} is {identity.role}."
+        raise Refusal(Kind.FORBIDDEN, said)
+
+
+def _too_large(most: int) -> str:
+    return f"A body may have {most:,} bytes. Put large data where the run can fetch it, and send its address."
 
 
 def _parsed(body: bytes, known: Iterable[str]) -> Mapping[str, JSON]:

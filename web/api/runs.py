@@ -8,7 +8,7 @@ from runner.state import written_path
 from schemas.pattern import JSON
 from store import run_reads
 from store.database import Connection, Database
-from store.run_reads import NodeRow, RunDetail, RunFilter, RunSummary
+from store.run_reads import Mode, NodeRow, RunDetail, RunFilter, RunSummary
 from store.runs import RunStatus
 from store.spans import SpanStatus
 from web.api.contents import Content, Contents
@@ -27,7 +27,8 @@ from web.api.query import (
     words,
     wrong,
 )
-from web.api.resource import Call
+from web.api.resource import Call, check_role
+from web.auth import Role
 from web.problems import not_found
 
 TRIGGERS = ("webhook", "schedule", "call", "manual", "api", "error", "replay")
@@ -42,6 +43,7 @@ LIST_QUERY: Mapping[str, Parser] = {
     "until": instant,
     "parent": run_id,
     "roots": flag,
+    "mode": one_of(Mode),
     "cursor": run_id,
     "limit": limit,
 }
@@ -109,6 +111,11 @@ def find_run(connection: Connection, call: Call) -> RunDetail:
     return found
 
 
+def check_may_touch(call: Call, run: RunDetail) -> None:
+    """Test runs are whoever's who may push, live runs the operators'. Raises Refusal."""
+    check_role(call.identity, Role.EDITOR if run.mode is Mode.TEST else Role.OPERATOR)
+
+
 def _attempt(connection: Connection, run: RunDetail, asked: int | None) -> int | None:
     if asked is not None and asked > run.attempt:
         message = f"this run has had {run.attempt} so far"
@@ -123,13 +130,14 @@ def _order(span: NodeRow, content: Content) -> tuple[float, int]:
 
 
 def summary_json(run: RunSummary) -> dict[str, JSON]:
-    """A run as lists show it."""
+    """A run as lists show it. A test run has no `deployment`."""
     return {
         "id": run.id,
         "deployment": run.deployment,
         "pattern": run.pattern,
         "version": {"id": run.version_id, "number": run.number},
         "environment": run.environment,
+        "mode": run.mode,
         "trigger": run.trigger,
         "status": run.status,
         "attempt": run.attempt,

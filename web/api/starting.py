@@ -26,7 +26,7 @@ from web.api.encoding import Answer
 from web.api.inputs import check_input, input_text
 from web.api.query import wrong
 from web.api.resource import Call
-from web.api.runs import Runs, find_run
+from web.api.runs import Runs, check_may_touch, find_run
 from web.api.waiting import EndedRuns
 from web.problems import Kind, Refusal
 
@@ -61,6 +61,7 @@ class Starting:
     def cancel(self, call: Call) -> JSON:
         with self._database.connection() as connection:
             run = find_run(connection, call)
+            check_may_touch(call, run)
             ring = wakeups.cancel(connection, run.id)
             if ring is None:
                 status = _current(connection, call, run).status
