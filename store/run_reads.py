@@ -185,7 +185,7 @@ def _range(filters: RunFilter, before: str | None) -> str:
         "id < %(last)s::uuid": filters.until,
         "parent_id = %(parent)s::uuid": filters.parent,
         "deployment_id = ANY(%(deployments)s)": filters.deployment,
-        "draft_id IS NOT NULL": True if filters.mode is Mode.TEST else None,
+        "draft_id IS NOT NULL": True if filters.mode == Mode.TEST else None,
     }
     return _all(condition for condition, value in conditions.items() if value is not None)
 
@@ -194,7 +194,7 @@ def _matches(filters: RunFilter) -> str:
     """What is looked at row by row."""
     conditions = {
         _OWN: True,
-        "draft_id IS NULL": filters.mode is Mode.LIVE,
+        "draft_id IS NULL": filters.mode == Mode.LIVE,
         "pattern = %(pattern)s": filters.pattern is not None,
         "status = %(status)s": filters.status is not None,
         "trigger_kind = %(trigger)s": filters.trigger is not None,
