@@ -319,9 +319,7 @@ def test_a_bad_end_is_nobodys_but_the_testers(site: Site, work: Work, timers: No
     assert [run["status"] for run in runs] == ["dead_letter", "dead_letter"]
     assert site.http.get("/dead-letters").json()["items"] == []
     assert len(site.http.get("/runs").json()["items"]) == 2
-    deployment = site.http.get("/deployments/orders").json()
-    assert deployment["status"] == "ready"
-    assert deployment["stats"]["runs24h"] == 0
+    assert site.http.get("/deployments/orders").json()["status"] == "ready"
 
 
 def test_a_test_is_repeated_as_a_test_of_the_same_draft(site: Site, work: Work) -> None:
