@@ -24,7 +24,7 @@ from schemas.problems import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class DraftRequest:
-    """A pattern as `ref` (None: the default branch) holds it, with `files` in place of what stands there (None: none).
+    """A pattern as `ref` (None: the default branch) holds it, with `files` in place of those there (None: gone).
 
     `document` is the content of the file that holds the pattern. `environment` is where it wants to run.
     """

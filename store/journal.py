@@ -19,7 +19,7 @@ from store.wakeups import cancel, wake
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildRun:
-    """A run that a `call` node of `parent_path` starts. It shares its parent's deployment and revision, or draft."""
+    """A run that a `call` node of `parent_path` starts. It shares its parent's deployment and revision or draft."""
 
     id: str
     version_id: str

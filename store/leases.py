@@ -29,7 +29,7 @@ SUSPECT = MAX_CRASHES - 1
 
 
 class ClaimedRun(NamedTuple):
-    """A run in a worker's hands, of a deployment or a draft. Times are the database's, in seconds since the epoch."""
+    """A run in a worker's hands, of a deployment or a draft. Times are the database's: seconds since the epoch."""
 
     id: str
     lease: int

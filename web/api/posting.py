@@ -13,7 +13,7 @@ from store.database import Connection, Database
 from store.run_events import APPROVAL
 from web.api.query import wrong
 from web.api.resource import Call
-from web.api.runs import find_run
+from web.api.runs import check_may_touch, find_run
 from web.api.starting import Ring
 from web.auth import Identity, Role
 from web.problems import Kind, Refusal
@@ -36,6 +36,7 @@ class Posting:
         with self._database.connection() as connection:
             run = find_run(connection, call)
             if "event" in call.body:
+                check_may_touch(call, run)
                 name, body = _event(call)
             else:
                 name, body = APPROVAL, _answer(connection, call, run.id)
@@ -47,8 +48,6 @@ class Posting:
 
 
 def _event(call: Call) -> tuple[str, JSON]:
-    if call.identity.role not in (Role.OPERATOR, Role.ADMIN):
-        raise Refusal(Kind.FORBIDDEN, "Events are posted by operators and admins.")
     name = call.body["event"]
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or name.startswith("weft."):
         message = f"write a name of at most {LONGEST_NAME} characters that does not begin with weft."

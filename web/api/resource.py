@@ -52,7 +52,7 @@ Handle = Callable[[Call], Awaitable[Response]]
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One method of a path. `body` names the keys of its body, which has at most `most` bytes; None: there is none."""
+    """One method of a path. `body` names the keys of its body of at most `most` bytes; None: there is none."""
 
     role: Role
     handle: Handle
