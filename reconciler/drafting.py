@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.actor import Actor
+from reconciler.affected import still_sound
 from reconciler.apply import store_versions
 from reconciler.freeze import Version
 from reconciler.git.commits import Commit
 from reconciler.git.errors import PathTakenError
 from reconciler.git.refs import BRANCHES, RefUpdate
+from reconciler.git.trees import changes
 from reconciler.landing import Known, view_of
 from reconciler.places import keys_of
 from reconciler.protection import project_of, refused_moves
@@ -91,7 +93,10 @@ def draft(session: Session, known: Known, request: DraftRequest) -> Drafted:
         except PathTakenError as error:
             raise NoDraftError(f"The files cannot stand beside those of the branch: {error}.") from error
         snapshot = advance(before, tree, view.reader, view.ledger)
-        _check(snapshot, view.reader, request, [path for path in files if is_document_path(path)])
+        if not _is_sound(known, snapshot, view.reader):
+            _check(snapshot, view.reader, request, [path for path in files if is_document_path(path)])
+        if request.pattern not in snapshot.frozen.versions:
+            raise _no_pattern(request)
         version = snapshot.frozen.versions[request.pattern]
         needed = closure(version, snapshot.frozen)
         store_versions(session.connection, [(one, tree) for one in needed], view.reader)
@@ -135,9 +140,19 @@ def _check(snapshot: Snapshot, reader: Reader, request: DraftRequest, given: Ite
     found = found or tuple(sorted(faults[one] for one in needed if one in faults))
     if found:
         raise DraftProblemsError(name, found)
-    if not needed:
-        where = f"{request.ref} has" if request.ref else "There is"
-        raise NoDraftError(f"{where} no pattern {name}: push it, or send it as `document`.")
+
+
+def _is_sound(known: Known, snapshot: Snapshot, reader: Reader) -> bool:
+    """Whether that is seen from what differs from the default branch alone, however much there is."""
+    if not known.clean:
+        return False
+    differing = list(changes(reader.entries, known.snapshot.tree, snapshot.tree))
+    return still_sound(known.snapshot, snapshot, differing, reader)
+
+
+def _no_pattern(request: DraftRequest) -> NoDraftError:
+    where = f"{request.ref} has" if request.ref else "There is"
+    return NoDraftError(f"{where} no pattern {request.pattern}: push it, or send it as `document`.")
 
 
 def _with_callees(snapshot: Snapshot, name: str) -> Iterator[str]:

@@ -200,6 +200,27 @@ def test_stubs_know_the_rounds_of_the_loops_around_them(site: Site, work: Work) 
     assert run["output"] == ["a", "b"]
 
 
+def test_attempts_are_counted_through_those_of_the_container_around_the_node(
+    site: Site, work: Work, timers: None
+) -> None:
+    inner = "do: [{id: get, uses: fail, with: {message: no}}]"
+    each = f"{{id: each, uses: for-each, items: [1, 2], retry: {{attempts: 3, delay: 10ms}}, {inner}}}"
+    gone = {"$error": {"type": "connection", "message": "gone"}}
+    stub = {"$rounds": ["a", {"$attempts": [gone, gone, "b"]}]}
+    with site.worker():
+        run = ended(site, try_out(site, document=pattern("orders", each), stubs={"get": stub}))
+    assert (run["status"], run["output"]) == ("completed", ["a", "b"])
+    assert next(node["attempt"] for node in run["nodes"] if node["path"] == "each") == 3
+
+
+def test_a_pattern_that_is_not_there_is_not_found(site: Site, work: Work) -> None:
+    for sent in ({}, {"document": ORDERS}, {"ref": "main"}):
+        answer = try_out(site, "invoices", **sent)
+        assert answer.status_code == 404, answer.text
+        assert "no pattern invoices" in answer.json()["detail"]
+    assert try_out(site, "No").status_code == 404
+
+
 def test_trigger_variables_and_environment_are_those_that_are_sent(site: Site, work: Work) -> None:
     seen = (
         "{id: a, uses: set, with: {t: '${{ trigger }}', v: '${{ vars.greeting }}', d: '${{ deployment }}'}}"
@@ -356,4 +377,4 @@ def test_only_so_many_test_runs_wait(site: Site, work: Work, monkeypatch: pytest
 def test_a_body_may_be_larger_than_others_up_to_a_limit(site: Site, work: Work) -> None:
     big = {"scripts/add.py": SCRIPT + "#" * 2_000_000}
     assert try_out(site, files=big, **SENT).status_code == 202
-    assert try_out(site, files={"scripts/add.py": "#" * 17_000_000}, **SENT).status_code == 413
+    assert try_out(site, files={"scripts/add.py": "#" * 9_000_000}, **SENT).status_code == 413

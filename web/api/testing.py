@@ -41,7 +41,7 @@ from web.problems import Kind, Refusal, not_found
 
 BODY = ("document", "ref", "files", "trigger", "input", "variables", "stubs", "environment")
 
-MOST_SENT = 16 * 1024 * 1024
+MOST_SENT = 8 * 1024 * 1024
 """Bytes of a body, files and all."""
 
 MOST_FILES = 1_000
