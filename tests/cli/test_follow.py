@@ -162,7 +162,8 @@ def test_a_refusal_ends_it_and_so_does_a_server_that_stays_away(
 
 
 RUN = {
-    "id": "r", "pattern": "orders", "version": {"id": "v", "number": 1}, "status": "running", "durationMs": None,
+    "id": "r", "pattern": "orders", "version": {"id": "v", "number": 1}, "status": "running", "mode": "live",
+    "durationMs": None,
     "error": None, "output": None, "endedAt": None,
 }  # fmt: skip
 NODE = {

@@ -284,11 +284,13 @@ def test_whoever_may_push_may_test_and_end_and_repeat_tests_but_no_live_runs(sit
     editor = site.token("editor")
     run = asked_by(site, editor, "/patterns/orders/test", SENT)
     assert run.status_code == 202
+    assert asked_by(site, editor, f"/runs/{run.json()['id']}/events", {"event": "paid"}).status_code == 202
     assert asked_by(site, editor, f"/runs/{run.json()['id']}/cancel", {}).status_code == 202
     site.deploy("live")
     live = site.run("live")
     assert asked_by(site, editor, f"/runs/{live}/cancel", {}).status_code == 403
     assert asked_by(site, editor, f"/runs/{live}/retry", {}).status_code == 403
+    assert asked_by(site, editor, f"/runs/{live}/events", {"event": "paid"}).status_code == 403
     with site.client(site.token("editor", organisation="other")) as other:
         assert other.get(f"/runs/{run.json()['id']}").status_code == 404
         assert other.get("/runs").json()["items"] == []
@@ -371,7 +373,9 @@ def test_only_so_many_test_runs_wait(site: Site, work: Work, monkeypatch: pytest
         while not site.http.get(f"/runs/{first.json()['id']}").json()["endedAt"]:
             assert time.monotonic() < until
             time.sleep(0.05)
-    assert try_out(site, **SENT).status_code == 202
+    assert site.http.post(f"/runs/{first.json()['id']}/retry").status_code == 202
+    assert site.http.post(f"/runs/{first.json()['id']}/retry").status_code == 429
+    assert try_out(site, **SENT).status_code == 429
 
 
 def test_a_body_may_be_larger_than_others_up_to_a_limit(site: Site, work: Work) -> None:
