@@ -43,8 +43,8 @@ class RunContext:
 
 
 class Contexts:
-    """A cache: what a run stands on is immutable but for the project's network rules and connections; `forget` is for
-    those.
+    """A cache: what a run stands on is immutable but for the project's network rules and connections, and for
+    those there is `forget`.
     """
 
     def __init__(self, database: Database) -> None:

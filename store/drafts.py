@@ -20,7 +20,7 @@ class TooManyTestsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class NewTest:
-    """A run `id` of a draft. `spec` is what a deployment's would be: `pattern`, `environment`, `variables`.
+    """A run `id` of a draft.
 
     `trigger` and `input` are JSON text. `stubs` are as they were written: node's path → stub. `commit` is the one
     that the draft was made from, None where there was none.
@@ -29,8 +29,10 @@ class NewTest:
     id: str
     organisation: str
     version_id: str
-    spec: Mapping[str, JSON]
+    pattern: str
+    environment: str
     trigger: str
+    variables: Mapping[str, JSON] = field(default_factory=dict)
     stubs: Mapping[str, JSON] = field(default_factory=dict)
     commit: str | None = None
     input: str | None = None
@@ -42,8 +44,9 @@ def start_test(connection: Connection, new: NewTest) -> None:
     check_room(connection, new.organisation)
     connection.execute(
         """WITH draft AS (
-               INSERT INTO drafts (organisation, spec, stubs, commit)
-               VALUES (%(organisation)s, %(spec)s::json, %(stubs)s::json, %(commit)s) RETURNING id
+               INSERT INTO drafts (organisation, pattern, environment, variables, stubs, commit)
+               VALUES (%(organisation)s, %(pattern)s, %(environment)s, %(variables)s::json, %(stubs)s::json,
+                   %(commit)s) RETURNING id
            )
            INSERT INTO runs (id, draft_id, revision, version_id, pattern, status, trigger_kind, trigger, input,
                actor, due_at, created_at)
@@ -53,11 +56,12 @@ def start_test(connection: Connection, new: NewTest) -> None:
         {
             "id": new.id,
             "organisation": new.organisation,
-            "spec": json.dumps(new.spec),
+            "environment": new.environment,
+            "variables": json.dumps(new.variables),
             "stubs": json.dumps(new.stubs),
             "commit": new.commit,
             "version": new.version_id,
-            "pattern": new.spec["pattern"],
+            "pattern": new.pattern,
             "trigger": new.trigger,
             "input": new.input,
             "actor": new.actor,

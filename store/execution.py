@@ -61,8 +61,8 @@ def surroundings(connection: Connection, ground: Ground) -> Surroundings:
 def _of_draft(connection: Connection, draft_id: int, version_id: str) -> Surroundings:
     """The project's rules are those that are live: a draft of them opens nothing."""
     sql = """
-        SELECT t.organisation, t.spec ->> 'pattern', t.spec, v.content, f.number, coalesce(f.commit, t.commit),
-               coalesce(p.project, '{}'), t.stubs
+        SELECT t.organisation, t.pattern, t.environment, t.variables, v.content, f.number,
+               coalesce(f.commit, t.commit), coalesce(p.project, '{}'), t.stubs
         FROM drafts t
         JOIN versions v ON v.id = %s
         LEFT JOIN freezes f ON f.organisation = t.organisation AND f.version_id = v.id
@@ -72,7 +72,14 @@ def _of_draft(connection: Connection, draft_id: int, version_id: str) -> Surroun
     row = connection.execute(sql, [version_id, draft_id]).fetchone()
     if row is None:
         raise LookupError(f"draft {draft_id}, version {version_id}")
-    return Surroundings(**dict(zip((*_NAMES, "stubs"), row, strict=True)))
+    organisation, pattern, environment, variables, *others = row
+    spec = {"pattern": pattern, "environment": environment, "variables": variables}
+    return Surroundings(
+        organisation=organisation,
+        deployment=pattern,
+        spec=spec,
+        **dict(zip(("content", "number", "commit", "project", "stubs"), others, strict=True)),
+    )
 
 
 def closed_callee(connection: Connection, organisation: str, pattern: str, environment: str) -> str | None:

@@ -107,7 +107,7 @@ class NodeRow:
 
 
 _SUMMARY = """r.id::text, d.name, r.pattern, r.version_id, f.number,
-    coalesce(v.spec ->> 'environment', t.spec ->> 'environment', 'production'), r.trigger_kind, r.status,
+    coalesce(v.spec ->> 'environment', t.environment, 'production'), r.trigger_kind, r.status,
     r.attempt, r.error::text,
     r.parent_id::text, coalesce(r.root_id, r.id)::text, r.replay_of::text, r.replay_from, r.actor,
     r.created_at, r.started_at, r.ended_at"""
@@ -213,7 +213,7 @@ _IN_ENVIRONMENT = """(EXISTS (
     SELECT FROM revisions v WHERE v.deployment_id = looked.deployment_id AND v.revision = looked.revision
         AND coalesce(v.spec ->> 'environment', 'production') = %(environment)s)
     OR EXISTS (
-    SELECT FROM drafts t WHERE t.id = looked.draft_id AND t.spec ->> 'environment' = %(environment)s))"""
+    SELECT FROM drafts t WHERE t.id = looked.draft_id AND t.environment = %(environment)s))"""
 
 
 def _all(conditions: Any) -> str:

@@ -1,9 +1,11 @@
--- What runs in test mode without being deployed: `spec` says what a deployment's would (pattern, environment,
--- variables), `stubs` what stands in place of nodes. The content is a version like any other, mostly without a number.
+-- What runs in test mode without being deployed: what a deployment's spec would say, and `stubs` that stand in place
+-- of nodes. The content is a version like any other, mostly without a number.
 CREATE TABLE drafts (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     organisation text NOT NULL,
-    spec         json NOT NULL,
+    pattern      text NOT NULL,
+    environment  text NOT NULL,
+    variables    json NOT NULL DEFAULT '{}',
     stubs        json NOT NULL DEFAULT '{}',
     commit       text,  -- what it was made from, with or without changes; NULL: there was none
     made_at      timestamptz NOT NULL DEFAULT clock_timestamp()

@@ -200,6 +200,20 @@ def test_stubs_know_the_rounds_of_the_loops_around_them(site: Site, work: Work) 
     assert run["output"] == ["a", "b"]
 
 
+def test_what_text_cannot_hold_goes_through_all_of_it(site: Site, work: Work) -> None:
+    seen = "{id: a, uses: set, with: {v: '${{ vars.greeting }}', t: '${{ trigger.body }}'}}"
+    draft = pattern("orders", seen, head="  variables: {greeting: hello}\n")
+    odd = "\0é☃"
+    with site.worker():
+        run = ended(site, try_out(site, document=draft, variables={"greeting": odd}, trigger={"body": odd}))
+    assert run["output"] == {"v": odd, "t": odd}
+    assert len(site.http.get("/runs?environment=test").json()["items"]) == 1
+    deep: Any = 1
+    for _ in range(300):
+        deep = [deep]
+    assert try_out(site, document=draft, trigger={"body": deep}).status_code == 422
+
+
 def test_attempts_are_counted_through_those_of_the_container_around_the_node(
     site: Site, work: Work, timers: None
 ) -> None:

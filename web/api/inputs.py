@@ -28,12 +28,12 @@ def check_input(content: Content, value: JSON) -> None:
     )
 
 
-def input_text(value: JSON) -> str:
+def input_text(value: JSON, what: str = "input") -> str:
     """As it is stored. Raises Refusal for what no node could read again."""
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:
-        detail = "The input is nested more than 250 levels deep. Send it flatter."
+        detail = f"The {what} is nested more than 250 levels deep. Send it flatter."
         raise Refusal(Kind.INVALID_INPUT, detail) from None
 
 

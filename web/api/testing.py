@@ -18,7 +18,6 @@ from reconciler.drafting import (
 from reconciler.git.errors import UnknownRevisionError
 from reconciler.reconciler import Reconciler
 from reconciler.snapshot import TooManyDocumentsError
-from runner.state import dump
 from schemas.documents import Document
 from schemas.mistakes import Mistake, did_you_mean
 from schemas.pattern import JSON, Pattern
@@ -98,14 +97,12 @@ class Testing:
                 id=run,
                 organisation=organisation,
                 version_id=drafted.version.id,
-                spec={
-                    "pattern": request.pattern,
-                    "environment": request.environment,
-                    "variables": body.get("variables", {}),
-                },
+                pattern=request.pattern,
+                environment=request.environment,
+                variables=body.get("variables", {}),
                 stubs=body.get("stubs", {}),
                 commit=drafted.commit,
-                trigger=dump(trigger_data(body.get("trigger"), now)),
+                trigger=input_text(trigger_data(body.get("trigger"), now), "trigger"),
                 input=input_text(body["input"]) if "input" in body else None,
                 actor=call.identity.user,
             )
