@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -65,6 +66,8 @@ def node_lines(node: JSON, width: int) -> Iterator[Text]:
     for line in node["log"]:
         level = line.get("level", "info")
         yield Text(f"{indent}{level}  {short(line.get('message', ''), room - len(level) - 2)}", style="dim")
+    if node.get("waitsFor"):
+        yield Text(f"{indent}waits for {short(waits_for(node['waitsFor']), room - 10)}", style="yellow")
     if node["childRunId"]:
         yield Text(f"{indent}run {node['childRunId']}")
     if node["error"]:
@@ -77,12 +80,55 @@ def node_lines(node: JSON, width: int) -> Iterator[Text]:
         yield Text(indent + "→ " + short(node["output"], room - 2))
 
 
+def waits_for(asked: JSON) -> str:
+    """What a `wait` or `approve` node waits for, in words."""
+    if "event" in asked:
+        return f"the event {asked['event']}: weft post RUN {asked['event']}"
+    given = f", {', '.join(asked['approvedBy'])} approved" if asked.get("approvedBy") else ""
+    count = f"{asked['count']} approvals" if asked.get("count", 1) > 1 else "an approval"
+    who = f" of {', '.join(asked['approvers'])}" if asked.get("approvers") else ""
+    return f"{count}{who}{given}: {asked.get('message') or ''} (weft answer RUN yes)"
+
+
 def error_lines(error: JSON, indent: str, room: int) -> Iterator[Text]:
     for at, line in enumerate(str(error.get("message", "")).splitlines() or [""]):
         text = f"{error.get('type', 'error')}: {line}" if at == 0 else line
         yield Text(indent + short(text, room), style="red")
     if error.get("hint"):
         yield Text(f"{indent}hint: {error['hint']}", style="yellow")
+
+
+_TURN = re.compile(r"([^~\[]+)((?:~\d+)?(?:\[\d+\])?)")
+
+
+def tree_lines(nodes: Sequence[JSON], width: int) -> Iterator[Text]:
+    """The nodes in the order in which they began, each followed by what is in it: item by item, round by round."""
+    inside: dict[str, dict[str, list[JSON]]] = {}
+    for node in nodes:
+        around, turn = _around(node["path"])
+        inside.setdefault(around, {}).setdefault(turn, []).append(node)
+    yield from _branch_lines("", inside, width)
+
+
+def _branch_lines(path: str, inside: Mapping[str, Mapping[str, list[JSON]]], width: int) -> Iterator[Text]:
+    for turn, nodes in inside.get(path, {}).items():
+        if turn:
+            depth = "  " * (path.count("/") + 1)
+            yield Text(f"  {depth}{turn}", style="dim")
+        for node in nodes:
+            yield from node_lines(node, width)
+            yield from _branch_lines(node["path"], inside, width)
+
+
+def _around(path: str) -> tuple[str, str]:
+    """The path of the container that a node is in, and which attempt, item or round of it: `each`, `[3]`."""
+    before, slash, _ = path.rpartition("/")
+    if not slash:
+        return "", ""
+    above, slash, last = before.rpartition("/")
+    found = _TURN.fullmatch(last)
+    assert found is not None, path
+    return f"{above}{slash}{found[1]}", found[2]
 
 
 def print_log(console: Console, run: JSON) -> None:
@@ -93,18 +139,13 @@ def print_log(console: Console, run: JSON) -> None:
         console.print(Text(f"  {line}"), soft_wrap=True)
     for taken in taken_lines(run, width):
         console.print(taken, soft_wrap=True)
-    for node in run["nodes"]:
-        _print_node(console, node, width)
+    for text in tree_lines(run["nodes"], width):
+        console.print(text, soft_wrap=True)
     said = any(
         node["error"] and run["error"] and node["path"] == run["error"].get("node") for node in run["nodes"]
     )
     for text in end_lines(run, width, said=said):
         console.print(text, soft_wrap=True)
-
-
-def _print_node(console: Console, node: JSON, width: int) -> None:
-    for line in node_lines(node, width):
-        console.print(line, soft_wrap=True)
 
 
 def end_lines(run: JSON, width: int, *, said: bool) -> Iterator[Text]:
