@@ -45,7 +45,7 @@ def put_away(text: str, blobs: Blobs) -> str:
 
 def found(value: JSON, blobs: Blobs) -> JSON:
     """What a row holds: a value, or a `Large` one."""
-    if type(value) is dict and "$blob" in value:
+    if type(value) is dict and next(iter(value), None) == "$blob":
         return Large(value["$blob"], value["size"], blobs)
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import email.utils
 import time
 import zlib
@@ -20,6 +21,9 @@ from schemas.pattern import JSON
 _LONGEST_WAIT = 3600.0  # seconds
 _GZIP_BEGINS = b"\x1f"
 _MOST_DETECTED = zlib.MAX_WBITS | 32  # gzip or zlib, whichever the header says
+_LONGEST_TYPE = 500  # characters of a Content-Type: reading its parameters takes the square of its length
+# Python's codecs that no page is written in; some of them take the square of the length.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 
 
 class Decoder(Protocol):
@@ -116,17 +120,25 @@ class _Deflate:
 def value_of(content: bytes, content_type: str) -> JSON:
     """JSON where the type says so, else text; `{base64}` of what is no text."""
     kind = Message()
-    kind["content-type"] = content_type
+    kind["content-type"] = content_type[:_LONGEST_TYPE]
     if kind.get_content_subtype() == "json" or kind.get_content_subtype().endswith("+json"):
         try:
             return orjson.loads(content) if content else None
         except orjson.JSONDecodeError:
             pass
     try:
-        text = content.decode(kind.get_content_charset("utf-8"))
-    except (LookupError, UnicodeError):
+        text = content.decode(_charset(kind.get_content_charset("utf-8")))
+    except (LookupError, ValueError):
         text = "\0"
     return text if "\0" not in text else {"base64": base64.b64encode(content).decode()}
+
+
+def _charset(name: str) -> str:
+    """Python's name of it. Raises LookupError for what no page is written in."""
+    known = codecs.lookup(name).name
+    if known in _NO_CHARSETS:
+        raise LookupError(name)
+    return known
 
 
 def retry_after(headers: dict[str, str]) -> float | None:
@@ -136,7 +148,7 @@ def retry_after(headers: dict[str, str]) -> float | None:
         return min(float(text), _LONGEST_WAIT)
     try:
         instant = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     return min(max(instant.timestamp() - time.time(), 0.0), _LONGEST_WAIT)

@@ -144,6 +144,20 @@ def test_bodies_are_json_text_or_base64(send: Sender, site: Site, answer: Answer
     assert send(site.url)["body"] == body
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain; charset=punycode",  # takes the square of what it decodes
+        'text/plain; a="' + ";" * 60_000,  # takes the square of its own length
+    ],
+)
+def test_no_answer_says_how_long_it_takes_to_read_it(send: Sender, site: Site, content_type: str) -> None:
+    site.answers["/"] = text_answer(b"-" + b"a" * 500_000, content_type)
+    began = time.process_time()
+    assert send(site.url)["status"] == 200
+    assert time.process_time() - began < 1
+
+
 def test_a_head_has_no_body(send: Sender, site: Site) -> None:
     site.answers["/"] = text_answer(b"x" * 100)
     answer = send(site.url, method="HEAD")
@@ -186,8 +200,9 @@ def test_retry_after_is_heard_in_seconds_and_as_a_date(send: Sender, site: Site)
     assert send.error(site.url).retry_after == 0
     site.answers["/"] = (503, {"Retry-After": "99999999"}, b"")
     assert send.error(site.url).retry_after == 3600
-    site.answers["/"] = (503, {"Retry-After": "soon"}, b"")
-    assert send.error(site.url).retry_after is None
+    for text in ("soon", "Mon, 01 Jan 2020 00:00:009299999999"):
+        site.answers["/"] = (503, {"Retry-After": text}, b"")
+        assert send.error(site.url).retry_after is None
 
 
 def test_expected_statuses_are_no_errors(send: Sender, site: Site) -> None:

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import orjson
 import pytest
 
 from store.blobs import BlobMissing, BlobsUnavailable, FolderBlobs
+from store.large import Large, found, put_away
 from store.s3_blobs import open_blobs
 
 CONTENT = b'{"rows":[' + b"1," * 200_000 + b"1]}"
@@ -146,3 +148,19 @@ def test_s3_without_its_package_says_what_to_install() -> None:
         BlobsUnavailable, match=r"blobs in S3 need the package boto3: install it with weft\[s3\]"
     ):
         open_blobs("s3://bucket")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"$blob": "0" * 64, "size": 3},
+        {"a": 1, "$blob": hashlib.sha256(b'"of another organisation"').hexdigest(), "size": 25},
+        {"a": 1, "$blob": None},
+        ["$blob"],
+        {},
+    ],
+)
+def test_what_looks_like_a_reference_is_a_value_of_its_own(blobs: FolderBlobs, value: object) -> None:
+    blobs.put(b'"of another organisation"')
+    held = found(orjson.loads(put_away(orjson.dumps(value).decode(), blobs)), blobs)
+    assert (held.load() if isinstance(held, Large) else held) == value
