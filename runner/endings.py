@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runner.attempt import describe
 from runner.engine import End, Halted, Stopped
+from runner.layers import loaded
 from runner.nodes.base import NodeError
 from runner.retries import after_failure
 from runner.state import RunState, dump
@@ -37,7 +38,7 @@ def _output(run: RunState, end: End) -> JSON:
     if program.output is not None and not (isinstance(end, Stopped) and end.output is not None):
         output = program.output.evaluate({**run.flow.root.scope, "now": run.clock()})
     schema = program.pattern.output_schema
-    reasons = [] if schema is None else violations(schema, output)
+    reasons = [] if schema is None else violations(schema, loaded(output))
     if reasons:
         message = f"The output does not fit the pattern's `outputSchema`: {'; '.join(reasons)}."
         raise NodeError("invalid_output", message, retryable=False)
