@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
@@ -10,14 +9,13 @@ from typing import Final
 
 import jsonschema_rs
 import orjson
-from jsonschema import Draft202012Validator
-from referencing import Registry
 
 from schemas.mistakes import Mistake
 from schemas.outline import Path
 from schemas.pattern import JSON
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_SMALL: Final = 20_000  # characters and values
 
 
 def schema_mistakes(schema: JSON, at: Path) -> Iterator[Mistake]:
@@ -40,9 +38,10 @@ def schema_mistakes(schema: JSON, at: Path) -> Iterator[Mistake]:
 
 
 def violations(schema: JSON, value: JSON, *, most: int = 10) -> tuple[str, ...]:
-    """How a value fails a schema: `order.total: "x" is not of type "integer"`.
+    """How a value fails a schema: `order.total: "x" is not of type "integer"`. Of a large value the first way only.
 
-    Raises ValueError, with the first mistake, for a schema that `schema_mistakes` has something against.
+    Raises ValueError, with the first mistake, for a schema that `schema_mistakes` has something against. What comes
+    from outside decides nothing here about time: no `pattern` goes back and forth in a text without a limit.
     """
     try:
         validator = _validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
@@ -51,13 +50,26 @@ def violations(schema: JSON, value: JSON, *, most: int = 10) -> tuple[str, ...]:
         raise ValueError(found.message if found else _short(str(error))) from error
     if validator.is_valid(value):
         return ()
+    errors = islice(validator.iter_errors(value), most) if _is_small(value) else _first(validator, value)
+    return tuple(_told(error.instance_path, error.message) for error in errors)
+
+
+def _first(validator: jsonschema_rs.Validator, value: JSON) -> Iterator[jsonschema_rs.ValidationError]:
     try:
-        # Forty times slower, and its messages are those that people know.
-        explained = Draft202012Validator(schema, registry=Registry()).iter_errors(value)
-        return tuple(_told(error.absolute_path, error.message) for error in islice(explained, most))
-    except (RecursionError, re.error):  # `pattern` is ECMA's, which Python reads not all of: \p{L}
-        errors = islice(validator.iter_errors(value), most)
-        return tuple(_told(error.instance_path, error.message) for error in errors)
+        validator.validate(value)
+    except jsonschema_rs.ValidationError as error:
+        yield error
+
+
+def _is_small(value: JSON) -> bool:
+    """Whether everything that is wrong with it can be found at once: each of the errors may quote all of it."""
+    unseen, left = [value], _SMALL
+    while unseen and left > 0:
+        one = unseen.pop()
+        left -= len(one) if isinstance(one, str | list | dict) else 1
+        if left > 0 and isinstance(one, list | dict):
+            unseen += one.values() if isinstance(one, dict) else one
+    return left > 0
 
 
 @lru_cache(maxsize=1)

@@ -364,8 +364,8 @@ def test_a_template_is_listed_used_and_made(site: Site, weft: Weft, tmp_path: Pa
     assert node["with"] == {"text": "from a file", "n": 3, "t": []}
 
     refused = str(refusal(weft("template", "use", "tell", "third", "-p", "times=x")))
-    assert "parameters: times: 'x' is not of type 'integer'" in refused
-    assert "parameters: 'text' is a required property" in refused
+    assert 'parameters: times: "x" is not of type "integer"' in refused
+    assert 'parameters: "text" is a required property' in refused
     assert "KEY=VALUE" in wrong_usage(weft("template", "use", "tell", "third", "-p", "text"))
     assert "an object" in wrong_usage(weft("template", "use", "tell", "third", "--params", "[]"))
     assert "not JSON" in wrong_usage(weft("template", "use", "tell", "third", "--params", "{"))

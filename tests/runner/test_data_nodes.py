@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -348,8 +349,8 @@ def test_a_value_that_fits_its_schema_goes_on() -> None:
 @pytest.mark.parametrize(
     ("schema", "value", "message"),
     [
-        (ORDER, {"n": 0}, "'id' is a required property; n: 0 is less than the minimum of 1"),
-        (ORDER, "x", "'x' is not of type 'object'"),
+        (ORDER, {"n": 0}, '"id" is a required property; n: 0 is less than the minimum of 1'),
+        (ORDER, "x", '"x" is not of type "object"'),
         (False, 1, "False schema does not allow 1"),
         ({"pattern": "^\\p{L}+$"}, "1", '"1" does not match "^\\p{L}+$"'),
     ],
@@ -359,6 +360,22 @@ def test_a_value_that_does_not_fit_ends_with_all_the_reasons(schema: Any, value:
         validate(context(), {"value": value, "schema": schema})
     assert (caught.value.type, caught.value.retryable) == ("invalid_data", False)
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"pattern": "^(a+)+$"}, "a" * 40 + "!", "does not match"),
+        ({"pattern": "^(?!b)(a+)+$"}, "a" * 40 + "!", "does not match"),
+        ({"items": ORDER, "uniqueItems": True}, [{"n": str(n)} for n in range(50_000)], '0: "id" is a required'),
+    ],
+)
+def test_no_value_decides_how_long_it_takes_to_explain_it(schema: Any, value: Any, message: str) -> None:
+    began = time.process_time()
+    with pytest.raises(NodeError) as caught:
+        validate(context(), {"value": value, "schema": schema})
+    assert message in caught.value.message
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

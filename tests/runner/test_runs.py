@@ -111,7 +111,7 @@ def test_a_callee_refuses_an_input_that_does_not_fit(service: Running) -> None:
     strict = service.deploy("strict", [set_("a")], input={"type": "object", "required": ["name"]})
     call = {"id": "c", "uses": "call", "with": {"pattern": "strict", "input": {"nom": "x"}}}
     service.deploy("outer", [call], calls={"strict": strict})
-    assert "'name' is a required property" in service.run("outer")["error"]["message"]
+    assert '"name" is a required property' in service.run("outer")["error"]["message"]
 
 
 def test_a_delay_holds_no_worker(running: Running) -> None:

@@ -116,7 +116,7 @@ def test_parameters_that_do_not_hold_are_told_all_at_once(site: Site, work: Work
     assert 'there is no parameter "lmit". Did you mean "limit"?' in said
     assert any(one.startswith("url: ") for one in said)
     assert any(one.startswith("limit: ") for one in said)
-    assert "'limit' is a required property" in use(site, status=422)["detail"]
+    assert '"limit" is a required property' in use(site, status=422)["detail"]
     assert "64 bits" in use(site, limit=2**63, status=422)["detail"]
     assert "NUL" in use(site, limit=1, url="https://\0", status=422)["detail"]
     assert "nested" in use(site, limit=[[[0]] * 2] and _deep(60), status=422)["detail"]
