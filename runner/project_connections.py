@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from runner.nodes.base import NodeError
 from schemas.connection import in_environment, with_secrets
+from schemas.connection_rules import url_problem
 from schemas.mistakes import did_you_mean
 from schemas.pattern import JSON
 from store import connections
@@ -42,6 +43,8 @@ class ProjectConnections:
                 retryable=False,
             )
         filled: Mapping[str, JSON] = with_secrets(spec, lambda secret: _secret(secret, name))
+        if filled["url"] != spec["url"]:
+            _check_url(filled)
         return filled
 
     def _load(self, name: str) -> Mapping[str, JSON]:
@@ -61,6 +64,18 @@ class ProjectConnections:
             "environment": self._environment,
             "name": name,
         }
+
+
+def _check_url(spec: Mapping[str, JSON]) -> None:
+    """What the gate could not see."""
+    problem = url_problem(spec["type"], spec["url"])
+    if problem is not None:
+        raise NodeError(
+            "wrong_connection_type",
+            f"The connection {spec['name']} is not set up right: with its secret, {problem}.",
+            hint="Correct the secret in the workers' environment.",
+            retryable=False,
+        )
 
 
 def _secret(name: str, connection: str) -> str:

@@ -59,8 +59,12 @@ def connection_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
 
 
 def url_problem(kind: str, url: str) -> str | None:
-    """Why an address cannot be that of a connection of `kind`, or None. It may come from a secret."""
-    return next((mistake.message for mistake in _url_mistakes(ConnectionType(kind), url, ())), None)
+    """Why an address that came from a secret cannot be that of a connection of `kind`, or None.
+
+    It may hold a password, which the message does not quote.
+    """
+    wrong = _wrong_url(ConnectionType(kind), url)
+    return None if wrong is None else wrong[1]
 
 
 def _levels(spec: Mapping[str, JSON]) -> Iterator[tuple[Mapping[str, JSON], _Path]]:
@@ -84,37 +88,43 @@ def _key_mistakes(kind: ConnectionType, own: Mapping[str, JSON], at: _Path) -> I
 def _url_mistakes(kind: ConnectionType, url: str, at: _Path) -> Iterator[Mistake]:
     if SECRET.fullmatch(url.strip()):
         return  # known when it is used
-    wrong = None if OPENING in SECRET.sub("", url) else _wrong_url(kind, SECRET.sub("x", url))
+    if OPENING in SECRET.sub("", url):
+        return  # no secret, and said already
+    wrong = _wrong_url(kind, SECRET.sub("x", url)) or _written_password(kind, SECRET.sub("x", url))
     if wrong:
         code, message, hint = wrong
         yield Mistake(path=at, code=code, message=message, hint=hint)
 
 
 def _wrong_url(kind: ConnectionType, url: str) -> tuple[str, str, str] | None:
-    """Code, message and hint. The message quotes nothing of the address: it may hold a password."""
+    """Code, message and hint. The message quotes no value of the address: it may hold a password."""
     example = f"Write it as in {_EXAMPLES[kind]}."
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return "invalid-value", '"url" is not a valid address', example
-    if "@" in parts.netloc and ":" in parts.netloc.rpartition("@")[0]:
-        hint = "Take it out of the address and write `password: ${{ secrets.NAME }}` below it."
-        if kind is ConnectionType.HTTP:
-            hint = "Take it out of the address and write `auth: {basic: {…, password: ${{ secrets.NAME }}}}`."
-        return "literal-secret", '"url" holds a password', hint
     if parts.scheme not in _SCHEMES[kind]:
         words = " or ".join(f"{scheme}://" for scheme in _SCHEMES[kind])
         return "invalid-value", f'the "url" of a connection of type {kind} begins with {words}', example
     if kind is ConnectionType.SQLITE:
         return _wrong_file(url)
-    if not parts.hostname or re.search(r"[\s,%\\]", parts.netloc) or port == 0:
+    if not parts.hostname or re.search(r"[\s,%\\]", parts.netloc.rpartition("@")[2]) or port == 0:
         return "invalid-value", '"url" names no host', example
     if kind in (ConnectionType.POSTGRESQL, ConnectionType.MYSQL):
         return _wrong_database(kind, parts.path, parts.query)
     if kind is ConnectionType.SMTP and (parts.path.strip("/") or parts.query or parts.fragment):
         return "invalid-value", '"url" of a mail server has a host and a port and no more', example
     return None
+
+
+def _written_password(kind: ConnectionType, url: str) -> tuple[str, str, str] | None:
+    if ":" not in urlsplit(url).netloc.rpartition("@")[0]:
+        return None
+    hint = "Take it out of the address and write `password: ${{ secrets.NAME }}` below it."
+    if kind is ConnectionType.HTTP:
+        hint = "Take it out of the address and write `auth: {basic: {…, password: ${{ secrets.NAME }}}}`."
+    return "literal-secret", '"url" holds a password', hint
 
 
 def _wrong_file(url: str) -> tuple[str, str, str] | None:

@@ -24,6 +24,10 @@ from schemas.pattern import JSON
 
 DEFAULT_ROWS = 1000
 MOST_ROWS = 100_000
+MOST_BYTES = 16 * 1024 * 1024
+"""Of all rows together, roughly."""
+
+_PORTION = 100  # rows that are read before their size is known
 _LOCKED = 0.02  # seconds between two looks at a file that somebody else writes
 
 # Only what gives rows and does nothing else can be read row by row, in a cursor of the server.
@@ -154,7 +158,7 @@ def _result(result: sqlalchemy.CursorResult[Any], most: int) -> JSON:
             hint="Give one of them another name with AS.",
             retryable=False,
         )
-    rows = result.fetchmany(most + 1)
+    rows = _rows(result, most + 1)
     if len(rows) > most:
         raise NodeError(
             "too_many_rows",
@@ -163,6 +167,28 @@ def _result(result: sqlalchemy.CursorResult[Any], most: int) -> JSON:
             retryable=False,
         )
     return {"rows": rows_as_json(columns, rows), "rowCount": len(rows)}
+
+
+def _rows(result: sqlalchemy.CursorResult[Any], most: int) -> list[sqlalchemy.Row[Any]]:
+    """Up to `most`, in portions that the size of those before decides: one row may be as large as thousands."""
+    rows: list[sqlalchemy.Row[Any]] = []
+    size, portion = 0, _PORTION
+    while portion and (some := result.fetchmany(portion)):
+        rows += some
+        size += sum(_size(value) for row in some for value in row)
+        if size > MOST_BYTES:
+            raise NodeError(
+                "output_too_large",
+                f"{len(rows):,} rows have {size:,} bytes already; {MOST_BYTES:,} are allowed. Nothing was changed.",
+                hint="Ask for less: fewer columns, fewer rows, or the start of a long text.",
+                retryable=False,
+            )
+        portion = min(most - len(rows), _PORTION + MOST_BYTES * len(rows) // (size + 1))
+    return rows
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes | bytearray | memoryview) else 8
 
 
 @contextmanager

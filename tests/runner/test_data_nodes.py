@@ -367,7 +367,11 @@ def test_a_value_that_does_not_fit_ends_with_all_the_reasons(schema: Any, value:
     [
         ({"pattern": "^(a+)+$"}, "a" * 40 + "!", "does not match"),
         ({"pattern": "^(?!b)(a+)+$"}, "a" * 40 + "!", "does not match"),
-        ({"items": ORDER, "uniqueItems": True}, [{"n": str(n)} for n in range(50_000)], '0: "id" is a required'),
+        (
+            {"items": ORDER, "uniqueItems": True},
+            [{"n": str(n)} for n in range(50_000)],
+            '0: "id" is a required',
+        ),
     ],
 )
 def test_no_value_decides_how_long_it_takes_to_explain_it(schema: Any, value: Any, message: str) -> None:

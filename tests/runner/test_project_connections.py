@@ -65,6 +65,46 @@ def test_a_secret_is_the_one_of_the_moment_and_one_that_is_not_there_is_named(
         assert connections.get("warehouse")["password"] == value
 
 
+@pytest.mark.parametrize(
+    ("type_", "url"),
+    [
+        ("postgresql", "postgresql://user:hunter2/x@db/warehouse"),
+        ("postgresql", "postgresql://u:hunter2@a,b/warehouse"),
+        ("postgresql", "postgresql://u:hunter2@db/warehouse?host=%2Ftmp"),
+        ("postgresql", "postgresql://u:hunter2@db/warehouse?service=hunter2"),
+        ("mysql", "mysql://db/shop?read_default_file=hunter2"),
+        ("mysql", "hunter2"),
+        ("sqlite", "sqlite:////hunter2/x.db"),
+        ("sqlite", "sqlite:///x.db?hunter2"),
+        ("smtp", "hunter2://mail"),
+        ("http", "file:///hunter2"),
+    ],
+)
+def test_an_address_that_is_a_secret_is_checked_before_its_use_and_never_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch, type_: str, url: str
+) -> None:
+    spec = {"type": type_, "url": "${{ secrets.URL }}"}
+    with database.connection() as connection:
+        write_connections(connection, "default", {"hidden": spec}, commit="c2")
+    monkeypatch.setenv("WEFT_SECRET_URL", url)
+    error = refusal(ProjectConnections(database, "default", "production"), "hidden")
+    assert error.type == "wrong_connection_type"
+    assert "hunter2" not in f"{error.message} {error.hint}"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:p%40ss,word@db/warehouse", "postgres://db:1/w?sslmode=require"]
+)
+def test_an_address_that_is_a_secret_may_hold_a_password(
+    database: Database, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    spec = {"type": "postgresql", "url": "${{ secrets.URL }}"}
+    with database.connection() as connection:
+        write_connections(connection, "default", {"hidden": spec}, commit="c2")
+    monkeypatch.setenv("WEFT_SECRET_URL", url)
+    assert ProjectConnections(database, "default", "production").get("hidden")["url"] == url
+
+
 def test_what_is_not_there_or_of_another_type_is_told(database: Database) -> None:
     connections = ProjectConnections(database, "default", "production")
     error = refusal(connections, "warehuose")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import struct
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ import psycopg
 import pytest
 from certificates import own_certificate
 from databases import new_database
+from http_site import raw_server
 from mariadb import MariaDB, mariadb
 from node_contexts import GivenConnections, node_context
 from tcp_door import TcpDoor, tcp_door
@@ -261,6 +265,30 @@ def test_of_a_large_table_only_what_is_asked_for_is_read(postgresql: Asked, mysq
 # How it fails
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_few_rows_may_be_too_large_as_well(postgresql: Asked, streamed: bool) -> None:
+    query = "SELECT repeat('x', 1000000) AS text FROM generate_series(1, 400)"
+    if not streamed:
+        postgresql("CREATE TABLE texts (text text)")
+        query = "INSERT INTO texts SELECT repeat('x', 1000000) FROM generate_series(1, 20) RETURNING text"
+    tracemalloc.start()
+    try:
+        error = postgresql.error(query, timeout=30)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (error.type, error.retryable) == ("output_too_large", False)
+    assert peak < 200e6
+    if not streamed:
+        assert postgresql("SELECT count(*) AS n FROM texts")["rows"] == [{"n": 0}]
+
+
+def test_no_value_of_a_file_is_larger_than_an_output_may_be(sqlite: Asked) -> None:
+    assert sqlite.error("SELECT zeroblob(900000000) AS value").message.endswith("too big")
+    numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 900)"
+    assert sqlite.error(f"{numbers} SELECT zeroblob(1000000) FROM n").type == "output_too_large"
+
+
 def test_the_servers_message_is_told_without_the_values(database: Asked) -> None:
     database("CREATE TABLE t (name varchar(50) PRIMARY KEY)")
     database("INSERT INTO t VALUES (:name)", {"name": "hunter2"})
@@ -421,7 +449,58 @@ def test_sql_reaches_no_other_file(sqlite: Asked, tmp_path: Path) -> None:
         error = sqlite.error(query)
         assert (error.type, error.retryable) == ("sql_error", False)
     assert not (tmp_path / "copy.db").exists()
-    assert "load_extension" in sqlite.error("SELECT load_extension('x')").message or True
+    assert "not authorized" in sqlite.error("SELECT load_extension('x')").message
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "PRAGMA hard_heap_limit = 1",
+        "PRAGMA temp_store_directory = '/'",
+        "SELECT * FROM pragma_soft_heap_limit",
+    ],
+)
+def test_sql_changes_nothing_that_holds_for_other_files(sqlite: Asked, query: str) -> None:
+    assert "not authorized" in sqlite.error(query).message
+    assert sqlite("PRAGMA table_info(x)")["rows"] == []
+
+
+def test_a_statement_leaves_nothing_to_the_next_one_of_its_connection(postgresql: Asked) -> None:
+    def left() -> Any:
+        return postgresql.value(
+            "concat_ws(' ', pg_backend_pid(), current_setting('search_path'), to_regclass('pg_temp.left_over'),"
+            " (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()))"
+        )
+
+    before = left()
+    postgresql("SELECT pg_advisory_lock(7)")
+    postgresql("SELECT set_config('search_path', 'pg_catalog', false)")
+    postgresql("CREATE TEMPORARY TABLE left_over (id int)")
+    postgresql("SET ROLE pg_read_all_data")
+    assert left() == before
+    assert postgresql.value("current_user::text") == postgresql.spec["user"]
+
+
+def test_the_workers_own_password_is_nobody_elses(node: SqlNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[bytes] = []
+
+    def ask_for_the_password(connection: socket.socket) -> None:
+        said.append(connection.recv(4096))
+        connection.sendall(b"R" + struct.pack("!ii", 8, 3))
+        said.append(connection.recv(4096))
+
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=hunter2")
+    with raw_server(ask_for_the_password) as url:
+        spec = {
+            "type": "postgresql",
+            "url": f"{url.replace('http', 'postgresql')}/db?sslmode=disable",
+            "user": "u",
+        }
+        Asked(node, spec).error("SELECT 1")
+        node.close()
+    assert said
+    assert b"hunter2" not in b"".join(said)
 
 
 # Who may come in

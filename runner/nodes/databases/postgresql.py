@@ -26,6 +26,11 @@ _LOST: Final = re.compile(r"08\w{3}|57P0[1-5]")
 _FOR_GOOD: Final = re.compile(
     r"authentication failed|does not exist|no pg_hba\.conf entry|no password supplied"
 )
+# What a statement left in its session is none of the next one's: settings, a role, locks, temporary tables.
+_ANEW: Final = (
+    "RESET SESSION AUTHORIZATION; RESET ALL; SELECT pg_advisory_unlock_all(); DISCARD TEMP; CLOSE ALL;"
+    " UNLISTEN *"
+)
 _TLS: Final = re.compile(r"\bSSL\b|certificate", re.IGNORECASE)
 
 
@@ -51,17 +56,15 @@ class PostgreSQL:
         address = self.address
         # To the very address that was checked; the name is for TLS.
         pinned = self.dialer.reachable(address.host, address.port, self.allow)
-        given: dict[str, Any] = {
-            "user": address.user,
-            "password": address.password,
-            **_trust(address.sslmode),
-        }
+        given: dict[str, Any] = {"user": address.user, **_trust(address.sslmode)}
         try:
             driver: psycopg.Connection[Any] = psycopg.connect(
                 host=address.host,
                 hostaddr=pinned,
                 port=address.port,
                 dbname=address.database,
+                password=address.password or "",  # None: the worker's own, of PGPASSWORD
+                options="",  # as PGOPTIONS
                 sslmode=address.sslmode,
                 connect_timeout=max(2, int(min(10.0, Watch.current().left()))),
                 passfile="/dev/null",  # the worker's own is none of the project's business
@@ -78,7 +81,7 @@ class PostgreSQL:
         return driver
 
     def prepare(self, connection: sqlalchemy.Connection, seconds: float, rows: int) -> None:
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+        connection.exec_driver_sql(f"{_ANEW}; SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
 
     def parameter(self, value: JSON) -> Any:
         """A list of plain values is an array, every other list and every mapping is JSON."""

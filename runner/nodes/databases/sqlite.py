@@ -7,12 +7,24 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import sqlalchemy
 
 from runner.nodes.base import NodeError
 from schemas.pattern import JSON
+
+LARGEST: Final = 16 * 1024 * 1024
+"""Bytes of a text, of a blob, or of a row."""
+
+# Of this file, and of this connection to it.
+_PRAGMAS: Final = frozenset({
+    "application_id", "collation_list", "compile_options", "data_version", "database_list",
+    "defer_foreign_keys", "encoding", "foreign_key_check", "foreign_key_list", "foreign_keys",
+    "freelist_count", "function_list", "index_info", "index_list", "index_xinfo", "integrity_check",
+    "optimize", "page_count", "page_size", "quick_check", "read_uncommitted", "table_info", "table_list",
+    "table_xinfo", "user_version",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +51,10 @@ class SQLite:
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Transactions are the node's; so is waiting for a lock, since SQLite's own wait cannot be interrupted.
         connection = sqlite3.connect(self.file, timeout=0, isolation_level=None, check_same_thread=False)
-        connection.set_authorizer(_authorize)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST)
+        connection.set_authorizer(_authorize)
         return connection
 
     def prepare(self, connection: sqlalchemy.Connection, seconds: float, rows: int) -> None:
@@ -69,7 +82,12 @@ def is_locked(error: BaseException | None) -> bool:
 
 
 def _authorize(action: int, first: str | None, *_: object) -> int:
-    """No other file: ATTACH (and with it VACUUM INTO) would reach everything that the worker may read."""
+    """No other file: ATTACH (and with it VACUUM INTO) would reach everything that the worker may read.
+
+    And nothing that holds for the whole process, as the limits of memory and the folder of temporary files do.
+    """
     if action == sqlite3.SQLITE_ATTACH and first != "":
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() not in _PRAGMAS:
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
