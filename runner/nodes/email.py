@@ -7,6 +7,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Mapping
+from io import BufferedReader
 from urllib.parse import unquote, urlsplit
 
 from runner.nodes.base import NodeContext, NodeError
@@ -18,6 +19,7 @@ from schemas.connection import ConnectionType
 from schemas.pattern import JSON
 
 _PORTS = {"smtp": 587, "smtps": 465}
+_MOST_SAID = 1024 * 1024  # bytes, of one conversation
 _PARTING = 1.0  # seconds
 _NO_CREDENTIALS = (530, 534, 535, 538)
 
@@ -108,6 +110,11 @@ class _Client(smtplib.SMTP):
         self.sock = connection
         self._host = host  # what starttls checks the certificate for
 
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = _Heard(self.sock.makefile("rb"))
+        return super().getreply()
+
     def greet(self) -> None:
         """What `connect` does once it has a connection."""
         _expect(self.getreply(), "a connection")
@@ -123,6 +130,24 @@ class _Client(smtplib.SMTP):
             if self.sock is not None:
                 self.sock.settimeout(_PARTING)
             self.docmd("QUIT")
+
+
+class _Heard:
+    """What a server says, of which there is an end: an answer may have any number of lines."""
+
+    def __init__(self, source: BufferedReader) -> None:
+        self._source = source
+        self._left = _MOST_SAID
+
+    def readline(self, size: int) -> bytes:
+        line = self._source.readline(size)
+        self._left -= len(line)
+        if self._left < 0:
+            raise smtplib.SMTPServerDisconnected("the server does not stop talking")
+        return line
+
+    def close(self) -> None:
+        self._source.close()
 
 
 def _expect(answer: tuple[int, bytes], what: str) -> None:

@@ -118,6 +118,8 @@ def _perform(database: Database, watch: Watch, read: SqlInputs, statement: sqlal
                 output = _output(connection, database, watch, read, statement)
                 if interruption.reason is None:
                     connection.commit()
+        except RecursionError:
+            raise NodeError("sql_error", "a value is nested too deeply to be read", retryable=False) from None
         except exc.DBAPIError as error:
             if interruption.reason is None and is_locked(error.orig):
                 raise

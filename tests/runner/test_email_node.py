@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from certificates import own_certificate, server_tls
+from http_site import raw_server
 from mail_server import MailServer, mail_server
 from node_contexts import GivenConnections, node_context
 
@@ -285,6 +287,19 @@ def test_a_server_that_stalls_is_a_timeout(send: Sender) -> None:
             error = send.error(server, around={"timeout": 0.3})
             assert (error.type, error.retryable) == ("timeout", True)
             assert time.monotonic() - started < 1
+
+
+def test_a_server_that_does_not_stop_talking_is_let_go(send: Sender) -> None:
+    def talk(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(b"220-hello\r\n" * 1000)
+
+    with raw_server(talk) as url:
+        spec = {"type": "smtp", "url": url.replace("http", "smtp"), "from": "shop@example.com"}
+        inputs = {"connection": "mail", "to": "ada@example.com", "subject": "Hello", "text": "Hi."}
+        with pytest.raises(NodeError) as caught:
+            send.node(node_context(GivenConnections({"mail": spec}), timeout=4), inputs)
+    assert caught.value.type == "connection"
 
 
 def test_a_cancelled_run_lets_go_of_a_server_that_stalls(send: Sender) -> None:

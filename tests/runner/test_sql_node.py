@@ -283,6 +283,13 @@ def test_few_rows_may_be_too_large_as_well(postgresql: Asked, streamed: bool) ->
         assert postgresql("SELECT count(*) AS n FROM texts")["rows"] == [{"n": 0}]
 
 
+@pytest.mark.parametrize("depth", [950, 5000])
+def test_a_value_nested_too_deeply_is_an_error_of_its_statement(postgresql: Asked, depth: int) -> None:
+    error = postgresql.error(f"SELECT (repeat('[', {depth}) || repeat(']', {depth}))::json AS value")
+    assert (error.type, error.retryable) == ("sql_error", False)
+    assert postgresql.value("1") == 1
+
+
 def test_no_value_of_a_file_is_larger_than_an_output_may_be(sqlite: Asked) -> None:
     assert sqlite.error("SELECT zeroblob(900000000) AS value").message.endswith("too big")
     numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 900)"
