@@ -425,6 +425,27 @@ def test_a_private_address_has_to_be_allowed(postgresql: Asked, mysql: Asked) ->
         assert database.error("SELECT 1", allow=()).type == "blocked_address"
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_the_address_that_was_checked_is_the_one_that_is_asked(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    asked: Asked = request.getfixturevalue(kind)
+    asked.spec["url"] = asked.spec["url"].replace("localhost", "database.invalid")
+    resolve = socket.getaddrinfo
+    asked_for: list[str] = []
+
+    def once(host: Any, *rest: Any, **more: Any) -> Any:
+        if host != "database.invalid":
+            return resolve(host, *rest, **more)
+        asked_for.append(host)
+        # A second look, of the driver's own, would find something else.
+        return resolve("127.0.0.1" if len(asked_for) == 1 else "127.0.0.99", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", once)
+    assert asked.value("1") == 1
+    assert len(asked_for) == 1
+
+
 def test_a_changed_connection_is_used_at_once(postgresql: Asked, postgres: Postgres) -> None:
     assert postgresql.value("current_database()") == urlsplit(postgresql.spec["url"]).path[1:]
     with new_database(postgres) as url:

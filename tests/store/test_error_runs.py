@@ -71,8 +71,9 @@ def test_bad_ends_are_heard_and_told_whole(connection: Connection, status: RunSt
 
 def test_what_is_not_active_or_elsewhere_hears_nothing(connection: Connection) -> None:
     listen(connection, "paused", "*", state="paused")
-    elsewhere = listen(connection, "elsewhere", "*")
+    elsewhere, others = listen(connection, "elsewhere", "*"), listen(connection, "others", "*")
     connection.execute("UPDATE deployments SET environment = 'staging' WHERE id = %s", [elsewhere])
+    connection.execute("UPDATE deployments SET organisation = 'other' WHERE id = %s", [others])
     end(connection, begin(connection))
     assert started(connection) == []
 
