@@ -29,7 +29,7 @@ def parsed(text: str) -> Any:
 @pytest.mark.parametrize(
     ("text", "code", "line", "words"),
     [
-        ("uses: validate\nwith:\n  value: 1\n  schema:\n    type: objekt", "invalid-json-schema", 12, '"objekt"'),
+        ("uses: validate\nwith:\n  value: 1\n  schema:\n    type: objekt", "invalid-json-schema", 12, "'objekt'"),
         ("uses: validate\nwith: {value: 1, schema: 3}", "wrong-type", 9, '"schema" must be'),
         ("uses: validate\nwith: {schema: true}", "missing-key", 9, '"value" is missing'),
         ("uses: shell\nwith:\n  command: [ls]\n  files: [../x]", "path-outside-repository", 11, "'../x'"),
