@@ -77,6 +77,11 @@ RESERVED: Final = frozenset(
 )
 """Words that CEL keeps for itself (https://github.com/google/cel-spec/blob/master/doc/langdef.md)."""
 
+TYPES: Final = frozenset(
+    ["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint"]
+)
+"""Names that stand for CEL's types: nothing else can be called so."""
+
 LONGEST: Final = 10_000  # characters of one expression
 
 _PLAIN_PATH: Final = re.compile(

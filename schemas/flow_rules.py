@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from schemas.expressions import NAMES, RESERVED
+from schemas.expressions import NAMES, RESERVED, TYPES
 from schemas.json_schemas import schema_mistakes
 from schemas.mistakes import Mistake
 from schemas.outline import ERROR_NAMES, EVENT_NAMES, ROUND_NAMES, Outline
 from schemas.pattern import DEFAULT_TIMEOUT, JSON
 from schemas.quantities import seconds
 
-_TAKEN: Final = NAMES.keys() | RESERVED | ERROR_NAMES | EVENT_NAMES | ROUND_NAMES | {"secrets", "params"}
+_TAKEN: Final = (
+    NAMES.keys() | RESERVED | TYPES | ERROR_NAMES | EVENT_NAMES | ROUND_NAMES | {"now", "secrets", "params"}
+)
 
 _WAITS: Final = {"delay": "for", "wait": "timeout", "approve": "timeout"}
 """Kinds that wait, and where they say for how long."""
@@ -34,7 +36,7 @@ def flow_mistakes(nodes: Iterable[Outline], timeout: JSON) -> Iterator[Mistake]:
 
 def _name_of_items(node: Outline) -> Iterator[Mistake]:
     [names] = node.names.values() or [frozenset[str]()]
-    for name in sorted(names & (_TAKEN - {"index"})):
+    for name in sorted((names - {"index"} or names) & _TAKEN):
         message = f'the items cannot be called "{name}": expressions have that name for something else'
         path = (*node.path, "as")
         yield Mistake(path=path, code="reserved-name", message=message, hint="Choose another name.")
