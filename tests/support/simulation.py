@@ -17,7 +17,7 @@ from runner import endings
 from runner.contexts import RunContext
 from runner.engine import End
 from runner.executor import Executor
-from runner.nodes.base import NodeContext, NodeError
+from runner.nodes.base import NO_CONNECTIONS, NodeContext, NodeError
 from runner.program import compile_pattern
 from runner.state import Control, RunState, Stop
 from schemas.pattern import JSON, Pattern
@@ -134,10 +134,10 @@ class World:
     def _watching_ends(self) -> Any:
         concluded: Callable[..., Step] = endings.conclude
 
-        def watch(run: RunState, end: End, ending: RunStatus | None) -> Step:
+        def watch(run: RunState, end: End, ending: RunStatus | None, chance: float) -> Step:
             self.end = (end, ending)
             self.rows = {**self.durable, **run._unsaved}
-            return concluded(run, end, ending)
+            return concluded(run, end, ending, chance)
 
         return patch("runner.endings.conclude", watch)
 
@@ -178,7 +178,7 @@ class _Contexts:
             calls={},
             assets=None,  # type: ignore[arg-type]
             network=(),
-            connections=None,  # type: ignore[arg-type]
+            connections=NO_CONNECTIONS,
         )
 
 
