@@ -14,6 +14,7 @@ from runner.engine import Entry, Place
 from runner.loop import LeaseLost, Loop
 from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Stored
+from runner.program import POSTED_TO
 from runner.state import Control, Cord, Done, RunState, Stop
 from store import run_reads, spans
 from store.blobs import Blobs
@@ -106,8 +107,8 @@ class Executor(Loop):
                 entry.child_status, entry.error = child.status, child.error
                 entry.output = run.found(child.output)
         run.events = None
-        for _, _, entry in run.waiting():
-            entry.poked = entry.child is None and entry.error is None
+        for step, _, entry in run.waiting():
+            entry.poked = step.node.uses in POSTED_TO and entry.error is None
 
     def _flush(self, run: RunState) -> None:
         if not run.saved:

@@ -48,7 +48,7 @@ class Layer(MutableMapping[str, JSON]):
         return name in self._own or (self._below is not None and name in self._below)
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._own
+        yield from list(self._own)  # all at once: the run's thread may add to it meanwhile
         for name in self._below or ():
             if name not in self._own:
                 yield name

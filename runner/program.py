@@ -33,6 +33,9 @@ WITHOUT_EFFECT: Final = frozenset(
 LIGHT: Final = WITHOUT_EFFECT - LOOPS - {"delay", "call", "wait", "approve"}
 """Kinds that are over in no time: many runs of nothing else share a thread and a commit."""
 
+POSTED_TO: Final = frozenset({"wait", "approve"})
+"""Kinds that look again whenever the run goes on; all others that wait have a timer, or a called run."""
+
 _LATER: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     "repeat": {"while": ROUND_NAMES, "until": ROUND_NAMES},
     "wait": {"match": EVENT_NAMES},

@@ -18,7 +18,7 @@ from runner.contexts import RunContext
 from runner.engine import Entry, Flow, Place
 from runner.layers import loaded
 from runner.live import Live
-from runner.program import Step
+from runner.program import POSTED_TO, Step
 from schemas.pattern import JSON
 from schemas.times import timestamp
 from store import large
@@ -257,6 +257,7 @@ class RunState:
         self.journal[row.path] = entry
         if row.status not in SETTLED:
             self._open.add(row.path)
+            entry.poked = entry.error is None and self.step_at(row.path).node.uses in POSTED_TO
 
     def found(self, value: JSON) -> JSON:
         """What a row holds: the value, or one that is loaded when somebody reads it."""
@@ -329,10 +330,8 @@ def _entry(row: Journaled, found: Callable[[JSON], JSON]) -> Entry | None:
         if row.output is None:
             return _interrupted(entry)
         entry.output, entry.state = None, loaded(entry.output)["state"]
-    elif row.status is SpanStatus.WAITING:
-        if row.child is not None:
-            entry.output, entry.error = found(row.child_output), row.child_error
-        entry.poked = row.child is None and row.error is None
+    elif row.status is SpanStatus.WAITING and row.child is not None:
+        entry.output, entry.error = found(row.child_output), row.child_error
     return entry
 
 

@@ -262,7 +262,7 @@ _ALL: Final = (
     ErrorType(
         name="invalid_data",
         family="data",
-        means="a value does not fit the schema of a `validate` node",
+        means="a value does not fit the schema of a `validate` node, or is not what a node takes",
         hint="The message says what does not fit, and where.",
     ),
     ErrorType(

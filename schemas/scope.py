@@ -24,7 +24,12 @@ def follow(path: AccessPath, scope: Mapping[str, JSON]) -> JSON:
         if (type(value) is not dict and not isinstance(value, Mapping)) or key not in value:
             raise missing(path, depth, value)
         value = value[key]
-    return value
+    return _plain(value) if len(path) == 1 else value
+
+
+def _plain(value: JSON) -> JSON:
+    """Names at the root may stand for mappings that are no dictionaries: the outputs."""
+    return dict(value) if type(value) is not dict and isinstance(value, Mapping) else value
 
 
 def missing_in(path: AccessPath, scope: Mapping[str, JSON]) -> ExpressionFailed | None:
@@ -57,7 +62,7 @@ def pruned(value: JSON, tree: Wanted) -> JSON:
         return value
     if tree and isinstance(value, Mapping):
         return {key: pruned(value[key], inner) for key, inner in tree.items() if key in value}
-    return _readable(value, DEEPEST)
+    return _readable(_plain(value), DEEPEST)
 
 
 def _readable(value: JSON, left: int) -> JSON:

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from runner.attempt import Attempt
 from runner.control.timers import timed_out
-from runner.engine import Entry
+from runner.engine import FOREVER, Entry
 from runner.nodes.base import NodeError
 from runner.outside import Outside
+from runner.state import dump
 from schemas.expressions import ExpressionFailed
 from schemas.pattern import JSON
 from schemas.quantities import seconds
@@ -27,6 +28,7 @@ class People:
 
     def wait(self, attempt: Attempt) -> Entry:
         inputs = attempt.evaluate(attempt.step.inputs)
+        _check(inputs, "event", isinstance(inputs["event"], str), "a text")
         for event in self._events(attempt):
             if event.name == inputs["event"] and _matches(attempt, event):
                 _consume(attempt, [event])
@@ -35,6 +37,8 @@ class People:
 
     def approve(self, attempt: Attempt) -> Entry:
         inputs = {**_APPROVE, **attempt.evaluate(attempt.step.inputs)}
+        _check(inputs, "approvers", _is_list_of_texts(inputs["approvers"]), "a list of names")
+        _check(inputs, "notRequester", isinstance(inputs["notRequester"], bool), "true or false")
         answers = [e for e in self._events(attempt) if e.name == APPROVAL and e.body["node"] == attempt.path]
         by_person = {answer.actor: answer for answer in answers}  # the last answer of a person counts
         refused = [answer for answer in by_person.values() if not answer.body["approved"]]
@@ -48,20 +52,20 @@ class People:
         return self._wait(attempt, inputs, asked)
 
     def _wait(self, attempt: Attempt, inputs: dict[str, Any], asked: JSON) -> Entry:
-        limits = [attempt.limit]
+        patience = FOREVER
         if inputs.get("timeout") is not None:
-            limits.append(attempt.started + _duration(inputs["timeout"]))
-        wake = min(limits)
+            patience = attempt.started + _duration(inputs["timeout"])
+        wake = min(patience, attempt.limit)
         if attempt.now < wake:
-            timer = None if wake == float("inf") else wake
+            timer = None if wake == FOREVER else wake
             return Entry(SpanStatus.WAITING, attempt.number, output=asked, wake=timer)
+        if attempt.limit < patience:
+            raise timed_out(attempt)  # the node's own limit says nothing of what then counts as an answer
         match inputs.get("onTimeout", "fail"):
             case "approve":
                 return attempt.completed(_decided(True, []))
             case "reject":
                 return attempt.completed(_decided(False, []))
-        if attempt.now >= attempt.limit:
-            raise timed_out(attempt)
         raise NodeError("timeout", f"Nothing came within {inputs['timeout']}.", retryable=False)
 
     def _events(self, attempt: Attempt) -> Sequence[RunEvent]:
@@ -93,6 +97,16 @@ def _matches(attempt: Attempt, event: RunEvent) -> bool:
 def _decided(approved: bool, answers: Sequence[RunEvent]) -> JSON:
     form = answers[-1].body.get("form") if answers else None
     return {"approved": approved, "by": [answer.actor for answer in answers], "form": form}
+
+
+def _check(inputs: dict[str, JSON], key: str, fits: bool, wanted: str) -> None:
+    if not fits:
+        message = f"`{key}` is {wanted}, not {dump(inputs[key])[:100]}."
+        raise NodeError("invalid_data", message, hint="Look at what its expression gives.", retryable=False)
+
+
+def _is_list_of_texts(value: JSON) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _duration(text: JSON) -> float:

@@ -14,19 +14,30 @@ from store.spans import SpanStatus
 def delay(attempt: Attempt) -> Entry:
     known = attempt.known
     if known is not None and known.wake is not None and not attempt.again:
-        if attempt.now >= attempt.limit:
+        if attempt.now < known.wake:
+            return Entry(SpanStatus.WAITING, attempt.number, wake=known.wake)
+        if known.wake >= attempt.limit:
             raise timed_out(attempt)
         return Entry(SpanStatus.COMPLETED, attempt.number)
     inputs = attempt.evaluate(attempt.step.inputs)
     try:
-        if "for" in inputs:
-            wake = attempt.started + seconds(str(inputs["for"]))
-        else:
-            wake = datetime.fromisoformat(str(inputs["until"])).timestamp()
+        wake = (
+            _instant(str(inputs["until"]))
+            if "until" in inputs
+            else attempt.started + seconds(str(inputs["for"]))
+        )
     except ValueError as error:
         hint = "Write `for: 10s` or `until:` an RFC 3339 time."
         raise NodeError("bad_delay", str(error), hint=hint, retryable=False) from error
     return Entry(SpanStatus.WAITING, attempt.number, wake=min(wake, attempt.limit))
+
+
+def _instant(text: str) -> float:
+    """Seconds since the epoch. Raises ValueError."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} does not say in which zone: add Z, or an offset such as +02:00")
+    return time.timestamp()
 
 
 def timed_out(attempt: Attempt) -> NodeError:

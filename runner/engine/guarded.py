@@ -16,7 +16,7 @@ def guarded(walker: Walker, container: Container, found: Next, halting: bool) ->
     blocks = container.place.step.blocks
     end = walker.walk(walker.frame(container, ("do",)), found, halting)
     if end is not None and type(end) is End and end.error is not None and ("catch",) in blocks:
-        catch = walker.frame(container, ("catch",), {**container.place.frame.scope, "error": end.error})
+        catch = walker.frame(container, ("catch",), error=end.error)
         if not halting or walker.has_begun(catch):
             end = walker.walk(catch, found, halting)
     if end is None or ("finally",) not in blocks:
@@ -37,7 +37,7 @@ def _finally(walker: Walker, container: Container, end: End) -> Frame:
     if ("finally",) in frames:
         known: Frame = frames["finally",]
         return known
-    frame = walker.frame(container, ("finally",), {**container.place.frame.scope, "error": end.error})
+    frame = walker.frame(container, ("finally",), error=end.error)
     entries = (walker.journal.get(frame.prefix + step.node.id) for step in frame.block.steps)
     began = min((one.started for one in entries if one and one.started), default=walker.now)
     frame.sheltered = True

@@ -8,7 +8,7 @@ from runner.engine.decision import HALTED, End, Next, worst
 from runner.engine.frames import Container, Frame
 from runner.engine.sides import Lists
 from runner.engine.walker import Walker, new_frame
-from runner.layers import Layer, loaded
+from runner.layers import loaded
 from schemas.outline import ITEM
 from schemas.pattern import JSON
 
@@ -63,10 +63,8 @@ def _begin(walker: Walker, container: Container, loop: _Items, limit: int, halti
 
 
 def _item_frame(container: Container, at: int, item: JSON) -> Frame:
-    outer = container.place.frame
     name = container.node.with_.get("as", ITEM)
-    scope = {**outer.scope, "nodes": Layer(outer.outputs), "index": at, name: item}
-    return new_frame(container, ("do",), scope, f"[{at}]")
+    return new_frame(container, ("do",), f"[{at}]", **{"index": at, name: item})
 
 
 def _fold(walker: Walker, loop: _Items, goes_on: bool) -> None:
@@ -97,7 +95,6 @@ def repeat(walker: Walker, container: Container, found: Next, halting: bool) -> 
         for over in rounds.values():
             walker.drop(over)
         rounds.clear()
-        outer = container.place.frame
-        scope = {**outer.scope, "nodes": Layer(outer.outputs), "index": number, "previous": state["previous"]}
-        rounds[number] = new_frame(container, ("do",), scope, f"[{number}]")
+        names = {"index": number, "previous": state["previous"]}
+        rounds[number] = new_frame(container, ("do",), f"[{number}]", **names)
     return walker.walk(rounds[number], found, halting)

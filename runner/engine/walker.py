@@ -8,7 +8,8 @@ from typing import Any
 from runner.engine.decision import End, Next
 from runner.engine.frames import Container, Frame
 from runner.engine.journal import Journal
-from schemas.pattern import BlockKey
+from runner.layers import Layer
+from schemas.pattern import JSON, BlockKey
 
 
 class Walker(ABC):
@@ -23,11 +24,11 @@ class Walker(ABC):
     def walk(self, frame: Frame, found: Next, halting: bool) -> End | None:
         """What a list needs, or its end: then nothing of it is under way any more."""
 
-    def frame(self, container: Container, block: BlockKey, scope: dict[str, Any] | None = None) -> Frame:
+    def frame(self, container: Container, block: BlockKey, /, **names: JSON) -> Frame:
         """The frame of a list that runs once in an attempt of its container."""
         frames: dict[BlockKey, Frame] = self.inside.setdefault(container.key, {})
         if block not in frames:
-            frames[block] = new_frame(container, block, scope)
+            frames[block] = new_frame(container, block, **names)
         return frames[block]
 
     def has_begun(self, frame: Frame) -> bool:
@@ -39,15 +40,13 @@ class Walker(ABC):
             self.journal.pop(frame.prefix + step.node.id, None)
 
 
-def new_frame(
-    container: Container, block: BlockKey, scope: dict[str, Any] | None = None, index: str = ""
-) -> Frame:
-    """`scope`: what its expressions can name, where that is not what they can name around it."""
+def new_frame(container: Container, block: BlockKey, index: str = "", /, **names: JSON) -> Frame:
+    """`names`: what its expressions can name besides what can be named around it, and its nodes before them."""
     outer = container.place.frame
     return Frame(
         container.place.step.blocks[block],
         f"{container.key}{index}/",
-        outer.scope if scope is None else scope,
+        {**outer.scope, **names, "nodes": Layer(outer.outputs)},
         min(outer.deadline, container.limit),
         sheltered=outer.sheltered,
     )
