@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,10 +64,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """A list of nodes; its output is that of the last one. `in_order`: each node waits for the one before."""
+    """A list of nodes; its output is that of the last one. `in_order`: each node waits for the one before.
+
+    `followers` are, for each node of a graph, the positions of those that wait for it.
+    """
 
     steps: tuple[Step, ...]
     in_order: bool
+    followers: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,13 +103,21 @@ def _block(nodes: tuple[Node, ...], prefix: str, names: frozenset[str]) -> Block
         _step(node, prefix + node.id, _after(node, at, positions), names) for at, node in enumerate(nodes)
     )
     in_order = all(step.after == ((at - 1,) if at else ()) for at, step in enumerate(steps))
-    return Block(steps=steps, in_order=in_order)
+    return Block(steps=steps, in_order=in_order, followers=() if in_order else _followers(steps))
 
 
 def _after(node: Node, at: int, positions: Mapping[str, int]) -> tuple[int, ...]:
     if node.needs is not None:
-        return tuple(positions[need] for need in node.needs)
+        return tuple(positions[need] for need in dict.fromkeys(node.needs))
     return (at - 1,) if at else ()
+
+
+def _followers(steps: Sequence[Step]) -> tuple[tuple[int, ...], ...]:
+    following: list[list[int]] = [[] for _ in steps]
+    for at, step in enumerate(steps):
+        for before in step.after:
+            following[before].append(at)
+    return tuple(map(tuple, following))
 
 
 def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str]) -> Step:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from runner.engine.decision import HALTED, Close, End, Halted, Next, Stopped, worst
-from runner.engine.frames import Container, Frame, Place, attempt_path
+from runner.engine.frames import Container, Frame, Place
 from runner.engine.guarded import guarded
 from runner.engine.journal import FOREVER, Entry, Journal
 from runner.engine.loops import for_each, repeat
@@ -25,10 +25,6 @@ _INSIDE: Final[Mapping[str, Callable[[Walker, Container, Next, bool], End | None
     "repeat": repeat,
     "try": guarded,
 }
-
-_SETTLED: Final = End()
-_NOT_BEGUN: Final = End()
-"""What is no end of a node in a list that is a graph. It is by their identity that they are known."""
 
 
 class Flow(Walker):
@@ -72,41 +68,49 @@ class Flow(Walker):
 
     def _graph(self, frame: Frame, found: Next, halting: bool) -> End | None:
         inside = Next()
-        outcomes = self._outcomes(frame, inside, halting)
-        ending = any(_is_end(one) for one in outcomes)
-        if ending and not halting:
+        outcomes = self._front(frame, inside, halting)
+        if not halting and any(outcomes):
             # One has failed: the others are halted, and the list ends when they have.
-            inside = Next()
-            outcomes = self._outcomes(frame, inside, True)
-        elif not halting:
-            inside.ready += _ready(frame, outcomes)
+            halting, inside = True, Next()
+            outcomes = self._front(frame, inside, halting)
         found.take(inside)
-        if all(one is _SETTLED for one in outcomes):
+        if not frame.front:
             return End(output=frame.outputs[frame.block.steps[-1].node.id])
-        if None in outcomes or not (ending or halting):
-            return None
-        return worst(one for one in outcomes if one is not None and _is_end(one))
+        ends = [one for one in outcomes if one is not None]
+        return worst(ends) if halting and len(ends) == len(outcomes) else None
 
-    def _outcomes(self, frame: Frame, found: Next, halting: bool) -> list[End | None]:
-        """Of each node: `_SETTLED`, `_NOT_BEGUN`, the end that it forces on the list, or None: it is under way."""
+    def _front(self, frame: Frame, found: Next, halting: bool) -> list[End | None]:
+        """Of each node under way the end that it forces on the list, or None."""
         outcomes: list[End | None] = []
-        for step in frame.block.steps:
+        for at in self._advance(frame):
+            step = frame.block.steps[at]
             path = frame.prefix + step.node.id
             entry = self.journal.get(path)
-            if entry is None:
-                outcomes.append(_NOT_BEGUN)
-                continue
-            if _settled(step, entry):
-                self._settle(frame, step, path, entry)
-                outcomes.append(_SETTLED)
-            else:
+            if entry is not None:
                 outcomes.append(self._begun(Place(step, frame, path), entry, found, halting))
+            elif not halting:
+                found.ready.append(Place(step, frame, path))
         return outcomes
+
+    def _advance(self, frame: Frame) -> Sequence[int]:
+        """Move the front behind all that is settled."""
+        reached, frame.front = frame.front, []
+        for at in reached:
+            step = frame.block.steps[at]
+            path = frame.prefix + step.node.id
+            entry = self.journal.get(path)
+            if entry is None or not _settled(step, entry):
+                frame.front.append(at)
+                continue
+            self._settle(frame, step, path, entry)
+            reached += frame.behind(at)
+        frame.front.sort()
+        return frame.front
 
     def _settle(self, frame: Frame, step: Step, path: str, entry: Entry) -> None:
         frame.settle(step, entry)
         if step.blocks:
-            self.inside.pop(attempt_path(path, entry), None)
+            self.forget(path, entry)
 
     def _begun(self, place: Place, entry: Entry, found: Next, halting: bool) -> End | None:
         """Note what a node that is not settled still needs. Gives the end that it forces on its list."""
@@ -150,16 +154,6 @@ class Flow(Walker):
             return None
         found.closes.append(Close(container.place, end, late=isinstance(end, Halted)))
         return None
-
-
-def _is_end(outcome: End | None) -> bool:
-    return outcome is not None and outcome is not _SETTLED and outcome is not _NOT_BEGUN
-
-
-def _ready(frame: Frame, outcomes: Sequence[End | None]) -> Iterator[Place]:
-    for step, outcome in zip(frame.block.steps, outcomes, strict=True):
-        if outcome is _NOT_BEGUN and all(outcomes[at] is _SETTLED for at in step.after):
-            yield Place(step, frame, frame.prefix + step.node.id)
 
 
 def _settled(step: Step, entry: Entry) -> bool:

@@ -15,10 +15,14 @@ class Frame:
     """A list of nodes under way.
 
     `scope` is what its expressions can name; `deadline` the time (seconds since the epoch) at which its nodes have
-    to give up. In a `sheltered` one they go on when the run is cancelled.
+    to give up. In a `sheltered` one they go on when the run is cancelled. How far it is: in a list in order all
+    before `at` are settled; in a graph `front` has those that can begin, or are under way, and `missing` how many
+    nodes each other one still waits for.
     """
 
-    __slots__ = ("at", "block", "deadline", "last", "outputs", "prefix", "scope", "sheltered")
+    __slots__ = (
+        "at", "block", "deadline", "front", "last", "missing", "outputs", "prefix", "scope", "sheltered",
+    )  # fmt: skip
 
     def __init__(
         self, block: Block, prefix: str, scope: dict[str, Any], deadline: float, *, sheltered: bool
@@ -31,6 +35,15 @@ class Frame:
         self.sheltered = sheltered
         self.at = 0
         self.last: JSON = None
+        if not block.in_order:
+            self.missing = [len(step.after) for step in block.steps]
+            self.front = [at for at, missing in enumerate(self.missing) if not missing]
+
+    def behind(self, at: int) -> list[int]:
+        """The nodes of a graph that only waited for this one, which is settled now."""
+        for one in self.block.followers[at]:
+            self.missing[one] -= 1
+        return [one for one in self.block.followers[at] if not self.missing[one]]
 
     def settle(self, step: Step, entry: Entry) -> None:
         self.last = self.outputs[step.node.id] = output_of(entry)
@@ -58,7 +71,7 @@ class Container:
 
     @property
     def key(self) -> str:
-        return attempt_path(self.place.path, self.entry)
+        return attempt_path(self.place.path, self.entry.attempt)
 
     @property
     def node(self) -> Node:
@@ -70,5 +83,5 @@ class Container:
         return (self.entry.started or 0.0) + (self.node.timeout or float("inf"))
 
 
-def attempt_path(path: str, entry: Entry) -> str:
-    return path if entry.attempt == 1 else f"{path}~{entry.attempt}"
+def attempt_path(path: str, attempt: int) -> str:
+    return path if attempt == 1 else f"{path}~{attempt}"

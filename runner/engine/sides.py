@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,9 @@ class Lists:
     over: dict[Any, Frame] = field(default_factory=dict)
     ends: dict[Any, End] = field(default_factory=dict)
     bad: bool = False
+
+    def values(self) -> Iterable[Frame]:
+        return [*self.frames.values(), *self.over.values()]
 
     def walk(self, walker: Walker, found: Next, halting: bool, *, cancels: bool) -> None:
         """Walk those under way; when one ends badly, and that cancels the others, halt these."""

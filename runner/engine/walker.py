@@ -6,14 +6,17 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from runner.engine.decision import End, Next
-from runner.engine.frames import Container, Frame
-from runner.engine.journal import Journal
+from runner.engine.frames import Container, Frame, attempt_path
+from runner.engine.journal import Entry, Journal
 from runner.layers import Layer
 from schemas.pattern import JSON, BlockKey
 
 
 class Walker(ABC):
-    """`inside` holds, by the key of a container that has been entered, what its kind remembers of it."""
+    """`inside` holds, by the key of a container that has been entered, what its kind remembers of it.
+
+    Whatever that is, `values()` gives the frames in it.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -37,7 +40,17 @@ class Walker(ABC):
     def drop(self, frame: Frame) -> None:
         """Forget the nodes of a frame whose end is known: what led to it is not needed any more."""
         for step in frame.block.steps:
-            self.journal.pop(frame.prefix + step.node.id, None)
+            path = frame.prefix + step.node.id
+            entry = self.journal.pop(path, None)
+            if step.blocks and entry is not None:
+                self.forget(path, entry)
+
+    def forget(self, path: str, entry: Entry) -> None:
+        """The same for all that is in a container that is settled, in each of its attempts."""
+        for attempt in range(1, entry.attempt + 1):
+            known = self.inside.pop(attempt_path(path, attempt), None)
+            for frame in () if known is None else known.values():
+                self.drop(frame)
 
 
 def new_frame(container: Container, block: BlockKey, index: str = "", /, **names: JSON) -> Frame:

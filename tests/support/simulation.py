@@ -136,6 +136,7 @@ class World:
 
         def watch(run: RunState, end: End, ending: RunStatus | None, chance: float) -> Step:
             self.end = (end, ending)
+            self.last = run
             self.rows = {**self.durable, **run._unsaved}
             return concluded(run, end, ending, chance)
 
