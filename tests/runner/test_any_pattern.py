@@ -14,9 +14,9 @@ from runner.engine import End
 from runner.state import written_path
 from schemas.pattern import Node, OnError, Pattern, RetryPolicy
 from store.runs import RunStatus
-from store.spans import SpanStatus
+from store.spans import Span, SpanStatus
 
-LEAVES = ("http", "http", "http", "set", "fail", "stop", "delay")
+LEAVES = ("http", "http", "http", "set", "fail", "stop", "delay", "call", "wait")
 CONTAINERS = ("branch", "switch", "parallel", "for-each", "repeat", "try", "try")
 DEEPEST = 5
 
@@ -25,7 +25,7 @@ DEEPEST = 5
 def patterns(draw: st.DrawFn) -> Pattern:
     names = (f"n{number}" for number in itertools.count())
     nodes = draw(lists(names, 1))
-    retry = RetryPolicy()
+    retry = RetryPolicy(attempts=draw(st.sampled_from([1, 1, 2])), delay=5.0)
     return Pattern(name="p", nodes=nodes, timeout=draw(st.sampled_from([100.0, 1e9])), retry=retry)
 
 
@@ -50,6 +50,7 @@ def nodes(draw: st.DrawFn, names: Any, depth: int, needs: Any, must_be: str | No
         "id": f"last{name}" if must_be else name,
         "uses": uses,
         "needs": needs,
+        "when": draw(st.sampled_from([None] * 4 + ["${{ true }}", "${{ false }}"])) if not must_be else None,
         "on_error": draw(st.sampled_from([OnError.FAIL, OnError.FAIL, OnError.CONTINUE])),
         "timeout": draw(st.sampled_from([None, None, 60.0])) if not must_be else None,
         "retry": draw(st.sampled_from([None, None, RetryPolicy(attempts=2, delay=1.0, jitter=False)])),
@@ -87,6 +88,11 @@ def nodes(draw: st.DrawFn, names: Any, depth: int, needs: Any, must_be: str | No
             return Node(with_={}, blocks=blocks, **common)
         case "delay":
             return Node(with_={"for": draw(st.sampled_from(["0s", "5s", "90s"]))}, **common)
+        case "call":
+            return Node(with_={"pattern": "callee"}, **common)
+        case "wait":
+            patience = draw(st.sampled_from([{}, {"timeout": "30s"}]))
+            return Node(with_={"event": "paid", **patience}, **common)
     return Node(with_={"x": 1} if uses == "set" else {}, **common)
 
 
@@ -99,6 +105,15 @@ FATES = st.builds(
     dies_in=SOME,
     dies_before_write=SOME,
     dies_after_write=SOME,
+    posts=SOME,
+    leaves=st.frozensets(st.integers(1, 25), max_size=2),
+    leaves_at_look=st.frozensets(st.integers(1, 300), max_size=2),
+    cancelled_at_look=st.frozensets(st.integers(1, 300), max_size=1),
+    called_runs=st.lists(
+        st.tuples(st.sampled_from(["completed", "failed", "cancelled"]), st.sampled_from([0.0, 40.0, 200.0])),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
 )
 
 
@@ -116,32 +131,36 @@ def test_any_pattern_comes_to_one_end_whatever_befalls_it(pattern: Pattern, fate
     [end] = world.ends
     assert world.again == [], "done twice, though its result was durable"
     assert not _open(world)
-    _every_finally_ran(world)
+    assert len(world.taken) == len(set(world.taken)), "an event was taken twice"
+    assert not [one for one in world.called_runs.values() if one.ends > world.now and not one.dropped]
+    for journal in (*world.before, world.durable):
+        _every_finally_ran(world, journal)
     _the_journal_says_the_same(world, end.status)
 
 
 def _open(world: World) -> list[str]:
     return [
         path
-        for path, span in world.durable.items()
+        for journal in (*world.before, world.durable)
+        for path, span in journal.items()
         if span.status in (SpanStatus.RUNNING, SpanStatus.WAITING)
     ]
 
 
-def _every_finally_ran(world: World) -> None:
+def _every_finally_ran(world: World, journal: dict[str, Span]) -> None:
     program = world.replayed().context.program
-    for path, span in world.durable.items():
+    for path, span in journal.items():
         step = program.by_path[written_path(path)]
         if step.node.uses != "try" or span.status is SpanStatus.SKIPPED:
             continue
         first = step.blocks["finally",].steps[0].node.id
         for attempt in range(1, span.attempt + 1):
             inside = path if attempt == 1 else f"{path}~{attempt}"
-            began = f"{inside}/" if any(one.startswith(f"{inside}/") for one in world.durable) else None
+            began = f"{inside}/" if any(one.startswith(f"{inside}/") for one in journal) else None
             if began is None:
                 continue  # entered in a journal that did not become durable, or about to be
-            ran = world.durable.get(f"{inside}/{first}")
-            assert ran is not None, (path, attempt, sorted(world.durable))
+            ran = journal.get(f"{inside}/{first}")
+            assert ran is not None, (path, attempt, sorted(journal))
             assert ran.status is not SpanStatus.CANCELLED, (path, attempt)
 
 
@@ -152,4 +171,10 @@ def _the_journal_says_the_same(world: World, status: RunStatus) -> None:
     assert type(found.end) is type(end)
     assert found.end == end
     assert isinstance(end, End)
-    assert status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.CANCELLED)
+    assert status in (
+        RunStatus.COMPLETED,
+        RunStatus.FAILED,
+        RunStatus.TIMEOUT,
+        RunStatus.CANCELLED,
+        RunStatus.DEAD_LETTER,
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -23,8 +24,9 @@ from runner.state import Control, RunState, Stop
 from schemas.pattern import JSON, Pattern
 from store.journal import Outcome, Step
 from store.leases import ClaimedRun
+from store.run_events import RunEvent
 from store.runs import ENDED, RunStatus
-from store.spans import Journaled, Span, SpanStatus
+from store.spans import EndedChild, Journaled, Span, SpanStatus
 
 SLOW = 140.0
 """Seconds that a slow node takes: more than any time-out, and less than half of what a `finally` has."""
@@ -36,7 +38,10 @@ class Killed(BaseException):
 
 @dataclass
 class Fate:
-    """What happens at the n-th call of a node's work, and at the n-th write."""
+    """What happens at the n-th call of a node's work, at the n-th write, and at the n-th look at the clock.
+
+    `called_runs` are the status of each called run, and how long it takes, over and over.
+    """
 
     fails: frozenset[int] = frozenset()
     slow: frozenset[int] = frozenset()
@@ -44,11 +49,28 @@ class Fate:
     dies_in: frozenset[int] = frozenset()
     dies_before_write: frozenset[int] = frozenset()
     dies_after_write: frozenset[int] = frozenset()
+    posts: frozenset[int] = frozenset()  # an event, at that write
+    leaves: frozenset[int] = frozenset()
+    leaves_at_look: frozenset[int] = frozenset()
+    cancelled_at_look: frozenset[int] = frozenset()
+    called_runs: tuple[tuple[str, float], ...] = (("completed", 0.0),)
+
+
+@dataclass
+class CalledRun:
+    """A run that a `call` node started; `dropped`: nobody waits for it any more."""
+
+    status: str
+    ends: float
+    dropped: bool = False
 
 
 @dataclass
 class World:
-    """`called` are the paths at which work was done, in order; `again` those done though a result was durable."""
+    """`called` are the paths at which work was done, in order; `again` those done though a result was durable.
+
+    `durable` is the journal of the run's `attempt`, `before` has those of the attempts before.
+    """
 
     pattern: Pattern
     fate: Fate
@@ -60,29 +82,73 @@ class World:
     ends: list[Step] = field(default_factory=list)
     last: RunState | None = None
     end: tuple[End, RunStatus | None] | None = None
+    attempt: int = 1
+    before: list[dict[str, Span]] = field(default_factory=list)
+    called_runs: dict[str, CalledRun] = field(default_factory=dict)
+    taken: list[int] = field(default_factory=list)
+    _posted: int = 0
+    _woken: bool = False
+    _looks: int = 0
     _calls: int = 0
     _writes: int = 0
     _mutex: Any = field(default_factory=threading.Lock)
 
-    def run(self, lives: int = 200) -> None:
+    def run(self, lives: int = 400) -> None:
         """Let worker after worker have it in hand until it has ended."""
         started = self.now
-        with patch("runner.state.time.time", lambda: self.now), self._watching_ends():
+        with ExitStack() as patches:
+            for patched in self._patches():
+                patches.enter_context(patched)
             for lease in range(1, lives):
                 step = self._live(lease, started)
                 if step is not None and step.status in ENDED:
                     self.ends.append(step)
                     return
                 if step is not None and step.status is RunStatus.WAITING:
-                    assert step.due is not None
-                    self.now = max(self.now, step.due)
+                    self._sleep(step)
         raise AssertionError(f"not ended after {lives} lives: {self.durable}")
 
+    def _patches(self) -> list[Any]:
+        return [
+            patch("runner.state.time.time", self._look),
+            patch("runner.control.calls.execution.closed_callee", lambda *_: None),
+            patch("runner.control.people.run_events.unconsumed", self._events),
+            patch("runner.executor.spans.ended_children", self._ended_children),
+            self._watching_ends(),
+        ]
+
+    def _look(self) -> float:
+        """At the clock."""
+        self._looks += 1
+        if self._looks in self.fate.leaves_at_look:
+            self.control.pull(Stop.LEAVING)
+        if self._looks in self.fate.cancelled_at_look:
+            self._cancel()
+        return self.now
+
+    def _cancel(self) -> None:
+        self.cancelled = True
+        self.control.pull(Stop.CANCELLED)
+
+    def _sleep(self, step: Step) -> None:
+        """Until something wakes the run."""
+        if step.attempt != self.attempt:
+            self.before.append(self.durable)
+            self.attempt, self.durable = step.attempt, {}
+        elif self._woken:
+            return
+        times = [one.ends for one in self.called_runs.values() if one.ends > self.now and not one.dropped]
+        times += [] if step.due is None else [step.due]
+        assert times, "nothing will ever wake it"
+        self.now = max(self.now, min(times))
+
     def _live(self, lease: int, started: float) -> Step | None:
-        executor = Executor(_NoDatabase(), {"http": self.work, "fail": _fail, "stop": _stop}, self.write)  # type: ignore[arg-type]
+        handlers = {"http": self.work, "fail": _fail, "stop": _stop}
+        executor = Executor(_NoDatabase(), handlers, self.write)  # type: ignore[arg-type]
         executor.contexts = _Contexts(self.pattern)  # type: ignore[assignment]
         self.control = Control(lease, 0.0)
-        claimed = _claimed(lease, started, self.now, cancelled=self.cancelled)
+        self._woken = False
+        claimed = _claimed(lease, started, self.now, self.attempt, cancelled=self.cancelled)
         try:
             step = executor.advance(claimed, self.control, self.journaled())
             assert step is not None
@@ -104,10 +170,12 @@ class World:
         if call in self.fate.dies_in:
             raise Killed
         if call in self.fate.cancelled:
-            self.cancelled = True
-            self.control.pull(Stop.CANCELLED)
+            self._cancel()
+        if call in self.fate.leaves:
+            self.control.pull(Stop.LEAVING)
         if call in self.fate.slow and "last" not in context.path:
             self.now += SLOW
+            self.control.poke()
         if context.remaining() <= 0:
             raise NodeError("timeout", "too slow")
         if context.cancelled.is_set():
@@ -123,13 +191,45 @@ class World:
         if write in self.fate.dies_before_write:
             raise Killed
         for step in steps:
-            self.durable.update({span.path: span for span in step.spans})
+            self._keep(step)
+        if write in self.fate.posts:
+            self._posted += 1
+            self._woken = True
+            self.control.poke()
         if write in self.fate.dies_after_write:
             raise Killed
         return [Outcome(True, ()) for _ in steps]
 
+    def _keep(self, step: Step) -> None:
+        self.durable.update({span.path: span for span in step.spans})
+        self.taken += [event for event, _ in step.consumed]
+        for child in step.children:
+            status, takes = self.fate.called_runs[len(self.called_runs) % len(self.fate.called_runs)]
+            self.called_runs[child.id] = CalledRun(status, self.now + takes)
+        for orphan in step.orphans:
+            self.called_runs[orphan].dropped = True
+
+    def _events(self, *_: Any) -> list[RunEvent]:
+        return [
+            RunEvent(id=event, name="paid", body=event, actor=None, at=self.now)
+            for event in range(1, self._posted + 1)
+            if event not in self.taken
+        ]
+
+    def _ended_children(self, _: Any, ids: Sequence[str]) -> list[EndedChild]:
+        rows = [self._child(id_) for id_ in ids]
+        return [EndedChild(id_, *row) for id_, row in zip(ids, rows, strict=True) if row[0] is not None]
+
+    def _child(self, id_: str | None) -> tuple[str | None, JSON, JSON]:
+        """Status, output and error of a called run that has ended."""
+        child = self.called_runs.get(id_ or "")
+        if child is None or child.ends > self.now:
+            return None, None, None
+        well = child.status == "completed"
+        return child.status, "given" if well else None, None if well else {"message": "no luck there"}
+
     def journaled(self) -> list[Journaled]:
-        return [_row(span) for span in self.durable.values()]
+        return [_row(span, self._child(span.child)) for span in self.durable.values()]
 
     def _watching_ends(self) -> Any:
         concluded: Callable[..., Step] = endings.conclude
@@ -144,8 +244,8 @@ class World:
 
     def replayed(self) -> RunState:
         """What somebody makes of the journal as it was when the end was found."""
-        claimed = _claimed(1, self.now, self.now, cancelled=False)
-        rows = [_row(span) for span in self.rows.values()]
+        claimed = _claimed(1, self.now, self.now, self.attempt, cancelled=False)
+        rows = [_row(span, self._child(span.child)) for span in self.rows.values()]
         return RunState(claimed, _Contexts(self.pattern).get(), Control(1, 0.0), rows)
 
 
@@ -158,7 +258,10 @@ def _stop(context: NodeContext, inputs: JSON) -> JSON:
 
 
 class _NoDatabase:
-    """There is nothing in these patterns that would ask for it."""
+    """What would be asked of it is answered by the world."""
+
+    def connection(self) -> Any:
+        return nullcontext()
 
 
 class _Contexts:
@@ -176,14 +279,14 @@ class _Contexts:
             timeout=self._pattern.timeout,
             deployment={},
             version={},
-            calls={},
+            calls={"callee": "v"},
             assets=None,  # type: ignore[arg-type]
             network=(),
             connections=NO_CONNECTIONS,
         )
 
 
-def _claimed(lease: int, started: float, now: float, *, cancelled: bool) -> ClaimedRun:
+def _claimed(lease: int, started: float, now: float, attempt: int, *, cancelled: bool) -> ClaimedRun:
     return ClaimedRun(
         id="00000000-0000-0000-0000-000000000001",
         lease=lease,
@@ -194,7 +297,7 @@ def _claimed(lease: int, started: float, now: float, *, cancelled: bool) -> Clai
         trigger_kind="manual",
         trigger={},
         input=None,
-        attempt=1,
+        attempt=attempt,
         cancelled=cancelled,
         parent_id=None,
         root_id=None,
@@ -204,7 +307,7 @@ def _claimed(lease: int, started: float, now: float, *, cancelled: bool) -> Clai
     )
 
 
-def _row(span: Span) -> Journaled:
+def _row(span: Span, called: tuple[str | None, JSON, JSON]) -> Journaled:
     def read(text: str | None) -> JSON:
         return None if text is None else orjson.loads(text)
 
@@ -218,8 +321,8 @@ def _row(span: Span) -> Journaled:
         error=read(span.error),
         log=None,
         wake=span.wake,
-        child=None,
-        child_status=None,
-        child_output=None,
-        child_error=None,
+        child=span.child,
+        child_status=called[0],  # type: ignore[arg-type] # None: it goes on
+        child_output=called[1],
+        child_error=called[2],
     )
