@@ -65,6 +65,8 @@ class Attempts:
         kind = step.node.uses
         if kind in self._control:
             return self._control[kind](attempt)
+        if step.effect and attempt.unwanted:
+            raise NodeError("cancelled", "It was given up before it began.", retryable=False)
         attempt.inputs = attempt.evaluate(step.inputs)
         if kind in containers.ENTER:
             return containers.ENTER[kind](attempt)

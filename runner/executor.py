@@ -90,7 +90,7 @@ class Executor(Loop):
             while True:
                 if done is not None:
                     run.take(done)
-                elif run.control.reason is None:
+                elif run.control.reason in (None, Stop.CANCELLED):
                     self._look_again(run)
                 done = inbox.get_nowait()
         except queue.Empty:

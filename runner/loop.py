@@ -62,7 +62,8 @@ class Loop(ABC):
         for path in found.pull:
             run.cords[path].pull()
         for close in found.closes:
-            run.apply(close.place.path, self._attempts.close(run, close))
+            path = close.place.path
+            run.settle(path, run.journal[path], self._attempts.close(run, close))
         if run.must_save:
             self._flush(run)
         if found.ready:

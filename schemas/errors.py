@@ -295,12 +295,6 @@ _ALL: Final = (
         hint="Raise `limit`, or check the condition.",
     ),
     ErrorType(
-        name="rejected",
-        family="flow",
-        means="an approval was refused",
-        hint="Read who refused it in the node's log.",
-    ),
-    ErrorType(
         name="call",
         means="a called run did not end well",
         hint="Read the called run.",

@@ -16,7 +16,7 @@ from schemas.pattern import Node, OnError, Pattern, RetryPolicy
 from store.runs import RunStatus
 from store.spans import Span, SpanStatus
 
-LEAVES = ("http", "http", "http", "set", "fail", "stop", "delay", "call", "wait")
+LEAVES = (*["http"] * 5, *["call"] * 2, "set", "fail", "stop", "delay", "wait")
 CONTAINERS = ("branch", "switch", "parallel", "for-each", "repeat", "try", "try")
 DEEPEST = 5
 
@@ -25,13 +25,13 @@ DEEPEST = 5
 def patterns(draw: st.DrawFn) -> Pattern:
     names = (f"n{number}" for number in itertools.count())
     nodes = draw(lists(names, 1))
-    retry = RetryPolicy(attempts=draw(st.sampled_from([1, 1, 2])), delay=5.0)
+    retry = RetryPolicy(attempts=draw(st.sampled_from([1, 2])), delay=5.0)
     return Pattern(name="p", nodes=nodes, timeout=draw(st.sampled_from([100.0, 1e9])), retry=retry)
 
 
 @st.composite
 def lists(draw: st.DrawFn, names: Any, depth: int, first: str | None = None) -> tuple[Node, ...]:
-    count = draw(st.integers(1, 3))
+    count = draw(st.sampled_from([2, 3] if depth == 1 else [1, 1, 2, 2, 3]))
     made: list[Node] = []
     for at in range(count):
         needs = None
@@ -43,7 +43,7 @@ def lists(draw: st.DrawFn, names: Any, depth: int, first: str | None = None) -> 
 
 @st.composite
 def nodes(draw: st.DrawFn, names: Any, depth: int, needs: Any, must_be: str | None) -> Node:
-    kinds = LEAVES + (CONTAINERS if depth < DEEPEST else ())
+    kinds = LEAVES + CONTAINERS * (3, 2, 1, 1, 0)[depth - 1]
     uses = must_be or draw(st.sampled_from(kinds))
     name = next(names)
     common: dict[str, Any] = {
@@ -96,19 +96,21 @@ def nodes(draw: st.DrawFn, names: Any, depth: int, needs: Any, must_be: str | No
     return Node(with_={"x": 1} if uses == "set" else {}, **common)
 
 
-SOME = st.frozensets(st.integers(1, 25), max_size=4)
+CALLS = st.integers(1, 6) | st.integers(1, 25)
+LOOKS = st.integers(1, 40) | st.integers(1, 300)
+SOME = st.frozensets(CALLS, max_size=4)
 FATES = st.builds(
     Fate,
     fails=SOME,
-    slow=st.frozensets(st.integers(1, 25), max_size=2),
-    cancelled=st.frozensets(st.integers(1, 25), max_size=1),
+    slow=st.frozensets(CALLS, max_size=2),
+    cancelled=st.frozensets(CALLS, max_size=1),
     dies_in=SOME,
     dies_before_write=SOME,
     dies_after_write=SOME,
     posts=SOME,
-    leaves=st.frozensets(st.integers(1, 25), max_size=2),
-    leaves_at_look=st.frozensets(st.integers(1, 300), max_size=2),
-    cancelled_at_look=st.frozensets(st.integers(1, 300), max_size=1),
+    leaves=st.frozensets(CALLS, max_size=2),
+    leaves_at_look=st.frozensets(LOOKS, max_size=2),
+    cancelled_at_look=st.frozensets(LOOKS, max_size=1),
     called_runs=st.lists(
         st.tuples(st.sampled_from(["completed", "failed", "cancelled"]), st.sampled_from([0.0, 40.0, 200.0])),
         min_size=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from simulation import Fate, World
 from runner.engine import Entry, Flow
 from runner.engine.journal import Journal
 from runner.program import compile_pattern
-from schemas.pattern import Node, OnError, Pattern, RetryPolicy
+from schemas.pattern import BlockKey, Node, OnError, Pattern, RetryPolicy
+from store.blobs import FolderBlobs
 from store.spans import SpanStatus
 
 
@@ -49,7 +51,7 @@ def leaf(id_: str, uses: str = "http") -> tuple[Node, ...]:
 
 def test_what_is_inside_the_containers_of_a_loop_is_forgotten_with_their_item() -> None:
     side = Node(id="side", uses="branch", with_={"if": "${{ true }}"}, blocks={("then",): leaf("a")})
-    branches = {("branches", "x"): (side,), ("branches", "y"): leaf("b")}
+    branches: dict[BlockKey, tuple[Node, ...]] = {("branches", "x"): (side,), ("branches", "y"): leaf("b")}
     both = Node(id="both", uses="parallel", with_={}, blocks=branches)
     again = RetryPolicy(attempts=2, delay=1.0, jitter=False)
     bad = Node(
@@ -67,3 +69,21 @@ def test_what_is_inside_the_containers_of_a_loop_is_forgotten_with_their_item() 
     assert world.last is not None
     assert set(world.last.journal) == {"loop", "after"}
     assert world.last.flow.inside == {}
+
+
+def test_what_has_not_begun_when_the_run_is_cancelled_never_does() -> None:
+    loop = {"items": list(range(200)), "maxParallel": 200}
+    node = Node(id="loop", uses="for-each", with_=loop, blocks={("do",): leaf("a")})
+    world = World(Pattern(name="p", nodes=(node,), timeout=1e9), Fate(cancelled=frozenset({1})))
+    world.run()
+    assert len(world.called) <= 64  # as many as can be at work at once
+
+
+def test_a_large_output_is_checked_by_whoever_goes_on_with_the_run(tmp_path: Path) -> None:
+    large = Node(id="large", uses="set", with_={"text": "a" * 300_000})
+    schema = {"type": "object", "required": ["text"]}
+    pattern = Pattern(name="p", nodes=(large,), output_schema=schema, timeout=1e9)
+    for look in range(1, 9):
+        world = World(pattern, Fate(leaves_at_look=frozenset({look})), blobs=FolderBlobs(tmp_path))
+        world.run()
+        assert (world.ends[0].status, world.ends[0].error) == ("completed", None)

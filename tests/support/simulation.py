@@ -22,11 +22,12 @@ from runner.nodes.base import NO_CONNECTIONS, NodeContext, NodeError
 from runner.program import compile_pattern
 from runner.state import Control, RunState, Stop
 from schemas.pattern import JSON, Pattern
+from store.blobs import Blobs
 from store.journal import Outcome, Step
 from store.leases import ClaimedRun
 from store.run_events import RunEvent
 from store.runs import ENDED, RunStatus
-from store.spans import EndedChild, Journaled, Span, SpanStatus
+from store.spans import SETTLED, EndedChild, Journaled, Span, SpanStatus
 
 SLOW = 140.0
 """Seconds that a slow node takes: more than any time-out, and less than half of what a `finally` has."""
@@ -76,6 +77,7 @@ class World:
     fate: Fate
     now: float = 1_000_000.0
     durable: dict[str, Span] = field(default_factory=dict)
+    blobs: Blobs | None = None
     cancelled: bool = False
     called: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
@@ -106,7 +108,8 @@ class World:
                     return
                 if step is not None and step.status is RunStatus.WAITING:
                     self._sleep(step)
-        raise AssertionError(f"not ended after {lives} lives: {self.durable}")
+        still = [path for path, span in self.durable.items() if span.status not in SETTLED]
+        raise AssertionError(f"not ended after {lives} lives, at {self.now}: {still}")
 
     def _patches(self) -> list[Any]:
         return [
@@ -144,7 +147,7 @@ class World:
 
     def _live(self, lease: int, started: float) -> Step | None:
         handlers = {"http": self.work, "fail": _fail, "stop": _stop}
-        executor = Executor(_NoDatabase(), handlers, self.write)  # type: ignore[arg-type]
+        executor = Executor(_NoDatabase(), handlers, self.write, self.blobs)  # type: ignore[arg-type]
         executor.contexts = _Contexts(self.pattern)  # type: ignore[assignment]
         self.control = Control(lease, 0.0)
         self._woken = False
@@ -217,8 +220,8 @@ class World:
         ]
 
     def _ended_children(self, _: Any, ids: Sequence[str]) -> list[EndedChild]:
-        rows = [self._child(id_) for id_ in ids]
-        return [EndedChild(id_, *row) for id_, row in zip(ids, rows, strict=True) if row[0] is not None]
+        ended = [(id_, *self._child(id_)) for id_ in ids]
+        return [EndedChild(id_, status, *rest) for id_, status, *rest in ended if status is not None]
 
     def _child(self, id_: str | None) -> tuple[str | None, JSON, JSON]:
         """Status, output and error of a called run that has ended."""
@@ -322,7 +325,7 @@ def _row(span: Span, called: tuple[str | None, JSON, JSON]) -> Journaled:
         log=None,
         wake=span.wake,
         child=span.child,
-        child_status=called[0],  # type: ignore[arg-type] # None: it goes on
+        child_status=called[0],
         child_output=called[1],
         child_error=called[2],
     )
