@@ -391,3 +391,25 @@ def test_nothing_of_a_run_that_a_secret_node_called_is_shown(site: Site) -> None
     assert "s3cr3t" in site.http.get(f"/runs/{child}").text
     site.execute("UPDATE runs SET parent_id = %s, parent_path = 'deep' WHERE id = %s", parent, child)
     assert "s3cr3t" not in site.http.get(f"/runs/{child}").text
+
+
+def test_nothing_of_a_run_that_a_secret_node_in_a_loop_called_is_shown(site: Site) -> None:
+    callee = site.deploy("plain", {"nodes": [{"id": "a", "uses": "set"}]})
+    call = {"id": "deep", "uses": "call", "with": {"pattern": "plain"}, "secret": True}
+    loop = {"id": "each", "uses": "for-each", "items": [1], "do": [call]}
+    site.deploy("caller", {"nodes": [loop]}, calls={"plain": callee})
+    parent = site.run("caller", status=RunStatus.COMPLETED)
+    spans = [span("a", 1.0, output='"s3cr3t"')]
+    child = site.run("plain", status=RunStatus.COMPLETED, spans=spans, output='"s3cr3t"')
+    path = "each~2[0]/deep"
+    site.execute("UPDATE runs SET parent_id = %s, parent_path = %s WHERE id = %s", parent, path, child)
+    assert "s3cr3t" not in site.http.get(f"/runs/{child}").text
+
+
+def test_what_a_secret_stop_gives_is_not_shown_as_the_run_s_output(site: Site) -> None:
+    stop = {"id": "enough", "uses": "stop", "with": {"output": "s3cr3t"}, "secret": True}
+    site.deploy("early", {"nodes": [stop, {"id": "after", "uses": "set"}], "output": "fine"})
+    spans = [span("enough", 1.0, output='"s3cr3t"')]
+    run = site.run("early", status=RunStatus.COMPLETED, spans=spans, output='"s3cr3t"')
+    assert "s3cr3t" not in site.http.get(f"/runs/{run}").text
+    assert site.http.get(f"/runs/{run}/output").status_code == 403

@@ -41,8 +41,10 @@ class Contents:
         return self._kept.get(version_id, lambda: _load(connection, version_id))
 
     def hides_output(self, connection: Connection, version_id: str) -> bool:
-        """Whether a run's output is that of a secret node, because the pattern does not say what it is."""
+        """Whether a run's output is that of a secret node: a `stop`, or the last where nothing else is said."""
         content = self.get(connection, version_id)
+        if any(content.nodes[path].uses == "stop" for path in content.secret):
+            return True
         if content.pattern.output is not None or not content.pattern.nodes:
             return False
         return self._hides(connection, content, content.pattern.nodes[-1].id)

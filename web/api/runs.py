@@ -95,7 +95,7 @@ def is_secret_call(connection: Connection, contents: Contents, run: RunDetail) -
     if run.parent_id is None:
         return False
     return any(
-        caller.path in contents.get(connection, caller.version_id).secret
+        written_path(caller.path) in contents.get(connection, caller.version_id).secret
         for caller in run_reads.callers(connection, run.id)
     )
 
