@@ -103,14 +103,14 @@ def refused_input(run: RunState) -> Step | None:
     return ended(run, RunStatus.FAILED, error=describe(error, None))
 
 
-def broken(claimed: ClaimedRun, error: Exception) -> Step:
+def broken(claimed: ClaimedRun, error: Exception, run: RunState | None = None) -> Step:
     """Weft itself failed at this run. It ends with that, instead of failing again and again elsewhere."""
     hint = "This is a defect of Weft: the worker's log has the details."
-    return outright(claimed, NodeError("internal_error", f"{type(error).__name__}: {error}", hint=hint))
+    return outright(claimed, NodeError("internal_error", f"{type(error).__name__}: {error}", hint=hint), run)
 
 
-def outright(claimed: ClaimedRun, error: NodeError) -> Step:
-    """The run fails as it is: what it needs to go on is not there."""
+def outright(claimed: ClaimedRun, error: NodeError, run: RunState | None = None) -> Step:
+    """The run fails as it is: what it needs to go on is not there. What it called and awaits is cancelled."""
     return Step(
         run_id=claimed.id,
         lease=claimed.lease,
@@ -119,4 +119,5 @@ def outright(claimed: ClaimedRun, error: NodeError) -> Step:
         span_attempt=claimed.attempt,
         parent_id=claimed.parent_id,
         error=dump(describe(error, None)),
+        orphans=() if run is None else run.called(),
     )

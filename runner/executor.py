@@ -53,6 +53,7 @@ class Executor(Loop):
 
     def advance(self, claimed: ClaimedRun, control: Control, journaled: Sequence[Journaled]) -> Step | None:
         """Execute until the run ends or has to wait. Gives the last step, not written yet; None: lease lost."""
+        run: RunState | None = None
         try:
             ground = Ground(claimed.deployment_id, claimed.revision, claimed.version_id, claimed.draft_id)
             if claimed.cancelled:
@@ -65,10 +66,10 @@ class Executor(Loop):
             # Without the database nothing more can be known of this run: whoever claims it next goes on.
             return None
         except NodeError as error:
-            return endings.outright(claimed, error)
+            return endings.outright(claimed, error, run)
         except Exception as error:
             log.exception("run_broken", extra={"run": claimed.id})
-            return endings.broken(claimed, error)
+            return endings.broken(claimed, error, run)
 
     def _called_by(self, run: str) -> tuple[str, ...]:
         with self._database.connection() as connection:

@@ -205,6 +205,10 @@ class RunState:
         """Nobody waits for this called run any more."""
         self._orphans.append(run)
 
+    def called(self) -> list[str]:
+        """The called runs that it waits for."""
+        return [entry.child for _, _, entry in self.waiting() if entry.child and not entry.child_status]
+
     def waiting(self) -> Iterator[tuple[Step, str, Entry]]:
         """The nodes that wait, with their paths."""
         for path in self._open:

@@ -6,7 +6,8 @@ from typing import Any
 
 from simulation import Fate, World
 
-from schemas.pattern import Node, OnError, Pattern
+from runner.nodes.base import NodeContext
+from schemas.pattern import JSON, BlockKey, Node, OnError, Pattern
 from store.runs import RunStatus
 
 
@@ -23,3 +24,20 @@ def test_a_container_s_time_out_is_none_of_a_worker_that_leaves() -> None:
         world.run()
         ends.append((look, world.ends[0].status))
     assert {status for _, status in ends} == {RunStatus.COMPLETED}, ends
+
+
+class Broken(World):
+    def work(self, context: NodeContext, inputs: JSON) -> JSON:
+        raise ZeroDivisionError
+
+
+def test_a_run_that_weft_itself_fails_at_leaves_no_called_run_behind() -> None:
+    called = (Node(id="called", uses="call", with_={"pattern": "callee"}),)
+    work = (Node(id="nap", uses="delay", with_={"for": "1m"}), Node(id="work", uses="http", with_={}))
+    branches: dict[BlockKey, tuple[Node, ...]] = {("branches", "a"): called, ("branches", "b"): work}
+    both = Node(id="both", uses="parallel", with_={}, blocks=branches)
+    fate = Fate(called_runs=(("completed", 3600.0),))
+    world = Broken(Pattern(name="p", nodes=(both,), timeout=1e9), fate)
+    world.run()
+    assert "internal_error" in (world.ends[0].error or "")
+    assert [one.dropped for one in world.called_runs.values()] == [True]
