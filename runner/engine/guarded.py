@@ -22,9 +22,10 @@ def guarded(walker: Walker, container: Container, found: Next, halting: bool) ->
     if end is None or ("finally",) not in blocks:
         return end
     last = _finally(walker, container, end)
-    closing = walker.walk(last, found, halting and walker.now >= last.deadline)
+    over = walker.now >= last.deadline
+    closing = walker.walk(last, found, halting and over)
     if closing is None:
-        if halting:
+        if halting and not over:  # else a `finally` in it has still some time of its own
             found.wake_at(last.deadline)
         return None
     overruled = type(closing) is Stopped or (type(end) is End and not closing.well)

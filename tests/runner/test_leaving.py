@@ -9,6 +9,7 @@ from simulation import Fate, World
 from runner.nodes.base import NodeContext
 from schemas.pattern import JSON, BlockKey, Node, OnError, Pattern
 from store.runs import RunStatus
+from store.spans import SpanStatus
 
 
 def test_a_container_s_time_out_is_none_of_a_worker_that_leaves() -> None:
@@ -41,3 +42,15 @@ def test_a_run_that_weft_itself_fails_at_leaves_no_called_run_behind() -> None:
     world.run()
     assert "internal_error" in (world.ends[0].error or "")
     assert [one.dropped for one in world.called_runs.values()] == [True]
+
+
+def test_a_finally_whose_time_is_over_wakes_nobody_while_one_in_it_goes_on() -> None:
+    tidy = (Node(id="tidy", uses="delay", with_={"for": "30s"}),)
+    nap = (Node(id="nap", uses="delay", with_={"for": "10d"}),)
+    inner = Node(id="inner", uses="try", with_={}, blocks={("do",): nap, ("finally",): tidy})
+    begin = (Node(id="begin", uses="set", with_={}),)
+    outer = Node(id="outer", uses="try", with_={}, blocks={("do",): begin, ("finally",): (inner,)})
+    world = World(Pattern(name="p", nodes=(outer,), timeout=3600.0), Fate())
+    world.run(lives=6)
+    assert world.ends[0].status == RunStatus.TIMEOUT
+    assert world.durable["outer/inner/tidy"].status is SpanStatus.COMPLETED
