@@ -76,7 +76,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
-    """`retry` is the condition of the run's own `retry.when`."""
+    """`light`: there is nothing in it but light nodes. `by_path` has every node, by its path in the pattern."""
 
     pattern: Pattern
     root: Block

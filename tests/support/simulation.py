@@ -143,6 +143,7 @@ class World:
         times = [one.ends for one in self.called_runs.values() if one.ends > self.now and not one.dropped]
         times += [] if step.due is None else [step.due]
         assert times, "nothing will ever wake it"
+        assert step.due is None or step.due > self.now, "it would be woken at once, again and again"
         self.now = max(self.now, min(times))
 
     def _live(self, lease: int, started: float) -> Step | None:
