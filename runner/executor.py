@@ -14,7 +14,6 @@ from runner.engine import Entry, Place
 from runner.loop import LeaseLost, Loop
 from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Stored
-from runner.program import POSTED_TO
 from runner.state import Control, Cord, Done, RunState, Stop
 from store import run_reads, spans
 from store.blobs import Blobs
@@ -107,9 +106,7 @@ class Executor(Loop):
                 entry = waiting[child.id]
                 entry.child_status, entry.error = child.status, child.error
                 entry.output = run.found(child.output)
-        run.events = None
-        for step, _, entry in run.waiting():
-            entry.poked = step.node.uses in POSTED_TO and entry.error is None
+        run.posted_to()
 
     def _flush(self, run: RunState) -> None:
         if not run.saved:

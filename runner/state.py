@@ -216,6 +216,12 @@ class RunState:
             if entry is not None and entry.status is SpanStatus.WAITING:
                 yield self.step_at(path), path, entry
 
+    def posted_to(self) -> None:
+        """There may be new events: the nodes that wait for such look again."""
+        self.events = None
+        for step, _, entry in self.waiting():
+            entry.poked = step.node.uses in POSTED_TO and entry.error is None
+
     def step_at(self, path: str) -> Step:
         return self.context.program.by_path[written_path(path)]
 

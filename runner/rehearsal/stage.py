@@ -240,9 +240,7 @@ class Stage:
 
 
 def _wake(actor: _Actor) -> None:
-    actor.run.events = None
-    for _, _, entry in actor.run.waiting():
-        entry.poked = entry.child is None and entry.error is None
+    actor.run.posted_to()
     actor.due = None
 
 

@@ -114,8 +114,8 @@ class World:
     def _patches(self) -> list[Any]:
         return [
             patch("runner.state.time.time", self._look),
-            patch("runner.control.calls.execution.closed_callee", lambda *_: None),
-            patch("runner.control.people.run_events.unconsumed", self._events),
+            patch("runner.outside.execution.closed_callee", lambda *_: None),
+            patch("runner.outside.run_events.unconsumed", self._events),
             patch("runner.executor.spans.ended_children", self._ended_children),
             self._watching_ends(),
         ]
@@ -238,11 +238,11 @@ class World:
     def _watching_ends(self) -> Any:
         concluded: Callable[..., Step] = endings.conclude
 
-        def watch(run: RunState, end: End, ending: RunStatus | None, chance: float) -> Step:
+        def watch(run: RunState, end: End, ending: RunStatus | None) -> Step:
             self.end = (end, ending)
             self.last = run
             self.rows = {**self.durable, **run._unsaved}
-            return concluded(run, end, ending, chance)
+            return concluded(run, end, ending)
 
         return patch("runner.endings.conclude", watch)
 
