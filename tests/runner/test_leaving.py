@@ -54,3 +54,23 @@ def test_a_finally_whose_time_is_over_wakes_nobody_while_one_in_it_goes_on() -> 
     world.run(lives=6)
     assert world.ends[0].status == RunStatus.TIMEOUT
     assert world.durable["outer/inner/tidy"].status is SpanStatus.COMPLETED
+
+
+def test_a_run_cancelled_while_no_worker_had_it_runs_the_finally_of_each_item_that_had_begun() -> None:
+    nap = (Node(id="nap", uses="delay", with_={"for": "1m"}),)
+    tidy = (Node(id="tidy", uses="http", with_={}),)
+    guard = (Node(id="guard", uses="try", with_={}, blocks={("do",): nap, ("finally",): tidy}),)
+    items = {"items": [1, 2, 3], "maxParallel": 2}
+    world = World(
+        Pattern(
+            name="p",
+            nodes=(Node(id="each", uses="for-each", with_=items, blocks={("do",): guard}),),
+            timeout=1e9,
+        ),
+        Fate(cancelled=frozenset({1}), dies_in=frozenset({2})),
+    )
+    world.run()
+    assert world.ends[0].status == RunStatus.CANCELLED
+    tidied = {path for path, span in world.durable.items() if path.endswith("tidy") and span.output}
+    assert tidied == {"each[0]/guard/tidy", "each[1]/guard/tidy"}
+    assert not any(path.startswith("each[2]") for path in world.durable)
