@@ -301,13 +301,13 @@ class Caller:
 
 
 def callers(connection: Connection, run: str) -> list[Caller]:
-    """Everything above a called run, nearest first."""
+    """Everything above a called run, nearest first; above one that repeats it, too."""
     rows = connection.execute(
         """WITH RECURSIVE up AS (
-               SELECT parent_id, parent_path, 1 AS step FROM runs WHERE id = %s AND parent_id IS NOT NULL
+               SELECT parent_id, parent_path, replay_of, 1 AS step FROM runs WHERE id = %s
                UNION ALL
-               SELECT r.parent_id, r.parent_path, step + 1 FROM up JOIN runs r ON r.id = up.parent_id
-               WHERE r.parent_id IS NOT NULL
+               SELECT r.parent_id, r.parent_path, r.replay_of, step + 1
+               FROM up JOIN runs r ON r.id = coalesce(up.parent_id, up.replay_of)
            )
            SELECT r.version_id, up.parent_path FROM up JOIN runs r ON r.id = up.parent_id ORDER BY step""",
         [run],

@@ -391,6 +391,12 @@ def test_nothing_of_a_run_that_a_secret_node_called_is_shown(site: Site) -> None
     assert "s3cr3t" in site.http.get(f"/runs/{child}").text
     site.execute("UPDATE runs SET parent_id = %s, parent_path = 'deep' WHERE id = %s", parent, child)
     assert "s3cr3t" not in site.http.get(f"/runs/{child}").text
+    again = site.run(
+        "plain", status=RunStatus.COMPLETED, spans=[span("a", 1.0, output='"s3cr3t"')], output='"s3cr3t"'
+    )
+    site.execute("UPDATE runs SET replay_of = %s WHERE id = %s", child, again)
+    for hidden in ("", "/output", "/output?node=a", "/events"):
+        assert "s3cr3t" not in site.http.get(f"/runs/{again}{hidden}").text
 
 
 def test_nothing_of_a_run_that_a_secret_node_in_a_loop_called_is_shown(site: Site) -> None:

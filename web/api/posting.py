@@ -32,7 +32,7 @@ class Posting:
         """202 once it is durable. An event is kept until a node takes it; an answer needs a node that asks."""
         if ("event" in call.body) == ("approved" in call.body):
             message = 'send either "event" (and "body"), or "approved" (and "node", "form")'
-            raise wrong("the body", [{"path": "", "message": message}])
+            raise wrong("keys of the body", [{"path": "", "message": message}])
         with self._database.connection() as connection:
             run = find_run(connection, call)
             if "event" in call.body:
@@ -51,14 +51,14 @@ def _event(call: Call) -> tuple[str, JSON]:
     name = call.body["event"]
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or name.startswith("weft."):
         message = f"write a name of at most {LONGEST_NAME} characters that does not begin with weft."
-        raise wrong("the body", [{"path": "event", "message": message}])
+        raise wrong("keys of the body", [{"path": "event", "message": message}])
     return name, call.body.get("body")
 
 
 def _answer(connection: Connection, call: Call, run: str) -> JSON:
     approved = call.body["approved"]
     if not isinstance(approved, bool):
-        raise wrong("the body", [{"path": "approved", "message": "write true or false"}])
+        raise wrong("keys of the body", [{"path": "approved", "message": "write true or false"}])
     asked = _chosen(approvals.asked(connection, run), call.body.get("node"))
     groups = approvals.groups(connection, call.identity.organisation)
     _may_answer(asked, call.identity, groups, approvals.requester(connection, run))
@@ -66,7 +66,7 @@ def _answer(connection: Connection, call: Call, run: str) -> JSON:
     if approved and asked.asks.get("form") is not None:
         reasons = violations(asked.asks["form"], form)
         if reasons:
-            raise wrong("the form", [{"path": "form", "message": reason} for reason in reasons])
+            raise wrong("values", [{"path": "form", "message": reason} for reason in reasons])
     return {"node": asked.path, "approved": approved, "form": form}
 
 

@@ -91,8 +91,8 @@ class Runs:
 
 
 def is_secret_call(connection: Connection, contents: Contents, run: RunDetail) -> bool:
-    """Whether a secret node called it, or called its caller: then nothing of it is shown."""
-    if run.parent_id is None:
+    """Whether a secret node called it, its caller, or the run that it repeats: then nothing of it is shown."""
+    if run.parent_id is None and run.replay_of is None:
         return False
     return any(
         written_path(caller.path) in contents.get(connection, caller.version_id).secret
