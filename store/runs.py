@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from psycopg.pq import TransactionStatus
+
 from store.arrays import plain, texts
 from store.database import Connection
 from store.statements import Statement
@@ -93,7 +95,9 @@ def accept(connection: Connection, runs: Sequence[NewRun]) -> set[str]:
         texts([r.actor for r in runs]),
         plain([r.replay_of for r in runs]),
     ]
-    return {run.decode() for (run,) in ACCEPT.rows(connection, [str(RING_AGAIN), *columns]) if run}
+    alone = connection.pgconn.transaction_status == TransactionStatus.IDLE
+    take = ACCEPT.rows if alone else ACCEPT.rows_unprepared
+    return {run.decode() for (run,) in take(connection, [str(RING_AGAIN), *columns]) if run}
 
 
 def accept_gated(connection: Connection, run: NewRun) -> bool:

@@ -39,8 +39,14 @@ class Statement:
             if not idle:
                 raise psycopg.OperationalError("the prepared statements were dropped: try again") from error
             result = self._execute(connection, values)
-        columns = range(result.nfields)
-        return (tuple([result.get_value(row, at) for at in columns]) for row in range(result.ntuples))
+        return _rows(result)
+
+    def rows_unprepared(self, connection: Connection, parameters: Sequence[str | None]) -> Iterator[Row]:
+        """The same within a transaction, on a connection that others use as well: one of theirs that was rolled back
+        took what was prepared with it, and this one would find that out too late.
+        """
+        values: Any = [None if value is None else _encoded(value) for value in parameters]
+        return _rows(self._check(connection.pgconn, connection.pgconn.exec_params(self.sql.encode(), values)))
 
     def _execute(self, connection: Connection, values: Any) -> PGresult:
         pgconn = connection.pgconn
@@ -55,6 +61,11 @@ class Statement:
         if pgconn.status != psycopg.pq.ConnStatus.OK:
             raise psycopg.OperationalError(result.get_error_message())
         raise psycopg.errors.error_from_result(result)
+
+
+def _rows(result: PGresult) -> Iterator[Row]:
+    columns = range(result.nfields)
+    return (tuple([result.get_value(row, at) for at in columns]) for row in range(result.ntuples))
 
 
 def _encoded(value: str) -> bytes:

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from psycopg import Rollback
 from store_rows import deploy
 
 from store import admission, journal, leases, wakeups
@@ -49,6 +50,22 @@ def end(connection: Connection, run: str, how: RunStatus = RunStatus.COMPLETED, 
     [outcome] = journal.record(connection, [step])
     assert outcome.kept
     return [*outcome.ring, *admission.settle(connection, outcome.slots)]
+
+
+def test_a_transaction_that_was_rolled_back_refuses_nobody_after_it(database_url: str) -> None:
+    database = Database(database_url, connections=1)
+    with database.connection() as connection:
+        deployment = deploy(connection, "free", version="f1")
+    for _ in range(3):
+        with database.transaction() as connection:
+            assert admit(connection, deployment)[1].answer is Answer.PENDING
+        with database.connection() as connection, connection.transaction():
+            for _ in range(3):
+                connection.execute("SELECT 1")
+            raise Rollback
+        with database.connection() as connection:
+            connection.execute("SELECT 1")
+    database.close()
 
 
 def test_what_is_full_queues_and_begins_when_another_ends_first_come_first(connection: Connection) -> None:

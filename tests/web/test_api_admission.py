@@ -62,6 +62,7 @@ def test_an_open_circuit_is_told_and_resumed_without_a_commit(site: Site) -> Non
     assert "https://crm.example answered 502" in condition["message"]
     assert found["circuit"]["failures"][0]["run"] == failed
     assert site.http.get("/deployments").json()["items"][0]["status"] == "circuit_open"
+    assert site.http.post("/deployments/or%00ders/resume", json={}).status_code == 404
     done = site.http.post("/deployments/orders/resume", json={})
     assert (done.status_code, done.json()["circuit"], done.json()["commit"]) == (200, "closed", None)
     assert (of(site)["status"], of(site)["circuit"]) == ("ready", None)

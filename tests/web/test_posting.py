@@ -68,7 +68,7 @@ def test_an_event_makes_a_waiting_run_go_on(site: Site, running: Running) -> Non
 @pytest.mark.parametrize(
     "body",
     [{}, {"event": "a", "approved": True}, {"event": ""}, {"event": 3}, {"event": "weft.approval"},
-     {"approved": "yes"}, {"event": "x" * 201}],
+     {"approved": "yes"}, {"event": "x" * 201}, {"event": "a\0"}],
 )  # fmt: skip
 def test_what_is_neither_event_nor_answer_is_refused(
     site: Site, running: Running, body: dict[str, Any]

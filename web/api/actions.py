@@ -8,7 +8,8 @@ from schemas.pattern import JSON
 from store import circuits
 from store.database import Database
 from web.api.acting import Acting, done_json
-from web.api.query import revision, wrong
+from web.api.deployments import no_deployment
+from web.api.query import is_label, revision, wrong
 from web.api.resource import Call, Work
 from web.api.values import flag, label, message, number, text
 
@@ -48,8 +49,11 @@ class Actions:
     def resume(self, call: Call) -> JSON:
         """Of one that is active and has an open circuit: closes it, which is no commit."""
         message(call.body)
+        name = call.path["name"]
+        if not is_label(name):
+            raise no_deployment(name)
         with self._database.connection() as connection:
-            closed = circuits.close_named(connection, call.identity.organisation, call.path["name"])
+            closed = circuits.close_named(connection, call.identity.organisation, name)
         if closed:
             return {"commit": None, "ref": None, "plan": None, "circuit": "closed"}
         return self._do(call, SetState(state=State.ACTIVE))

@@ -49,8 +49,11 @@ class Posting:
 
 def _event(call: Call) -> tuple[str, JSON]:
     name = call.body["event"]
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or name.startswith("weft."):
-        message = f"write a name of at most {LONGEST_NAME} characters that does not begin with weft."
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or "\0" in name:
+        message = f"write a name of at most {LONGEST_NAME} characters, without null characters"
+        raise wrong("keys of the body", [{"path": "event", "message": message}])
+    if name.startswith("weft."):
+        message = "names that begin with `weft.` are Weft's own: write another one"
         raise wrong("keys of the body", [{"path": "event", "message": message}])
     return name, call.body.get("body")
 
