@@ -42,7 +42,7 @@ class Statement:
         return _rows(result)
 
     def rows_unprepared(self, connection: Connection, parameters: Sequence[str | None]) -> Iterator[Row]:
-        """The same within a transaction, on a connection that others use as well: one of theirs that was rolled back
+        """The same within a transaction, on a connection that others use as well: one of theirs, rolled back,
         took what was prepared with it, and this one would find that out too late.
         """
         values: Any = [None if value is None else _encoded(value) for value in parameters]
