@@ -101,7 +101,7 @@ class Attempt:
             idempotency_key=f"{run.claimed.id}/{self.path}",
             remaining=lambda: limit - run.clock(),
             cancelled=self.cord,
-            log=self.write_log,
+            log=self._write_log,
             assets=run.context.assets,
             version_id=run.claimed.version_id,
             network=run.context.network,
@@ -111,6 +111,10 @@ class Attempt:
     def write_log(self, level: str, message: str, /, **fields: JSON) -> None:
         line = {"at": timestamp(self.run.clock()), "level": level, "message": message}
         self.log.append(line | ({"fields": fields} if fields else {}))
+
+    def _write_log(self, level: str, message: str, /, **fields: JSON) -> None:
+        """What a node's work says; it may quote what it was told."""
+        self.write_log(level, self.run.context.connections.mask(message), **fields)
 
     @property
     def unwanted(self) -> bool:

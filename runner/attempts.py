@@ -89,6 +89,7 @@ def _result(attempt: Attempt, work: Callable[[], Entry]) -> Result:
 
 def _failed(attempt: Attempt, error: NodeError | ExpressionFailed) -> Entry:
     described = describe(error, attempt.path)
+    described |= {key: attempt.run.context.connections.mask(described[key]) for key in ("message", "hint")}
     if described["type"] in ("timeout", "cancelled") and attempt.unwanted:
         # Not this node's failure: the run, or what stands around it, ends early.
         return Entry(SpanStatus.CANCELLED, attempt.number, error=described)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from runner.masking import masked, spellings
 from runner.nodes.base import NodeError
 from schemas.connection import in_environment, with_secrets
 from schemas.connection_rules import url_problem
@@ -25,6 +26,7 @@ class ProjectConnections:
         self._organisation = organisation
         self._environment = environment
         self._specs: dict[str, Mapping[str, JSON]] = {}
+        self._secrets: frozenset[str] = frozenset()
 
     def get(self, name: str, *types: str) -> Mapping[str, JSON]:
         """The `spec` of the connection in this environment, with its secrets as they are now. Besides: `name`,
@@ -42,10 +44,16 @@ class ProjectConnections:
                 hint="Name another connection.",
                 retryable=False,
             )
-        filled: Mapping[str, JSON] = with_secrets(spec, lambda secret: _secret(secret, name))
+        used: list[str] = []
+        filled: Mapping[str, JSON] = with_secrets(spec, lambda secret: _secret(secret, name, used))
+        self._secrets |= {spelling for secret in used for spelling in spellings(secret)} | _basic(filled)
         if filled["url"] != spec["url"]:
             _check_url(filled)
         return filled
+
+    def mask(self, text: str) -> str:
+        """The text with stars for all secrets that were filled in so far."""
+        return masked(text, self._secrets)
 
     def _load(self, name: str) -> Mapping[str, JSON]:
         with self._database.connection() as connection:
@@ -78,7 +86,13 @@ def _check_url(spec: Mapping[str, JSON]) -> None:
         )
 
 
-def _secret(name: str, connection: str) -> str:
+def _basic(spec: Mapping[str, JSON]) -> set[str]:
+    """What basic authentication makes of user and password."""
+    pair = (spec.get("auth") or {}).get("basic")
+    return set() if not pair else spellings(f"{pair.get('username', '')}:{pair.get('password', '')}")
+
+
+def _secret(name: str, connection: str, used: list[str]) -> str:
     value = os.environ.get(SECRET_VARIABLE + name)
     if value is None:
         raise NodeError(
@@ -87,4 +101,5 @@ def _secret(name: str, connection: str) -> str:
             hint=f"Start the workers with {SECRET_VARIABLE}{name} in their environment.",
             retryable=False,
         )
+    used.append(value)
     return value

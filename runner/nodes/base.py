@@ -48,12 +48,19 @@ class Connections(Protocol):
         """The `spec` of the Connection, secrets filled in. Raises NodeError where there is none of `types`."""
         ...
 
+    def mask(self, text: str) -> str:
+        """The text with stars for the secrets that were filled in."""
+        ...
+
 
 class NoConnections:
     """Where a node runs outside of any project."""
 
     def get(self, name: str, *types: str) -> Mapping[str, JSON]:
         raise NodeError("unknown_connection", f"There is no connection {name!r:.80}.", retryable=False)
+
+    def mask(self, text: str) -> str:
+        return text
 
 
 NO_CONNECTIONS = NoConnections()

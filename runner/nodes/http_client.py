@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpcore
 import httpx
 
+from runner.masking import masked
 from runner.nodes.base import NodeError
 from runner.nodes.http_pool import Access, HttpPools
 from runner.nodes.http_request import HttpRequest
@@ -68,6 +69,7 @@ class HttpAnswer:
 
     def _unexpected(self) -> NodeError:
         start = self.body.content[: _TOLD * 4].decode("utf-8", "replace")[:_TOLD].strip()
+        start = masked(start, self.request.secrets)  # some servers quote what they refuse
         return NodeError(
             "http_status",
             f"{self.request}: status {self.status}" + (f": {start}" if start else ""),

@@ -34,6 +34,16 @@ class HttpRequest:
         path = self.url.raw_path.partition(b"?")[0]
         return f"{self.method} {self.url.scheme}://{(self.url.netloc + path).decode('ascii')}"[:300]
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What it carries that nobody else may see, as an answer may have it."""
+        values = [self.headers[name].decode("latin-1") for name in self.headers.keys() & self._private]
+        return frozenset(part for value in values for part in (value, value.partition(" ")[2]))
+
+    @property
+    def _private(self) -> frozenset[str]:
+        return _CREDENTIALS | self.private
+
     def for_pool(self, server_name: str | None = None) -> httpcore.Request:
         headers = {"host": self.url.netloc, **self.headers}
         if self.content is not None or self.method in ("POST", "PUT", "PATCH"):
@@ -80,7 +90,7 @@ class HttpRequest:
             raise NodeError("bad_request", f"{self}: {how} to no http address", retryable=False) from error
         if origin(url) == origin(self.url):
             return replace(self, url=url)
-        dropped = _CREDENTIALS | self.private | {"host"}
+        dropped = self._private | {"host"}
         headers = {name: value for name, value in self.headers.items() if name not in dropped}
         return replace(self, url=url, headers=headers)
 

@@ -301,6 +301,17 @@ def test_a_redirect_brings_no_credentials(send: Sender, site: Site) -> None:
     assert "authorization" not in send(site.url)["body"]["headers"]
 
 
+def test_an_answer_that_quotes_the_credentials_is_told_without_them(send: Sender, site: Site) -> None:
+    send.connections["crm"] = {
+        "url": site.url,
+        "headers": {"X-Key": "s3cr3t"},
+        "auth": {"bearer": {"token": "t0ken"}},
+    }
+    site.answers["/"] = (401, {}, b"Bearer t0ken, with t0ken and s3cr3t, is no good")
+    message = send.error(connection="crm").message
+    assert message.endswith("status 401: ***, with *** and ***, is no good")
+
+
 # A Connection
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from running import Running, worker
 
 from runner.nodes.base import NodeError
 from runner.project_connections import ProjectConnections
@@ -124,3 +125,40 @@ def test_only_what_differs_is_written_and_what_is_kept_stays(database: Database)
         assert connection_spec(connection, "default", "warehouse") == other
         assert write_connections(connection, "default", {}, commit="c4", keep=["b"])
         assert connection_names(connection, "default") == ["b"]
+
+
+def test_a_secret_that_was_used_is_starred_however_it_comes_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEFT_SECRET_KEY", 'hun"ter 2')
+    monkeypatch.setenv("WEFT_SECRET_SHORT", "ab")
+    crm = {
+        "type": "http",
+        "url": "https://crm.example/${{ secrets.KEY }}",
+        "headers": {"X": "${{ secrets.SHORT }}"},
+    }
+    basic = {"basic": {"username": "me", "password": "${{ secrets.KEY }}"}}
+    with database.connection() as connection:
+        write_connections(connection, "default", {"crm": crm | {"auth": basic}}, commit="c2")
+    connections = ProjectConnections(database, "default", "production")
+    assert connections.mask('hun"ter 2') == 'hun"ter 2', "nobody used it"
+    connections.get("crm", "http")
+    assert connections.mask('no hun"ter 2, no hun\\"ter 2, no hun%22ter%202') == "no ***, no ***, no ***"
+    assert connections.mask("Basic bWU6aHVuInRlciAy of a cab") == "Basic *** of a cab"
+    assert connections.mask('cut off: hun"te') == "cut off: ***"
+
+
+def test_no_error_of_a_node_shows_a_secret_of_its_connection(
+    database: Database, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEFT_SECRET_KEY", "T00-hunter2")
+    hook = {"type": "http", "url": "http://127.0.0.1:1/services/${{ secrets.KEY }}"}
+    with database.connection() as connection:
+        write_connections(connection, "default", {"hook": hook}, commit="c2")
+    running = Running(database, redis_url)
+    node = {"id": "a", "uses": "http", "with": {"connection": "hook"}, "retry": {"attempts": 1}}
+    running.deploy("p", [node], project={"network": {"allow": ["127.0.0.1:1"]}})
+    with worker(running):
+        run = running.run("p")
+    assert "hunter2" not in str(run)
+    assert "127.0.0.1:1/services/***: Connection refused" in run["error"]["message"]

@@ -106,6 +106,9 @@ class Held(dict[str, Any]):
             raise NodeError("no_connection", f"there is no connection {name}", retryable=False)
         return dict(self[name])
 
+    def mask(self, text: str) -> str:
+        return text
+
 
 @dataclass(kw_only=True)
 class Surrounding(NodeContext):
