@@ -62,6 +62,9 @@ def _ended(attempt: Attempt, known: Entry) -> Entry:
     """The called run has ended: its output is the node's, its error too."""
     if known.child_status == "completed":
         return Entry(SpanStatus.COMPLETED, attempt.number, known.output, child=known.child)
-    reason = (known.error or {}).get("message", "no reason was recorded")
+    error = known.error or {}
+    if error.get("type") == "concurrency_full" and error.get("node") is None:
+        raise NodeError("concurrency_full", error["message"], hint=error["hint"])  # it has not begun
+    reason = error.get("message", "no reason was recorded")
     hint = f"Read the called run: weft log {known.child}"
     raise NodeError("call_failed", f"The called run ended as {known.child_status}: {reason}", hint=hint)

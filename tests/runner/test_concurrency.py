@@ -37,6 +37,20 @@ def test_a_called_pattern_s_limit_holds_its_callers_without_holding_a_worker(run
         assert {running.wait(run)["status"] for run in runs} == {"completed"}
 
 
+def test_a_call_that_is_refused_fails_with_a_type_of_its_own(running: Running) -> None:
+    wait = {"id": "w", "uses": "wait", "with": {"event": "go"}}
+    reject = {"concurrency": {"limit": 1, "whenFull": "reject"}}
+    inner = running.deploy("inner", [wait], deployment=reject)
+    call = {"id": "c", "uses": "call", "with": {"pattern": "inner"}}
+    middle = running.deploy("middle", [call], calls={"inner": inner})
+    running.deploy("outer", [call | {"with": {"pattern": "middle"}}], calls={"middle": middle})
+    with worker(running), sweeper(running):
+        running.wait(running.start("inner"), until=("waiting",))
+        error = running.run("middle")["error"]
+        assert (error["type"], error["node"], "whenFull" in error["hint"]) == ("concurrency_full", "c", True)
+        assert running.run("outer")["error"]["type"] == "call_failed", "it was not middle that was full"
+
+
 def test_the_queue_outlives_a_restart_and_a_slot_that_nobody_passed_on_is_found(running: Running) -> None:
     running.deploy("p", nap(0.05), deployment={"concurrency": {"limit": 1}})
     runs = [running.start("p") for _ in range(3)]

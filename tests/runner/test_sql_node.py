@@ -588,3 +588,11 @@ def test_tls_is_checked_where_it_is_asked_for(
 def test_a_connection_of_another_type_has_no_tables(sqlite: Asked) -> None:
     assert sqlite.error("SELECT 1", connection="web").type == "wrong_connection_type"
     assert sqlite.error("SELECT 1", connection="nobody").type == "unknown_connection"
+
+
+def test_no_pragma_reaches_beyond_the_file(sqlite: Asked) -> None:
+    sqlite("CREATE TABLE t (n integer)")
+    assert [row["name"] for row in sqlite("PRAGMA table_info(t)")["rows"]] == ["n"]
+    for pragma in ("hard_heap_limit = 20000", "temp_store_directory = '/'", "writable_schema = ON"):
+        assert "not authorized" in sqlite.error(f"PRAGMA {pragma}").message
+    assert "not authorized" in sqlite.error("SELECT * FROM pragma_soft_heap_limit").message
