@@ -19,6 +19,9 @@ from store.spans import SpanStatus
 MAX_OUTPUT: Final = 16 * 1024 * 1024
 """Characters of JSON that a node may give."""
 
+LONGEST_MESSAGE: Final = 10_000
+"""Characters of an error's message that are kept."""
+
 
 class Attempt:
     """`known` is the journal's entry so far: of the attempt before, of a timer that is over, of a called run.
@@ -127,13 +130,19 @@ def failed_before(known: Entry) -> bool:
     return known.error is not None and known.child is None
 
 
+def _told(message: str) -> str:
+    """Of a length that lists can show, and without what neither terminals nor PostgreSQL's JSON functions read."""
+    text = message.replace("\0", "\ufffd")
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"
+
+
 def describe(error: NodeError | ExpressionFailed, path: str | None) -> JSON:
     """An error as runs and spans record it."""
     if isinstance(error, ExpressionFailed):
         error = NodeError("expression", error.message, hint=error.hint, retryable=False)
     return {
         "type": error.type,
-        "message": error.message,
+        "message": _told(error.message),
         "node": path,
         "hint": error.hint or hint_of(error.type),
         "retryable": error.retryable,

@@ -50,20 +50,24 @@ class DeadLetter:
     retried_as: str | None
 
 
-_ADD = """
-INSERT INTO dead_letters (run_id, deployment_id, pattern, error_type)
-SELECT id, deployment_id, pattern, coalesce(error ->> 'type', 'unknown') FROM runs
-WHERE id = ANY(%s::uuid[]) AND status = 'dead_letter' AND deployment_id IS NOT NULL
-ON CONFLICT DO NOTHING
-"""
-
-
 def add(connection: Connection, runs: Sequence[str]) -> None:
     """Put those of these runs that ended as dead letters into the inbox, within the transaction that ended them.
 
     Of test runs none: whoever started one looks at it.
     """
-    connection.execute(_ADD, [list(runs)])
+    rows = connection.execute(
+        """SELECT id, deployment_id, pattern, error FROM runs
+           WHERE id = ANY(%s::uuid[]) AND status = 'dead_letter' AND deployment_id IS NOT NULL""",
+        [list(runs)],
+    ).fetchall()
+    for run, deployment_id, pattern, error in rows:
+        # Not by `error ->> 'type'`: PostgreSQL reads no JSON that has U+0000 in it, and the run would never end.
+        type_ = str((error or {}).get("type", "unknown")).replace("\0", "\ufffd")
+        connection.execute(
+            """INSERT INTO dead_letters (run_id, deployment_id, pattern, error_type) VALUES (%s, %s, %s, %s)
+               ON CONFLICT DO NOTHING""",
+            [run, deployment_id, pattern, type_],
+        )
 
 
 _FIELDS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import orjson
@@ -9,6 +10,8 @@ import orjson
 from runner.nodes.base import NodeContext, NodeError
 from runner.nodes.formats.limits import called
 from schemas.pattern import JSON
+
+_TYPE: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -29,11 +32,13 @@ def log(context: NodeContext, inputs: JSON) -> JSON:
 def fail(context: NodeContext, inputs: JSON) -> JSON:
     """Ends the run. Another attempt of the run follows only where `retry: true` asks for it."""
     inputs = inputs or {}
-    raise NodeError(
-        str(inputs.get("type", "failed")),
-        str(inputs.get("message", "The pattern ended the run with a `fail` node.")),
-        retryable=bool(inputs.get("retry", False)),
-    )
+    message = inputs.get("message", "The pattern ended the run with a `fail` node.")
+    type_ = inputs.get("type", "failed")
+    retryable, hint = bool(inputs.get("retry", False)), ""
+    if not isinstance(type_, str) or not _TYPE.fullmatch(type_):
+        hint = f"Its `type` gave {type_!r:.100}: a type has letters, digits, dots, hyphens and underscores."
+        type_ = "failed"
+    raise NodeError(type_, str(message), hint=hint, retryable=retryable)
 
 
 def stop(context: NodeContext, inputs: JSON) -> JSON:

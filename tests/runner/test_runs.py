@@ -266,3 +266,20 @@ def test_a_defect_ends_the_run_and_nobody_else(service: Running) -> None:
     run = service.run("p")
     assert (run["status"], run["error"]["type"]) == ("failed", "internal_error")
     assert service.run("fine")["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"type": "order.\0", "message": "a\0b"}, ("failed", "a\ufffdb")),
+        ({"type": "", "message": "no"}, ("failed", "no")),
+        ({"type": "order.bad", "message": "m" * 20_000}, ("order.bad", "m" * 9_999 + "…")),
+    ],
+)
+def test_what_an_expression_makes_an_error_of_ends_the_run_all_the_same(
+    service: Running, body: dict[str, str], error: tuple[str, str]
+) -> None:
+    given = {"type": "${{ trigger.body.type }}", "message": "${{ trigger.body.message }}", "retry": True}
+    service.deploy("p", [{"id": "f", "uses": "fail", "with": given}], retry={"attempts": 2, "delay": "10ms"})
+    run = service.run("p", body)
+    assert (run["status"], run["error"]["type"], run["error"]["message"]) == ("dead_letter", *error)

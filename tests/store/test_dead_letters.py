@@ -32,6 +32,11 @@ def test_only_what_used_up_its_attempts_is_in_the_inbox(connection: Connection, 
     assert inbox(connection) == ([run] if status is RunStatus.DEAD_LETTER else [])
 
 
+def test_an_error_with_a_null_character_ends_its_run_like_any_other(connection: Connection) -> None:
+    run = end(connection, RunStatus.DEAD_LETTER, r'{"type": "a\u0000", "message": "\u0000"}')
+    assert inbox(connection, error="a\ufffd") == [run]
+
+
 def test_a_run_that_takes_workers_with_it_is_in_the_inbox_with_that_reason(connection: Connection) -> None:
     run = NewRun(id=new_id(), deployment_id=1, kind="webhook", trigger="{}")
     runs.accept(connection, [run])
