@@ -100,6 +100,21 @@ def test_who_started_a_run_does_not_approve_it(site: Site, running: Running) -> 
     assert running.wait(run)["output"] == {"approved": True, "by": ["bob"], "form": None}
 
 
+def test_what_was_approved_of_one_input_is_not_done_with_another(site: Site, running: Running) -> None:
+    pay = {"id": "pay", "uses": "set", "with": {"paid": "${{ input.total }}"}}
+    running.deploy("p", [APPROVE, pay])
+    run = start(site, "p", input={"total": 1})
+    waiting(running, run)
+    assert post(site, run, approved=True).status_code == 202
+    running.wait(run)
+    refused = send(site, f"/runs/{run}/retry", None, {"from": "pay", "input": {"total": 1_000_000}})
+    assert (refused.status_code, "ok was approved" in refused.json()["detail"]) == (422, True)
+    again = send(site, f"/runs/{run}/retry", None, {"from": "pay"})
+    assert running.wait(again.json()["id"])["output"] == {"paid": 1}
+    anew = send(site, f"/runs/{run}/retry", None, {"from": "ok", "input": {"total": 1_000_000}})
+    waiting(running, anew.json()["id"])
+
+
 def test_only_the_approvers_answer_whatever_their_role(site: Site, running: Running) -> None:
     project = {"groups": {"leads": ["eve"]}}
     node = APPROVE | {"with": {"message": "Ship it?", "approvers": ["leads", "dan"]}}

@@ -110,6 +110,9 @@ class Repeating:
         content = self._contents.get(connection, version)
         text = _checked_input(wanted, content)
         attempt = run_reads.last_attempt(connection, run.id) or 1
+        kept = _kept(connection, run, attempt, content, wanted.start)
+        if text is not None:
+            _check_not_approved(kept, content)
         return Replay(
             id=new_id(),
             of=run.id,
@@ -117,7 +120,7 @@ class Repeating:
             input=text,
             actor=wanted.user,
             attempt=attempt,
-            kept=_kept(connection, run, attempt, content, wanted.start),
+            kept=kept,
             start=wanted.start,
             letter=wanted.letter,
         )
@@ -157,6 +160,17 @@ def _check_repeatable(run: RunDetail, deployment: Deployment, wanted: Wanted) ->
             f"This run is of {run.pattern}, {deployment.name} is live with {deployment.pattern}."
             " Retry it on its own version, or retry the run that called it.",
         )
+
+
+def _check_not_approved(kept: Mapping[str, str], content: Content) -> None:
+    """What people approved of one input is not done with another. Raises Refusal."""
+    places = ((path, parse_path(path)) for path in kept)
+    found = [path for path, place in places if place and content.nodes[written_path(place)].uses == "approve"]
+    if found:
+        said = (
+            f"{min(found)} was approved with the input that the run had: retry from there, or from the start"
+        )
+        raise wrong("keys of the body", [{"path": "input", "message": said}])
 
 
 def _kept(
