@@ -15,9 +15,11 @@ CREATE TABLE dead_letters (
 );
 CREATE INDEX dead_letters_open ON dead_letters (run_id) WHERE state = 'open';
 
--- What ended so before there was an inbox.
+-- What ended so before there was an inbox. PostgreSQL looks into no JSON that holds a null character.
 INSERT INTO dead_letters (run_id, deployment_id, pattern, error_type, at)
-SELECT id, deployment_id, pattern, coalesce(error ->> 'type', 'unknown'), ended_at FROM runs
+SELECT id, deployment_id, pattern,
+       coalesce(CASE WHEN position('\u0000' IN error::text) = 0 THEN error ->> 'type' END, 'unknown'), ended_at
+FROM runs
 WHERE status = 'dead_letter' AND ended_at IS NOT NULL;
 
 -- What admission looks at, as the live revision has it: written with every revision. NULL: there is none.
