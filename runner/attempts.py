@@ -15,6 +15,7 @@ from runner.outside import Outside
 from runner.retries import after_failure, node_policy
 from runner.state import Cord, Result, RunState
 from runner.stubbing import play, stub_of
+from schemas.errors import ERROR_TYPES
 from schemas.expressions import ExpressionFailed
 from store.spans import SpanStatus
 
@@ -90,6 +91,9 @@ def _result(attempt: Attempt, work: Callable[[], Entry]) -> Result:
 def _failed(attempt: Attempt, error: NodeError | ExpressionFailed) -> Entry:
     described = describe(error, attempt.path)
     described |= {key: attempt.run.context.connections.mask(described[key]) for key in ("message", "hint")}
+    if attempt.step.secret and attempt.step.node.uses != "fail":
+        # It may quote what the node was given, or what came back.
+        described["message"] = f"{_meaning(described['type'])} (hidden: the node is secret)"
     if described["type"] in ("timeout", "cancelled") and attempt.unwanted:
         # Not this node's failure: the run, or what stands around it, ends early.
         return Entry(SpanStatus.CANCELLED, attempt.number, error=described)
@@ -97,6 +101,11 @@ def _failed(attempt: Attempt, error: NodeError | ExpressionFailed) -> Entry:
     if attempt.known is not None and attempt.known.child_status is not None:
         failed.child = attempt.known.child
     return _again(attempt, failed, error.retry_after if isinstance(error, NodeError) else None)
+
+
+def _meaning(error_type: str) -> str:
+    known = ERROR_TYPES.get(error_type)
+    return known.means if known else error_type
 
 
 def _again(attempt: Attempt, failed: Entry, wanted: float | None = None) -> Entry:

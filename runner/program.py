@@ -49,7 +49,8 @@ class Step:
 
     `after` are the positions, in the same block, of the nodes that have to be settled before it. One with an
     `effect` may be performed only when the journal is durable. `later` are the conditions that are evaluated
-    again and again: `while`, `until`, `match`, and `retry` (its `when`).
+    again and again: `while`, `until`, `match`, and `retry` (its `when`). `secret`: nothing that it gives is shown,
+    nor what is in it.
     """
 
     node: Node
@@ -60,6 +61,7 @@ class Step:
     later: Mapping[str, Template]
     blocks: Mapping[BlockKey, Block]
     effect: bool
+    secret: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +88,7 @@ class Program:
 
 
 def compile_pattern(pattern: Pattern) -> Program:
-    root = _block(pattern.nodes, "", NO_NAMES)
+    root = _block(pattern.nodes, "", NO_NAMES, secret=False)
     by_path = {step.path: step for step in _all(root)}
     return Program(
         pattern=pattern,
@@ -97,10 +99,11 @@ def compile_pattern(pattern: Pattern) -> Program:
     )
 
 
-def _block(nodes: tuple[Node, ...], prefix: str, names: frozenset[str]) -> Block:
+def _block(nodes: tuple[Node, ...], prefix: str, names: frozenset[str], *, secret: bool) -> Block:
     positions = {node.id: position for position, node in enumerate(nodes)}
     steps = tuple(
-        _step(node, prefix + node.id, _after(node, at, positions), names) for at, node in enumerate(nodes)
+        _step(node, prefix + node.id, _after(node, at, positions), names, secret=secret or node.secret)
+        for at, node in enumerate(nodes)
     )
     in_order = all(step.after == ((at - 1,) if at else ()) for at, step in enumerate(steps))
     return Block(steps=steps, in_order=in_order, followers=() if in_order else _followers(steps))
@@ -120,7 +123,7 @@ def _followers(steps: Sequence[Step]) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, following))
 
 
-def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str]) -> Step:
+def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str], *, secret: bool) -> Step:
     later = _LATER.get(node.uses, {})
     inputs = node.with_
     if later and isinstance(inputs, dict):
@@ -133,9 +136,11 @@ def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str]) 
         when=None if node.when is None else compile_template(node.when, names),
         later=_later(node, later, names),
         blocks={
-            key: _block(nested, f"{path}/", names | _names(node, key)) for key, nested in node.blocks.items()
+            key: _block(nested, f"{path}/", names | _names(node, key), secret=secret)
+            for key, nested in node.blocks.items()
         },
         effect=node.uses not in WITHOUT_EFFECT,
+        secret=secret,
     )
 
 

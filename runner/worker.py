@@ -14,6 +14,7 @@ from pathlib import Path
 import dramatiq.worker
 import redis
 
+from runner import endings
 from runner.broker import BellBroker, make_actor
 from runner.executor import Executor
 from runner.hands import Hands
@@ -30,6 +31,7 @@ from store.database import (
     RUN_WATCHED,
     RUN_WOKEN,
     Database,
+    StoreRefused,
     StoreUnavailable,
 )
 from store.hot import HotConnection
@@ -175,13 +177,26 @@ class Worker:
                 self._executor.advance(run, controls[run.id], journals.get(run.id, ())) for run in claimed
             ]
             steps = [step for step in done if step is not None]
-            self._record(steps)
+            self._conclude(claimed, steps)
             for step in steps:
                 del open_[step.run_id]
         finally:
             self._hands.release(controls)
             # Ours no more, or the database was away: the heart gives them back, if they are still ours to give.
             self._abandoned.extend(open_.items())
+
+    def _conclude(self, claimed: Sequence[ClaimedRun], steps: Sequence[Step]) -> None:
+        """Record what became of runs. One whose end the database refuses fails, instead of ending for ever."""
+        try:
+            self._record(steps)
+        except StoreRefused:
+            runs = {run.id: run for run in claimed}
+            for step in steps:
+                try:
+                    self._record([step])
+                except StoreRefused as error:
+                    log.exception("run_unwritable", extra={"run": step.run_id})
+                    self._record([endings.broken(runs[step.run_id], error)])
 
     def _read_journals(self, claimed: Sequence[ClaimedRun]) -> dict[str, list[spans.Journaled]]:
         """Of those runs that somebody had in hand before: a first lease finds an empty journal."""

@@ -37,6 +37,10 @@ class StoreUnavailable(StoreError):
     """The database does not answer, or the connection broke: it may be back in a moment."""
 
 
+class StoreRefused(StoreError):
+    """The database does not take what is to be written, and never will."""
+
+
 class Database:
     """A pool of connections to one database. Make it after forking: it owns threads."""
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import psycopg
 
-from store.database import Connection, Database, StoreUnavailable, unavailable
+from store.database import Connection, Database, StoreRefused, StoreUnavailable, unavailable
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,7 @@ class HotConnection:
         self._connection: Connection | None = None
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
-        """Raises StoreUnavailable when the database stayed away."""
+        """Raises StoreUnavailable when the database stayed away, StoreRefused for what it will never take."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -40,6 +40,8 @@ class HotConnection:
                 if time.monotonic() >= deadline:
                     raise
                 time.sleep(PAUSE)
+            except psycopg.DataError as error:
+                raise StoreRefused(f"The database does not take it: {str(error).strip()}") from error
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from running import Running
 
+from runner import endings
 from runner.broker import BellBroker
+from runner.state import RunState
 from store import run_events, wakeups
+from store.runs import RunStatus
 
 
 def set_(id_: str, **values: Any) -> dict[str, Any]:
@@ -340,3 +344,35 @@ def test_cancelling_ends_what_is_at_work_and_runs_finally(service: Running) -> N
         "completed",
     )
     assert "never" not in spans
+
+
+def test_the_error_of_a_secret_node_quotes_nothing(service: Running) -> None:
+    code = "def main(i):\n    raise ValueError('s3cr3t')"
+    loop = flow(
+        "each", "for-each", items=[1], secret=True, do=[{"id": "s", "uses": "script", "with": {"code": code}}]
+    )
+    guard = flow(
+        "guard", "try", do=[loop], catch=[set_("c", t="${{ error.type }}", m="${{ error.message }}")]
+    )
+    service.deploy("flow", [guard])
+    run = service.run("flow")
+    assert run["output"]["t"] == "script_error"
+    assert "s3cr3t" not in str(run["output"])
+    assert "s3cr3t" not in str([span["error"] for span in service.spans(run["id"]).values()])
+
+
+def test_a_run_whose_end_the_database_refuses_fails_once_and_takes_no_other_along(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.deploy("flow", [set_("a", x="${{ trigger.body }}")])
+    ended = endings.ended
+
+    def unwritable(run: RunState, status: RunStatus, **keys: Any) -> Any:
+        step = ended(run, status, **keys)
+        return replace(step, output="no JSON") if run.claimed.trigger["body"] == "bad" else step
+
+    monkeypatch.setattr(endings, "ended", unwritable)
+    bad, good = service.start("flow", "bad"), service.start("flow", "good")
+    assert service.wait(good)["output"] == {"x": "good"}
+    found = service.wait(bad, seconds=5)
+    assert (found["status"], found["error"]["type"]) == ("failed", "internal_error")
