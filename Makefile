@@ -30,7 +30,7 @@ up: setup ## the service, keeping its data in the data folder
 test: tools ## the test suite on real PostgreSQL, Valkey, Git and HTTP
 	@$(BIN)/python -m pytest -m "not chaos" -n $(JOBS) --dist loadfile $(ARGS)
 
-chaos: tools ## the tests that kill processes under load
+chaos: tools ## the tests that kill processes or load them
 	@$(BIN)/python -m pytest -m chaos $(ARGS)
 
 lint: tools ## ruff: rules and format

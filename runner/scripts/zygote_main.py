@@ -80,7 +80,14 @@ def main(arguments: list[str]) -> NoReturn:
 def _default_signals() -> None:
     """A worker may block or ignore signals, and both survive `exec`."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
+    for number in (
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGCHLD,
+        signal.SIGALRM,
+    ):
         signal.signal(number, signal.SIG_DFL)
 
 

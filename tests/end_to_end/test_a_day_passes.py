@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from installation import eventually, installation, live
 
 NODES = """
@@ -26,6 +27,7 @@ END $$;
 """
 
 
+@pytest.mark.chaos
 def test_a_run_sleeps_for_a_day_through_restarts_and_is_then_approved() -> None:
     with installation() as weft:
         weft.push(live("slow", NODES, timeout="3d"))

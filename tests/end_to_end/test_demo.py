@@ -113,6 +113,7 @@ def test_ctrl_c_ends_it_well(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.chaos
 def test_whoever_kills_it_kills_all_of_it(folder: Path) -> None:
     demo = start(folder)
     read_until(demo, LAST_WORDS)

@@ -144,6 +144,7 @@ def begin(service: LiveService, folder: Path) -> Clone:
 Get = Callable[[str], Any]
 
 
+@pytest.mark.chaos
 def test_fifty_at_once(service: LiveService, tmp_path: Path) -> None:
     admin = begin(service, tmp_path)
     start = admin.head()

@@ -113,6 +113,7 @@ def test_it_comes_up_well_and_goes_down_without_a_trace(up: Callable[[], Up]) ->
     assert not (service.data / "url").exists()
 
 
+@pytest.mark.chaos
 def test_a_web_process_that_dies_refuses_no_connection(up: Callable[[], Up]) -> None:
     service = up()
     for _ in range(3):
@@ -121,6 +122,7 @@ def test_a_web_process_that_dies_refuses_no_connection(up: Callable[[], Up]) -> 
         assert service.get("/healthz") == 200
 
 
+@pytest.mark.chaos
 def test_it_comes_back_after_everything_was_killed(up: Callable[[], Up]) -> None:
     first = up()
     token = (first.data / "admin-token").read_text()

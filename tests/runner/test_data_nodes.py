@@ -385,7 +385,7 @@ def test_no_value_decides_how_long_it_takes_to_explain_it(schema: Any, value: An
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ({"type": "objekt"}, '"objekt" is not valid'),
+        ({"type": "objekt"}, "'objekt' is not valid"),
         ({"$ref": "http://127.0.0.1/schema"}, "`$ref` leads out of the document"),
         (["object"], "a list is no JSON Schema"),
     ],

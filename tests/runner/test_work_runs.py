@@ -68,7 +68,7 @@ def test_a_file_is_parsed_checked_computed_and_written_again(service: Running) -
             "validate",
             {"value": "${{ trigger.body }}", "schema": {"required": ["n"]}},
             "invalid_data",
-            "'n' is a req",
+            '"n" is a req',
         ),
         (
             "validate",

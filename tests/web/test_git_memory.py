@@ -35,6 +35,7 @@ def served(tmp_path: Path) -> Iterator[tuple[int, str]]:
     server.stdout.close()
 
 
+@pytest.mark.chaos
 def test_a_hundred_megabytes_go_in_and_out_in_flat_memory(served, tmp_path):
     process, url = served
     clone = Clone.new(tmp_path / "clone", url)

@@ -170,6 +170,7 @@ def test_eight_clones_pushing_at_once_end_in_one_complete_line(git_server, clone
     fsck(git_server)
 
 
+@pytest.mark.chaos
 def test_thousands_of_refs_are_pushed_and_listed(git_server, clone, tmp_path):
     head = clone.commit({"a": "1"})
     names = [f"refs/tags/release-{number:05}" for number in range(2000)]
