@@ -4,10 +4,12 @@ from collections.abc import Iterator
 import pytest
 import redis
 from databases import new_database
+from http_site import Sender, Site, sending, serving
 from running import Running, sweeper, worker
 
 from cli.embedded.postgres import Postgres
 from cli.embedded.valkey import Valkey
+from runner.nodes.http import HttpNode
 from store.database import Database
 
 
@@ -35,3 +37,30 @@ def service(postgres: Postgres, migrated: str, valkey: Valkey) -> Iterator[Runni
         with worker(running), sweeper(running):
             yield running
         database.close()
+
+
+# Of the tests of `http`
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+@pytest.fixture
+def other() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[HttpNode]:
+    with sending() as sender:
+        yield sender.node
+
+
+@pytest.fixture
+def send(node: HttpNode) -> Sender:
+    """One node for all tests of a file; where what it keeps would tell in the next, the file makes its own."""
+    return Sender(node)

@@ -11,19 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from http_site import Answer, Seen, Sender, Site, json_answer, sending, serving
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture
-def other() -> Iterator[Site]:
-    with serving() as site:
-        yield site
+from http_site import Answer, Seen, Sender, Site, json_answer, sending
 
 
 @pytest.fixture

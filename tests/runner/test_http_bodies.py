@@ -5,33 +5,13 @@ from __future__ import annotations
 import base64
 import email.parser
 import email.policy
-from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from http_site import Sender, Site, sending, serving, text_answer
-
-from runner.nodes.http import HttpNode
+from http_site import Sender, Site, text_answer
 
 PICTURE = bytes(range(256))
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[HttpNode]:
-    with sending() as sender:
-        yield sender.node
-
-
-@pytest.fixture
-def send(node: HttpNode) -> Sender:
-    return Sender(node)
 
 
 def parts_of(seen: dict[str, Any]) -> list[EmailMessage]:

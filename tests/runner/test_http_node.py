@@ -16,19 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from http_site import Answer, Seen, Sender, Site, raw_server, sending, serving, text_answer
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture
-def other() -> Iterator[Site]:
-    with serving() as site:
-        yield site
+from http_site import Answer, Seen, Sender, Site, raw_server, sending, text_answer
 
 
 @pytest.fixture

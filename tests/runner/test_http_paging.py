@@ -5,40 +5,16 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from http_site import Answer, Seen, Sender, Site, json_answer, sending, serving
+from http_site import Answer, Seen, Sender, Site, json_answer
 
-from runner.nodes.http import HttpNode
 from runner.nodes.http_paging import next_link
 
 ITEMS = list(range(25))
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture
-def other() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[HttpNode]:
-    with sending() as sender:
-        yield sender.node
-
-
-@pytest.fixture
-def send(node: HttpNode) -> Sender:
-    return Sender(node)
 
 
 def asked(seen: Seen, name: str, default: int = 0) -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_site import Sender, Site, json_answer, sending, serving
+from http_site import Sender, Site, json_answer
 
 from runner.nodes.base import NodeError
-from runner.nodes.http import HttpNode
 
 REFUSED = {"blocked_address", "bad_request", "connection"}
 PUBLIC = "93.184.216.34"
@@ -126,29 +125,6 @@ AS_THE_RESOLVER_SAYS = [
     "+127.0.0.1",
     "-127.0.0.1",
 ]
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture
-def other() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[HttpNode]:
-    with sending() as sender:
-        yield sender.node
-
-
-@pytest.fixture
-def send(node: HttpNode) -> Sender:
-    return Sender(node)
 
 
 @pytest.fixture

@@ -74,12 +74,6 @@ def selfsigned(certificates: Certificates) -> Iterator[Site]:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture
 def mutual(certificates: Certificates) -> Iterator[Site]:
     """Wants a certificate of the client."""
     context = certificates.server()
