@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 10.0  # seconds that each stage has to end by itself
 MERCY = 2.0  # seconds more for what was killed with less than SIGKILL
+GARBAGE = 20_000  # objects between two looks of a part's collector
 
 
 class Supervisor:
@@ -72,6 +73,8 @@ class Supervisor:
         """Forks the parts and keeps everything alive. Returns when asked to stop, or when no part is left."""
         gc.collect()
         gc.freeze()  # so that the children's collectors do not copy the pages that all share
+        # What a request or a run makes is gone with it: looking through it after every 700 objects finds nothing.
+        gc.set_threshold(GARBAGE)
         stages = [
             [
                 part_place(part, self._private, self._roll)

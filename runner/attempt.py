@@ -6,13 +6,11 @@ from typing import Any, Final
 
 from runner.engine import Entry, Place
 from runner.nodes.base import NodeContext, NodeError
-from runner.program import Step
-from runner.state import Cord, RunState, dump
+from runner.state import Cord, Result, RunState, dump
 from schemas.errors import hint_of
 from schemas.expressions import ExpressionFailed, Template
 from schemas.pattern import JSON
 from schemas.times import timestamp
-from store.journal import ChildRun
 from store.large import Large
 from store.spans import SpanStatus
 
@@ -23,50 +21,45 @@ LONGEST_MESSAGE: Final = 10_000
 """Characters of an error's message that are kept."""
 
 
-class Attempt:
+class Attempt(Result):
     """`known` is the journal's entry so far: of the attempt before, of a timer that is over, of a called run.
 
     A node that goes on (after a timer, a called run, an event) goes on with the attempt that it had begun.
+    `entry` and `ended` are there when it is over.
     """
+
+    __slots__ = ("again", "cord", "frame", "inputs", "known", "now", "number", "path", "run", "step")
 
     def __init__(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> None:
         self.run = run
-        self.place = place
+        self.step, self.frame, self.path = place
         self.known = known
         self.cord = cord
-        self.again = known is not None and failed_before(known)
-        self.number = 1 if known is None else known.attempt + (1 if self.again else 0)
-        self.now = run.clock()
-        goes_on = known is not None and not self.again and known.started is not None
-        self.started: float = known.started if goes_on and known and known.started else self.now
-        self.log: list[JSON] = []
+        self.now = self.started = run.clock()
+        self.again = False
+        self.number = 1
+        if known is not None:
+            self._follow(known)
         self.inputs: JSON = None
-        self.output: str | None = None
-        self.child: ChildRun | None = None
-        self.consumed: list[int] = []
+        self.output = self.child = self.ended = None
+        self.log, self.consumed = [], []
 
-    @property
-    def step(self) -> Step:
-        return self.place.step
-
-    @property
-    def path(self) -> str:
-        return self.place.path
+    def _follow(self, known: Entry) -> None:
+        self.again = failed_before(known)
+        self.number = known.attempt + 1 if self.again else known.attempt
+        if not self.again:
+            self.started = known.started or self.now
 
     @property
     def limit(self) -> float:
         """When the node's own `timeout` is over, seconds since the epoch."""
         return self.started + (self.step.node.timeout or float("inf"))
 
-    def scope(self, **names: Any) -> dict[str, Any]:
-        return {**self.place.frame.scope, "now": self.started, **names}
-
     def evaluate(self, template: Template, **names: Any) -> JSON:
-        return template.evaluate(self.scope(**names))
+        return template.evaluate({**self.frame.scope, "now": self.started, **names})
 
     def condition(self, template: Template, **names: Any) -> bool:
-        value = template.evaluate(self.scope(**names))
-        return self.boolean(value)
+        return self.boolean(self.evaluate(template, **names))
 
     def boolean(self, value: JSON) -> bool:
         if isinstance(value, bool):
@@ -82,13 +75,13 @@ class Attempt:
         if type(output) is Large:
             return Entry(SpanStatus.COMPLETED, self.number, output)
         try:
-            self.output = dump(output)
+            self.output = text = dump(output)
         except (TypeError, ValueError) as error:
             raise NodeError(
                 "output_not_json", f"The output is not JSON: {error}.", retryable=False
             ) from error
-        if len(self.output) > MAX_OUTPUT:
-            message = f"The output has {len(self.output):,} characters of JSON; {MAX_OUTPUT:,} are allowed."
+        if len(text) > MAX_OUTPUT:
+            message = f"The output has {len(text):,} characters of JSON; {MAX_OUTPUT:,} are allowed."
             raise NodeError("output_too_large", message, retryable=False)
         return Entry(SpanStatus.COMPLETED, self.number, output)
 
@@ -96,7 +89,7 @@ class Attempt:
         run = self.run
         if self.step.effect:
             run.control.live.begin(self.path, self.number, self.started, self.log)
-        limit = min(self.place.frame.deadline, self.limit)
+        limit = min(self.frame.deadline, self.limit)
         return NodeContext(
             run_id=run.claimed.id,
             path=self.path,
@@ -122,7 +115,7 @@ class Attempt:
     @property
     def unwanted(self) -> bool:
         """Whether the node is to give up, or the time of what stands around it is over."""
-        return self.cord.is_set() or self.run.clock() >= self.place.frame.deadline
+        return self.cord.is_set() or self.run.clock() >= self.frame.deadline
 
 
 def failed_before(known: Entry) -> bool:

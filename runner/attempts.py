@@ -17,7 +17,7 @@ from runner.state import Cord, Result, RunState
 from runner.stubbing import play, stub_of
 from schemas.errors import ERROR_TYPES
 from schemas.expressions import ExpressionFailed
-from store.spans import SpanStatus
+from store.spans import SETTLED, SpanStatus
 
 
 class Attempts:
@@ -35,26 +35,24 @@ class Attempts:
 
     def perform(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> Result:
         """The entry that follows from one more attempt. A failure is an entry, not an exception."""
-        attempt = Attempt(run, place, known, cord)
-        return _result(attempt, lambda: self._enter(attempt))
+        return _worked(Attempt(run, place, known, cord), self._enter)
 
     def close(self, run: RunState, close: Close) -> Result:
         """The entry of a container whose inside has come to its end."""
         known = run.journal[close.place.path]
-        attempt = Attempt(run, close.place, known, Cord(run.control, sheltered=True))
 
-        def end() -> Entry:
+        def end(attempt: Attempt) -> Entry:
             if close.late:
                 limit = close.place.step.node.timeout or 0.0
                 raise NodeError("timeout", f"It took longer than its time limit of {limit:g} s.")
             entry = containers.close(attempt, known, close.end)
             return _again(attempt, entry) if entry.status is SpanStatus.FAILED else entry
 
-        return _result(attempt, end)
+        return _worked(Attempt(run, close.place, known, Cord(run.control, sheltered=True)), end)
 
     def _enter(self, attempt: Attempt) -> Entry:
-        step = attempt.step
-        if attempt.known is None and step.when is not None and not attempt.condition(step.when):
+        when = attempt.step.when
+        if when is not None and attempt.known is None and not attempt.condition(when):
             return Entry(SpanStatus.SKIPPED)
         return self._begin(attempt)
 
@@ -76,16 +74,18 @@ class Attempts:
         return attempt.completed(self._handlers[kind](attempt.context(), attempt.inputs))
 
 
-def _result(attempt: Attempt, work: Callable[[], Entry]) -> Result:
+def _worked(attempt: Attempt, work: Callable[[Attempt], Entry]) -> Result:
     try:
-        entry = work()
+        entry = work(attempt)
     except (NodeError, ExpressionFailed) as error:
         entry = _failed(attempt, error)
     finally:
-        attempt.run.control.live.end(attempt.path)
-    open_ = entry.status in (SpanStatus.WAITING, SpanStatus.RUNNING)
-    ended = None if open_ else attempt.run.clock()
-    return Result(entry, attempt.started, ended, attempt.log, attempt.child, attempt.output, attempt.consumed)
+        if attempt.step.effect:
+            attempt.run.control.live.end(attempt.path)
+    attempt.entry = entry
+    if entry.status in SETTLED:
+        attempt.ended = attempt.run.clock()
+    return attempt
 
 
 def _failed(attempt: Attempt, error: NodeError | ExpressionFailed) -> Entry:

@@ -20,14 +20,18 @@ class Hands:
         self._watched: dict[str, float] = {}
         self.leaving = False
 
-    def take(self, run: ClaimedRun) -> Control:
-        control = Control(run.lease, time.monotonic())
-        control.live.attempt = run.attempt
+    def take(self, runs: Iterable[ClaimedRun]) -> dict[str, Control]:
+        """By run id. All at once: threads that take turns for each run would queue up here."""
+        since = time.monotonic()
+        controls = {run.id: Control(run.lease, since, run.attempt) for run in runs}
         with self._mutex:
-            control.leaving = self.leaving
-            control.live.watched = run.id in self._watched
-            self._held[run.id] = control
-        return control
+            self._held.update(controls)
+            if self.leaving:
+                for control in controls.values():
+                    control.leaving = True
+            for run in self.followed(controls):
+                controls[run].live.watched = True
+        return controls
 
     def release(self, runs: Iterable[str]) -> None:
         with self._mutex:

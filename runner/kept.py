@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -12,25 +11,37 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Key, Value]):
-    """Two threads that miss at once both make the value; either serves."""
+    """In two generations: what is used moves to the young one; when that is full, the old one is forgotten.
+
+    Reading takes no lock: threads that take turns would queue up behind it. Two that miss at once both make the
+    value; either serves.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        """`limit`: of the values in both generations."""
+        self._most = limit // 2
         self._mutex = threading.Lock()
-        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._young: dict[Key, Value] = {}
+        self._old: dict[Key, Value] = {}
+        self._cleared = 0
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        try:
+            return self._young[key]
+        except KeyError:
+            return self._get(key, make)
+
+    def _get(self, key: Key, make: Callable[[], Value]) -> Value:
+        cleared, old = self._cleared, self._old
+        value = old[key] if key in old else make()
         with self._mutex:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
-        value = make()
-        with self._mutex:
-            self._values[key] = value
-            if len(self._values) > self._limit:
-                self._values.popitem(last=False)
+            if cleared == self._cleared:  # else it may be made of what nobody should see any more
+                if len(self._young) >= self._most:
+                    self._old, self._young = self._young, {}
+                self._young[key] = value
         return value
 
     def clear(self) -> None:
         with self._mutex:
-            self._values.clear()
+            self._cleared += 1
+            self._young, self._old = {}, {}

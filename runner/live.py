@@ -47,8 +47,8 @@ class Live:
 
     __slots__ = ("_nodes", "attempt", "due", "watched")
 
-    def __init__(self) -> None:
-        self.attempt = 1  # the run's
+    def __init__(self, attempt: int = 1) -> None:
+        self.attempt = attempt  # the run's
         self.watched = False
         self.due = False  # there may be something done that nobody has been told
         self._nodes: dict[str, NodeAtWork] = {}

@@ -30,7 +30,7 @@ class Loop(ABC):
         if refused is not None:
             return refused
         while True:
-            if run.control.reason in (Stop.LOST, Stop.LEAVING):
+            if run.control.reason is not None and run.control.reason is not Stop.CANCELLED:
                 return _let_go(run)
             now = run.clock()
             ending = _ending(run, now)
@@ -77,12 +77,11 @@ class Loop(ABC):
         return True
 
     def _perform(self, run: RunState, found: Next) -> None:
-        effects = any(place.step.effect for place in found.ready)
-        if effects and run.control.leaving:
-            # A worker that is asked to stop gives its runs back before their next effect.
-            run.control.pull(Stop.LEAVING)
-            return
-        if effects:
+        if True in [place.step.effect for place in found.ready]:
+            if run.control.leaving:
+                # A worker that is asked to stop gives its runs back before their next effect.
+                run.control.pull(Stop.LEAVING)
+                return
             self._flush(run)
         # In the run's own thread where nothing else of the run can be waiting for that.
         alone = len(found.ready) == 1 and not (found.working or found.waiting)

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -61,13 +61,13 @@ class Control:
     In the inbox are nodes that are done; None says that something else has happened.
     """
 
-    def __init__(self, lease: int, since: float) -> None:
+    def __init__(self, lease: int, since: float, attempt: int = 1) -> None:
         self.lease = lease
         self.since = since
         self.leaving = False  # at the next node boundary, please
         self.reason: Stop | None = None
         self.inbox: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
-        self.live = Live()
+        self.live = Live(attempt)
 
     def pull(self, reason: Stop) -> None:
         # A cancelled run still has its `finally` to run: it can be lost, or left, after that.
@@ -100,20 +100,22 @@ class Cord:
         return True
 
 
-@dataclass(slots=True)
 class Result:
-    """One attempt of one node, done. `output` is the entry's as JSON text, where it was made already.
+    """What became of one attempt of one node. `output` is the entry's as JSON text, where it was made already.
 
     `consumed` are the ids of the events that it took.
     """
 
-    entry: Entry
-    started: float
-    ended: float | None = None
-    log: list[JSON] = field(default_factory=list)
-    child: ChildRun | None = None
-    output: str | None = None
-    consumed: Sequence[int] = ()
+    __slots__ = ("child", "consumed", "ended", "entry", "log", "output", "started")
+
+    def __init__(self, entry: Entry, started: float, ended: float | None = None) -> None:
+        self.entry = entry
+        self.started = started
+        self.ended = ended
+        self.log: list[JSON] = []
+        self.child: ChildRun | None = None
+        self.output: str | None = None
+        self.consumed: list[int] = []
 
 
 class RunState:
@@ -165,8 +167,9 @@ class RunState:
             self._open.add(path)
         if result.child is not None:
             self._children.append(result.child)
-        self._consumed += [(event, path) for event in result.consumed]
-        span = self._unsaved[path] = self._span(path, entry, result)
+        if result.consumed:
+            self._consumed += [(event, path) for event in result.consumed]
+        span = self._unsaved[path] = self._span(path, result)
         self._unsaved_size += len(span.output or "")
 
     def work_on(self, place: Place, cord: Cord) -> None:
@@ -287,7 +290,8 @@ class RunState:
         except BlobsUnavailable as error:
             raise StoreUnavailable(str(error)) from error
 
-    def _span(self, path: str, entry: Entry, result: Result) -> Span:
+    def _span(self, path: str, result: Result) -> Span:
+        entry = result.entry
         if result.output is not None:
             output: str | None = self.put_away(result.output)
         else:

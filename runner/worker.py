@@ -168,7 +168,7 @@ class Worker:
             self._ring(leases.free_alone(connection, name))
 
     def _advance(self, claimed: Sequence[ClaimedRun]) -> None:
-        controls = {run.id: self._hands.take(run) for run in claimed}
+        controls = self._hands.take(claimed)
         self._teller.changed(controls)
         open_ = {run.id: run.lease for run in claimed}
         try:

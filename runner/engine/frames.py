@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.engine.journal import Entry, output_of
 from runner.program import Block, Step
@@ -49,8 +49,7 @@ class Frame:
         self.last = self.outputs[step.node.id] = output_of(entry)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A node where it stands at run time."""
 
     step: Step

@@ -85,9 +85,9 @@ def test_the_end_of_a_node_waits_for_what_is_being_written_of_its_work() -> None
 
 def test_a_run_is_watched_for_a_while_whoever_takes_it_when(monkeypatch: pytest.MonkeyPatch) -> None:
     held = Hands()
-    before = held.take(claimed("a"))
+    [before] = held.take([claimed("a")]).values()
     held.watch(["a", "b"])
-    after = held.take(claimed("b"))
+    [after] = held.take([claimed("b")]).values()
     assert (before.live.watched, after.live.watched, after.live.attempt) == (True, True, 2)
     assert held.followed(["a", "b", "c"]) == ["a", "b"]
     assert [run for run, _ in held.watched()] == ["a", "b"]
