@@ -53,7 +53,7 @@ class ProjectConnections:
 
     def mask(self, text: str) -> str:
         """The text with stars for all secrets that were filled in so far."""
-        return masked(text, self._secrets)
+        return masked(text, self._secrets) if self._secrets else text
 
     def _load(self, name: str) -> Mapping[str, JSON]:
         with self._database.connection() as connection:

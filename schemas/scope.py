@@ -19,12 +19,21 @@ Wanted: TypeAlias = dict[str, Any]
 def follow(path: AccessPath, scope: Mapping[str, JSON]) -> JSON:
     """The value at the end of the path. Raises ExpressionFailed where a step leads nowhere."""
     value: JSON = scope
-    for depth, key in enumerate(path):
-        # Asking for the type first: what an abstract class says costs more than all the rest.
-        if (type(value) is not dict and not isinstance(value, Mapping)) or key not in value:
-            raise missing(path, depth, value)
-        value = value[key]
+    try:
+        for key in path:
+            value = value[key]
+    except (KeyError, TypeError):  # what is no mapping is not indexed by text
+        raise _missing(path, scope) from None
     return _plain(value) if len(path) == 1 else value
+
+
+def _missing(path: AccessPath, scope: Mapping[str, JSON]) -> ExpressionFailed:
+    value: JSON = scope
+    for depth, key in enumerate(path[:-1]):
+        if not isinstance(value, Mapping) or key not in value:
+            return missing(path, depth, value)
+        value = value[key]
+    return missing(path, len(path) - 1, value)
 
 
 def _plain(value: JSON) -> JSON:
