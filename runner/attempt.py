@@ -25,10 +25,12 @@ class Attempt(Result):
     """`known` is the journal's entry so far: of the attempt before, of a timer that is over, of a called run.
 
     A node that goes on (after a timer, a called run, an event) goes on with the attempt that it had begun.
-    `entry` and `ended` are there when it is over.
     """
 
-    __slots__ = ("again", "cord", "frame", "inputs", "known", "now", "number", "path", "run", "step")
+    log: list[JSON]
+    again = False
+    number = 1
+    inputs: JSON = None
 
     def __init__(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> None:
         self.run = run
@@ -36,13 +38,9 @@ class Attempt(Result):
         self.known = known
         self.cord = cord
         self.now = self.started = run.clock()
-        self.again = False
-        self.number = 1
+        self.log = []
         if known is not None:
             self._follow(known)
-        self.inputs: JSON = None
-        self.output = self.child = self.ended = None
-        self.log, self.consumed = [], []
 
     def _follow(self, known: Entry) -> None:
         self.again = failed_before(known)

@@ -48,7 +48,7 @@ class Attempts:
             entry = containers.close(attempt, known, close.end)
             return _again(attempt, entry) if entry.status is SpanStatus.FAILED else entry
 
-        return _worked(Attempt(run, close.place, known, Cord(run.control, sheltered=True)), end)
+        return _worked(Attempt(run, close.place, known, Cord(run.control, True)), end)
 
     def _enter(self, attempt: Attempt) -> Entry:
         when = attempt.step.when

@@ -14,7 +14,7 @@ from runner.engine import Entry, Place
 from runner.loop import LeaseLost, Loop
 from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Stored
-from runner.state import Control, Cord, Done, RunState, Stop
+from runner.state import Control, Cord, RunState, Stop
 from store import run_reads, spans
 from store.blobs import Blobs
 from store.database import Database, StoreUnavailable
@@ -77,7 +77,7 @@ class Executor(Loop):
     def _perform_beside(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> None:
         run.work_on(place, cord)
         future = self._beside.submit(self._attempts.perform, run, place, known, cord)
-        future.add_done_callback(lambda result: run.control.inbox.put(Done(place, known, result)))
+        future.add_done_callback(run.control.inbox.put)
 
     def _await(self, run: RunState, wake: float | None) -> None:
         if run.concerns_others:

@@ -30,7 +30,7 @@ class Loop(ABC):
         if refused is not None:
             return refused
         while True:
-            if run.control.reason is not None and run.control.reason is not Stop.CANCELLED:
+            if run.control.given_up:
                 return _let_go(run)
             now = run.clock()
             ending = _ending(run, now)
@@ -62,8 +62,7 @@ class Loop(ABC):
         for path in found.pull:
             run.cords[path].pull()
         for close in found.closes:
-            path = close.place.path
-            run.settle(path, run.journal[path], self._attempts.close(run, close))
+            run.settle(self._attempts.close(run, close))
         if run.must_save:
             self._flush(run)
         if found.ready:
@@ -86,10 +85,10 @@ class Loop(ABC):
         # In the run's own thread where nothing else of the run can be waiting for that.
         alone = len(found.ready) == 1 and not (found.working or found.waiting)
         for place in found.ready:
-            cord = Cord(run.control, sheltered=place.frame.sheltered)
+            cord = Cord(run.control, place.frame.sheltered)
             known = run.journal.get(place.path)
             if alone or not place.step.effect:
-                run.settle(place.path, known, self._attempts.perform(run, place, known, cord))
+                run.settle(self._attempts.perform(run, place, known, cord))
             else:
                 self._perform_beside(run, place, known, cord)
 

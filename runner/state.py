@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
@@ -46,19 +45,10 @@ class Stop(StrEnum):
     LEAVING = "leaving"  # the worker is asked to stop: somebody else goes on
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A node that was worked on beside the run's own thread."""
-
-    place: Place
-    known: Entry | None
-    result: Future[Result]
-
-
 class Control:
     """The run's emergency cord: whoever pulls it first says why. `inbox` wakes the run's thread.
 
-    In the inbox are nodes that are done; None says that something else has happened.
+    In the inbox are nodes that were worked on beside that; None says that something else has happened.
     """
 
     def __init__(self, lease: int, since: float, attempt: int = 1) -> None:
@@ -66,13 +56,15 @@ class Control:
         self.since = since
         self.leaving = False  # at the next node boundary, please
         self.reason: Stop | None = None
-        self.inbox: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
+        self.given_up = False  # the worker lets go of the run, whatever is under way
+        self.inbox: queue.SimpleQueue[Future[Result] | None] = queue.SimpleQueue()
         self.live = Live(attempt)
 
     def pull(self, reason: Stop) -> None:
         # A cancelled run still has its `finally` to run: it can be lost, or left, after that.
         if self.reason is None or (self.reason is Stop.CANCELLED and reason is not Stop.CANCELLED):
             self.reason = reason
+            self.given_up = reason is not Stop.CANCELLED
             self.poke()
 
     def poke(self) -> None:
@@ -85,7 +77,7 @@ class Cord:
 
     __slots__ = ("_control", "_pulled", "_sheltered")
 
-    def __init__(self, control: Control, *, sheltered: bool) -> None:
+    def __init__(self, control: Control, sheltered: bool) -> None:
         self._control = control
         self._sheltered = sheltered
         self._pulled = False
@@ -101,21 +93,22 @@ class Cord:
 
 
 class Result:
-    """What became of one attempt of one node. `output` is the entry's as JSON text, where it was made already.
+    """What became of one attempt of one node; `known` is the journal's entry before it.
 
-    `consumed` are the ids of the events that it took.
+    `output` is the entry's as JSON text, where it was made already, `consumed` the ids of the events that it took.
     """
 
-    __slots__ = ("child", "consumed", "ended", "entry", "log", "output", "started")
+    entry: Entry
+    ended: float | None = None
+    log: Sequence[JSON] = ()
+    child: ChildRun | None = None
+    output: str | None = None
+    consumed: Sequence[int] = ()
 
-    def __init__(self, entry: Entry, started: float, ended: float | None = None) -> None:
-        self.entry = entry
+    def __init__(self, path: str, known: Entry | None, started: float) -> None:
+        self.path = path
+        self.known = known
         self.started = started
-        self.ended = ended
-        self.log: list[JSON] = []
-        self.child: ChildRun | None = None
-        self.output: str | None = None
-        self.consumed: list[int] = []
 
 
 class RunState:
@@ -156,20 +149,20 @@ class RunState:
         """In [0, 1): the dice for the jitter of retries."""
         return random.random()
 
-    def apply(self, path: str, result: Result) -> None:
+    def apply(self, result: Result) -> None:
         """Take a result into the journal; it is durable after the next write."""
-        entry = result.entry
+        path, entry = result.path, result.entry
         entry.started = result.started
         self.journal[path] = entry
-        if entry.status in SETTLED:
-            self._open.discard(path)
-        else:
+        if entry.status not in SETTLED:
             self._open.add(path)
+        elif result.known is not None:
+            self._open.discard(path)
         if result.child is not None:
             self._children.append(result.child)
         if result.consumed:
             self._consumed += [(event, path) for event in result.consumed]
-        span = self._unsaved[path] = self._span(path, result)
+        span = self._unsaved[path] = self._span(result)
         self._unsaved_size += len(span.output or "")
 
     def work_on(self, place: Place, cord: Cord) -> None:
@@ -177,27 +170,29 @@ class RunState:
         self.journal[place.path] = Entry(SpanStatus.RUNNING)
         self.cords[place.path] = cord
 
-    def take(self, done: Done) -> None:
-        self.cords.pop(done.place.path, None)
-        self.settle(done.place.path, done.known, done.result.result())
+    def take(self, done: Future[Result]) -> None:
+        result = done.result()
+        self.cords.pop(result.path, None)
+        self.settle(result)
 
-    def settle(self, path: str, known: Entry | None, result: Result) -> None:
+    def settle(self, result: Result) -> None:
         """Take a result, unless the worker lets go of the run: what a node gave up for that has not begun."""
-        given_up = self.control.reason in (Stop.LEAVING, Stop.LOST)
-        if not given_up or result.entry.status is SpanStatus.COMPLETED:
-            self.apply(path, result)
-        elif known is not None:
-            self.journal[path] = known
+        if not self.control.given_up or result.entry.status is SpanStatus.COMPLETED:
+            self.apply(result)
+        elif result.known is not None:
+            self.journal[result.path] = result.known
         else:
-            self.journal.pop(path, None)
+            self.journal.pop(result.path, None)
 
     def halt(self, path: str) -> None:
         """End a node, or a container, that waits for what nobody wants any more."""
         entry = self.journal[path]
         if entry.child is not None and entry.child_status is None:
             self._orphans.append(entry.child)
-        cancelled = Entry(SpanStatus.CANCELLED, entry.attempt, error=entry.error, child=entry.child)
-        self.apply(path, Result(cancelled, entry.started or self.clock(), self.clock()))
+        result = Result(path, entry, entry.started or self.clock())
+        result.entry = Entry(SpanStatus.CANCELLED, entry.attempt, error=entry.error, child=entry.child)
+        result.ended = self.clock()
+        self.apply(result)
 
     def halt_all(self) -> None:
         """The same for all that is open."""
@@ -290,14 +285,14 @@ class RunState:
         except BlobsUnavailable as error:
             raise StoreUnavailable(str(error)) from error
 
-    def _span(self, path: str, result: Result) -> Span:
+    def _span(self, result: Result) -> Span:
         entry = result.entry
         if result.output is not None:
             output: str | None = self.put_away(result.output)
         else:
             output = self.text({"state": entry.state} if entry.state is not None else entry.output)
         return Span(
-            path,
+            result.path,
             entry.status,
             entry.attempt,
             result.started,

@@ -77,7 +77,7 @@ class People:
 
 def _consume(attempt: Attempt, events: Sequence[RunEvent]) -> None:
     """No other node gets them."""
-    attempt.consumed += [event.id for event in events]
+    attempt.consumed = [event.id for event in events]
     attempt.run.events = [event for event in attempt.run.events or () if event not in events]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from runner.engine.frames import Place
@@ -48,7 +48,6 @@ class Close:
     late: bool = False
 
 
-@dataclass(slots=True)
 class Next:
     """`end`, or else what can be done now; with neither, the run waits (until `wake`, if that is a time).
 
@@ -57,14 +56,16 @@ class Next:
     process, `waiting` those that wait.
     """
 
-    ready: list[Place] = field(default_factory=list)
-    closes: list[Close] = field(default_factory=list)
-    halt: list[Place] = field(default_factory=list)
-    pull: list[str] = field(default_factory=list)
     wake: float | None = None
-    working: int = 0
-    waiting: int = 0
+    working = 0
+    waiting = 0
     end: End | None = None
+
+    def __init__(self) -> None:
+        self.ready: list[Place] = []
+        self.closes: list[Close] = []
+        self.halt: list[Place] = []
+        self.pull: list[str] = []
 
     def take(self, other: Next) -> None:
         self.ready += other.ready

@@ -42,8 +42,8 @@ class Flow(Walker):
         """Decide. `now` is in the seconds that the journal's timers are in. What halts once goes on halting."""
         self.now = now
         found = Next()
-        end = self.walk(self.root, found, halting)
-        return found if end is None else Next(end=end)
+        found.end = self.walk(self.root, found, halting)
+        return found
 
     def walk(self, frame: Frame, found: Next, halting: bool) -> End | None:
         return (self._in_order if frame.block.in_order else self._graph)(frame, found, halting)

@@ -81,7 +81,7 @@ class Rehearsal(Loop):
         self._keep(run.step(RunStatus.RUNNING))
 
     def _perform_beside(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> None:
-        run.settle(place.path, known, self._attempts.perform(run, place, known, cord))
+        run.settle(self._attempts.perform(run, place, known, cord))
 
     def _await(self, run: RunState, wake: float | None) -> None:
         raise AssertionError("no node of a rehearsal is at work beside others")

@@ -91,13 +91,14 @@ class FrozenRun(RunState):
         """No jitter: a retry comes after the whole of its delay."""
         return 1.0
 
-    def apply(self, path: str, result: Result) -> None:
+    def apply(self, result: Result) -> None:
+        path = result.path
         self.trace.entries[self.behind.paths + path] = result.entry
         if result.entry.state is not None and "taken" in result.entry.state:
             id_ = written_path(path).rpartition("/")[2]
             self.trace.taken.add((id_, tuple(result.entry.state["taken"])))
         self.trace.log += [(path, line) for line in result.log]
-        super().apply(path, result)
+        super().apply(result)
 
     def again(self, **changes: Any) -> FrozenRun:
         """Another attempt of the whole run."""
