@@ -95,7 +95,7 @@ class Loop(ABC):
 
 def _ending(run: RunState, now: float) -> RunStatus | None:
     """Why the run has to come to its end now, if it has to."""
-    if run.control.reason is Stop.CANCELLED:
+    if run.control.reason is not None and run.control.reason is Stop.CANCELLED:
         return RunStatus.CANCELLED
     return RunStatus.TIMEOUT if now >= run.deadline else None
 

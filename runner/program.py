@@ -8,7 +8,8 @@ from typing import Final
 
 from schemas.expressions import NO_NAMES, Template, compile_template
 from schemas.outline import ERROR_NAMES, EVENT_NAMES, ROUND_NAMES, names_in_block
-from schemas.pattern import FLOW_KEYS, BlockKey, Node, Pattern
+from schemas.pattern import FLOW_KEYS, BlockKey, Node, OnError, Pattern
+from store.spans import SpanStatus
 
 LOOPS: Final = frozenset({"for-each", "repeat"})
 
@@ -50,7 +51,7 @@ class Step:
     `after` are the positions, in the same block, of the nodes that have to be settled before it. One with an
     `effect` may be performed only when the journal is durable. `later` are the conditions that are evaluated
     again and again: `while`, `until`, `match`, and `retry` (its `when`). `secret`: nothing that it gives is shown,
-    nor what is in it.
+    nor what is in it. `passes` are the ends with which the order goes on behind it.
     """
 
     node: Node
@@ -62,6 +63,7 @@ class Step:
     blocks: Mapping[BlockKey, Block]
     effect: bool
     secret: bool
+    passes: tuple[SpanStatus, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +143,16 @@ def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str], 
         },
         effect=node.uses not in WITHOUT_EFFECT,
         secret=secret,
+        passes=_passes(node),
     )
+
+
+def _passes(node: Node) -> tuple[SpanStatus, ...]:
+    if node.uses == "stop":
+        passes: tuple[SpanStatus, ...] = (SpanStatus.SKIPPED,)
+    else:
+        passes = (SpanStatus.COMPLETED, SpanStatus.SKIPPED)
+    return (*passes, SpanStatus.FAILED) if node.on_error is OnError.CONTINUE else passes
 
 
 def _later(

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from psycopg.types.json import Json
 
@@ -47,7 +47,10 @@ class Verdict(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        return self.answer in (Answer.PENDING, Answer.QUEUED)
+        return self is _ACCEPTED or self.answer in (Answer.PENDING, Answer.QUEUED)
+
+
+_ACCEPTED: Final = Verdict(Answer.PENDING)
 
 
 class Slot(NamedTuple):
@@ -68,7 +71,7 @@ class Refused(Exception):
 def admit(connection: Connection, new: Sequence[NewRun]) -> dict[str, Verdict]:
     """Make runs durable, each bound to the version that is live now. By id."""
     accepted = runs.accept(connection, new)
-    verdicts = {run: Verdict(Answer.PENDING) for run in accepted}
+    verdicts = dict.fromkeys(accepted, _ACCEPTED)
     for run in new:
         if run.id not in accepted:
             verdicts[run.id] = _admit_one(connection, run)

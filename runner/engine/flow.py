@@ -14,7 +14,6 @@ from runner.engine.sides import one_of, side_by_side
 from runner.engine.walker import Walker
 from runner.layers import Layer
 from runner.program import Program, Step
-from schemas.pattern import OnError
 from store.spans import SpanStatus
 
 _INSIDE: Final[Mapping[str, Callable[[Walker, Container, Next, bool], End | None]]] = {
@@ -60,7 +59,7 @@ class Flow(Walker):
                     return HALTED
                 found.ready.append(Place(step, frame, path))
                 return None
-            if not _settled(step, entry):
+            if entry.status not in step.passes:
                 return self._begun(Place(step, frame, path), entry, found, halting)
             self._settle(frame, step, path, entry)
             frame.at += 1
@@ -99,7 +98,7 @@ class Flow(Walker):
             step = frame.block.steps[at]
             path = frame.prefix + step.node.id
             entry = self.journal.get(path)
-            if entry is None or not _settled(step, entry):
+            if entry is None or entry.status not in step.passes:
                 frame.front.append(at)
                 continue
             self._settle(frame, step, path, entry)
@@ -154,15 +153,3 @@ class Flow(Walker):
             return None
         found.closes.append(Close(container.place, end, late=isinstance(end, Halted)))
         return None
-
-
-def _settled(step: Step, entry: Entry) -> bool:
-    """Whether the order may go on behind it."""
-    match entry.status:
-        case SpanStatus.COMPLETED:
-            return step.node.uses != "stop"
-        case SpanStatus.SKIPPED:
-            return True
-        case SpanStatus.FAILED:
-            return step.node.on_error is OnError.CONTINUE
-    return False
