@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from store.database import Connection
 from store.runs import RunStatus
@@ -280,6 +280,22 @@ def nodes(connection: Connection, run: str, attempt: int) -> list[NodeRow]:
     )  # fmt: skip
     found = (dict(zip(names, row, strict=True)) for row in rows)
     return [NodeRow(**fields | {"status": SpanStatus(fields["status"])}) for fields in found]
+
+
+class Done(NamedTuple):
+    """What a journal says of a node, as far as it matters to who goes on behind it."""
+
+    path: str
+    status: SpanStatus
+    attempt: int = 1
+
+
+def done(connection: Connection, run: str, attempt: int) -> list[Done]:
+    """The nodes of an attempt, in any order. Without what they took and gave: there may be thousands of them."""
+    rows = connection.execute(
+        "SELECT path, status, attempt FROM spans WHERE run_id = %s AND run_attempt = %s", [run, attempt]
+    )
+    return [Done(path, SpanStatus(status), number) for path, status, number in rows]
 
 
 def output_of_node(connection: Connection, run: str, attempt: int, path: str) -> str | None:

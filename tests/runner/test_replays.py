@@ -10,7 +10,7 @@ from schemas.pattern import pattern_from_spec
 from store import run_reads
 from store.ids import new_id
 from store.replays import Replay, replay
-from web.api.again import Done, kept_rows, parse_path
+from web.api.again import kept_rows, parse_path
 
 CODE = """\
 def main(input):
@@ -41,7 +41,7 @@ def nodes(world: Path) -> list[dict[str, Any]]:
 def again(service: Running, run: str, written: list[dict[str, Any]], start: str) -> dict[str, Any]:
     pattern = pattern_from_spec("p", {"nodes": written})
     with service.database.connection() as c:
-        journal = [Done(row.path, row.status, row.attempt) for row in run_reads.nodes(c, run, 1)]
+        journal = run_reads.done(c, run, 1)
         kept = kept_rows(journal, pattern.nodes, None if start == "failed" else parse_path(start))
         new = new_id()
         assert replay(c, Replay(id=new, of=run, kept=kept, start=start))

@@ -3,8 +3,9 @@
 import pytest
 
 from schemas.pattern import Node, OnError
+from store.run_reads import Done
 from store.spans import SpanStatus
-from web.api.again import Done, has_begun, kept_rows, parse_path
+from web.api.again import has_begun, kept_rows, parse_path
 
 OK, FAILED, CANCELLED = SpanStatus.COMPLETED, SpanStatus.FAILED, SpanStatus.CANCELLED
 

@@ -12,18 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from schemas.pattern import BlockKey, Node, OnError
+from store.run_reads import Done
 from store.spans import SpanStatus
 
 _SEGMENT: Final = re.compile(r"([a-z][a-z0-9_]*)(?:~([0-9]{1,6}))?(?:\[([0-9]{1,6})\])?")
 _ORDER_OF_TRY: Final[Mapping[BlockKey, int]] = {("do",): 0, ("catch",): 1, ("finally",): 2}
-
-
-class Done(NamedTuple):
-    """What a journal says of a node, as far as it matters here."""
-
-    path: str
-    status: SpanStatus
-    attempt: int = 1
 
 
 class Segment(NamedTuple):

@@ -16,7 +16,7 @@ from store.ids import new_id
 from store.replays import Replay, repeat_test, replay
 from store.run_reads import RunDetail
 from store.runs import RunStatus
-from web.api.again import Done, has_begun, kept_rows, parse_path, written_path
+from web.api.again import has_begun, kept_rows, parse_path, written_path
 from web.api.contents import Content, Contents
 from web.api.inputs import check_input, input_text
 from web.api.query import wrong
@@ -179,9 +179,7 @@ def _kept(
     """What counts as done → its path in the new run. Raises Refusal."""
     if start == "start":
         return {}
-    journal = [
-        Done(row.path, row.status, row.attempt) for row in run_reads.nodes(connection, run.id, attempt)
-    ]
+    journal = run_reads.done(connection, run.id, attempt)
     place = None if start == "failed" else parse_path(start)
     if start != "failed":
         wrong_start = None
