@@ -67,9 +67,7 @@ def requests(url: str) -> list[dict[str, Any]]:
 
 class _Slow(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = (
-        True  # else the body waits for a delayed acknowledgement of the head: 40 ms
-    )
+    disable_nagle_algorithm = True  # else the body waits for a delayed acknowledgement of the head: 40 ms
 
     def do_GET(self) -> None:
         time.sleep(SLOW)

@@ -265,6 +265,22 @@ def test_a_retry_on_the_live_version_takes_its_nodes_and_checks_its_input(site: 
     assert retry(site, old, input=7).json()["input"] == 7
 
 
+def test_what_a_version_keeps_secret_no_retry_on_another_shows(site: Site) -> None:
+    first, *others = ABC["nodes"]
+    site.deploy("orders", {**ABC, "nodes": [{**first, "secret": True}, *others]})
+    spans = [span("a", output='"hidden"'), span("b", SpanStatus.FAILED, error='{"type": "x"}')]
+    old = site.run("orders", status=RunStatus.FAILED, spans=spans)
+    site.deploy("orders", ABC, number=2)
+    refused = retry(site, old, version="live", **{"from": "failed"})
+    assert refused.status_code == 422
+    assert refused.json()["problems"][0]["path"] == "version"
+    assert "a is secret" in refused.json()["problems"][0]["message"]
+    assert retry(site, old, version="live").status_code == 202
+    kept = retry(site, old, **{"from": "failed"}).json()["id"]
+    [node] = site.http.get(f"/runs/{kept}").json()["nodes"]
+    assert (node["path"], node.get("output"), node["secret"]) == ("a", None, True)
+
+
 def test_a_wrong_retry_makes_no_run(site: Site) -> None:
     site.deploy("orders", ABC)
     old = site.run("orders", status=RunStatus.FAILED)

@@ -113,6 +113,7 @@ class Repeating:
         kept = _kept(connection, run, attempt, content, wanted.start)
         if text is not None:
             _check_not_approved(kept, content)
+        self._check_hidden(connection, kept, run.version_id, version)
         return Replay(
             id=new_id(),
             of=run.id,
@@ -124,6 +125,18 @@ class Repeating:
             start=wanted.start,
             letter=wanted.letter,
         )
+
+    def _check_hidden(self, connection: Connection, kept: Mapping[str, str], old: str, new: str) -> None:
+        """What one version keeps secret is not shown because another does not. Raises Refusal."""
+        shown = self._contents.hidden(connection, old) - self._contents.hidden(connection, new)
+        places = ((path, parse_path(path)) for path in kept)
+        found = [path for path, place in places if place and written_path(place) in shown]
+        if found:
+            said = (
+                f"{min(found)} is secret in the version that this run had, and not in the live one, which would"
+                " show what it gave: retry it on its own version, or from the start"
+            )
+            raise wrong("keys of the body", [{"path": "version", "message": said}])
 
 
 def wanted_of(call: Call, *, letter: bool = False) -> Wanted:
