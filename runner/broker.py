@@ -86,6 +86,10 @@ class BellBroker(RedisBroker):
         """Whether the broker still has its memory; False once after every loss of it (restart, FLUSHALL)."""
         return not self.client.set(EPOCH, int(time.time()), nx=True)
 
+    def waiting(self) -> int:
+        """Messages that no worker has fetched."""
+        return int(self.client.llen(f"{self.namespace}:{QUEUE}"))
+
     @property
     def bell(self) -> str:
         return f"{self.namespace}:bell:{QUEUE}"

@@ -20,6 +20,12 @@ ROUND = 1.0
 
 BATCH = 1000
 
+CROWDED = 100
+"""Messages before which a run that nobody claimed yet is most likely in the queue, behind others."""
+
+PATIENCE = 60.0
+"""Seconds that it has then: ringing again for all who wait would only make the queue longer."""
+
 
 class Sweeper:
     """Any number may run at once: each row is taken by one of them."""
@@ -63,7 +69,8 @@ class Sweeper:
     def _ring_unclaimed(self, connection: Connection) -> None:
         """All of them when the broker lost its memory, else those that should have been claimed by now."""
         if self._broker.remembers():
-            self._ring(wakeups.unclaimed(connection, BATCH))
+            patience = PATIENCE if self._broker.waiting() > CROWDED else 0.0
+            self._ring(wakeups.unclaimed(connection, BATCH, patience=patience))
             return
         log.warning("broker_forgot")
         for batch in wakeups.all_pending(connection, BATCH):

@@ -37,16 +37,17 @@ def wake_due(connection: Connection, limit: int = 1000) -> list[str]:
     return [row[0] for row in connection.execute(sql, [RING_AGAIN, limit])]
 
 
-def unclaimed(connection: Connection, limit: int = 1000) -> list[str]:
-    """Pending runs that nobody claimed in time. They come up again after a while."""
+def unclaimed(connection: Connection, limit: int = 1000, *, patience: float = 0.0) -> list[str]:
+    """Pending runs that nobody claimed in time, or so many seconds later. They come up again after a while."""
     sql = """
         UPDATE runs SET due_at = now() + 6 * %s * interval '1 second'
         WHERE id IN (SELECT id FROM runs
-                     WHERE ended_at IS NULL AND wake_at IS NULL AND status = 'pending' AND due_at <= now()
+                     WHERE ended_at IS NULL AND wake_at IS NULL AND status = 'pending'
+                       AND due_at <= now() - %s * interval '1 second'
                      ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
         RETURNING id::text
     """
-    return [row[0] for row in connection.execute(sql, [RING_AGAIN, limit])]
+    return [row[0] for row in connection.execute(sql, [RING_AGAIN, patience, limit])]
 
 
 def all_pending(connection: Connection, batch: int = 1000) -> Iterator[list[str]]:
