@@ -15,6 +15,7 @@ from runner.loop import LeaseLost, Loop
 from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Stored
 from runner.state import Control, Cord, RunState, Stop
+from runner.suspended import Suspended
 from store import run_reads, spans
 from store.blobs import Blobs
 from store.database import Database, StoreUnavailable
@@ -41,6 +42,7 @@ class Executor(Loop):
     ) -> None:
         super().__init__(Attempts(handlers, Stored(database)))
         self.contexts = Contexts(database)
+        self.suspended = Suspended()
         self._database = database
         self._write = write
         self._blobs = blobs
@@ -50,16 +52,18 @@ class Executor(Loop):
     def close(self) -> None:
         self._beside.shutdown(wait=False, cancel_futures=True)
 
-    def advance(self, claimed: ClaimedRun, control: Control, journaled: Sequence[Journaled]) -> Step | None:
-        """Execute until the run ends or has to wait. Gives the last step, not written yet; None: lease lost."""
-        run: RunState | None = None
+    def advance(
+        self, claimed: ClaimedRun, control: Control, known: RunState | Sequence[Journaled]
+    ) -> Step | None:
+        """Execute until the run ends or has to wait. Gives the last step, not written yet; None: lease lost.
+
+        `known` is the run as this worker left it, or its journal.
+        """
+        run = known if isinstance(known, RunState) else None
         try:
-            ground = Ground(claimed.deployment_id, claimed.revision, claimed.version_id, claimed.draft_id)
             if claimed.cancelled:
                 control.pull(Stop.CANCELLED)
-            run = RunState(claimed, self.contexts.get(ground), control, journaled, self._blobs)
-            if run.context.stubs and claimed.parent_id is not None:
-                run.called_by = self._called_by(claimed.id)
+            run = self._take_up(claimed, control, known)
             return self.run(run)
         except (LeaseLost, StoreUnavailable):
             # Without the database nothing more can be known of this run: whoever claims it next goes on.
@@ -69,6 +73,26 @@ class Executor(Loop):
         except Exception as error:
             log.exception("run_broken", extra={"run": claimed.id})
             return endings.broken(claimed, error, run)
+
+    def run(self, run: RunState) -> Step:
+        step = super().run(run)
+        if step.status is RunStatus.WAITING and step.attempt == run.claimed.attempt:
+            self.suspended.leave(run)
+        return step
+
+    def _take_up(
+        self, claimed: ClaimedRun, control: Control, known: RunState | Sequence[Journaled]
+    ) -> RunState:
+        ground = Ground(claimed.deployment_id, claimed.revision, claimed.version_id, claimed.draft_id)
+        context = self.contexts.get(ground)
+        if isinstance(known, RunState):
+            known.resume(claimed, context, control)
+            self._look_again(known)
+            return known
+        run = RunState(claimed, context, control, known, self._blobs)
+        if context.stubs and claimed.parent_id is not None:
+            run.called_by = self._called_by(claimed.id)
+        return run
 
     def _called_by(self, run: str) -> tuple[str, ...]:
         with self._database.connection() as connection:

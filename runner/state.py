@@ -130,6 +130,8 @@ class RunState:
         self.cords: dict[str, Cord] = {}
         self.events: list[RunEvent] | None = None  # None: not looked for yet
         self.deadline = claimed.started_at + context.timeout
+        self.rows = 0  # of its journal, and
+        self.size = 0  # the characters of JSON in their outputs
         self._unsaved: dict[str, Span] = {}
         self._unsaved_size = 0
         self._children: list[ChildRun] = []
@@ -140,6 +142,13 @@ class RunState:
         for row in journaled:
             self._restore(row)
         self.flow = Flow(context.program, self.journal, self._scope(), self.deadline)
+
+    def resume(self, claimed: ClaimedRun, context: RunContext, control: Control) -> None:
+        """Take it up where this worker left it."""
+        self.claimed = claimed
+        self.context = context
+        self.control = control
+        self._offset = claimed.now - time.time()
 
     def clock(self) -> float:
         """Now, in seconds since the epoch by the database's clock."""
@@ -263,6 +272,8 @@ class RunState:
         if entry is None:
             return
         self.journal[row.path] = entry
+        self.rows += 1
+        self.size += entry.output.size if type(entry.output) is large.Large else row.size
         if row.status not in SETTLED:
             self._open.add(row.path)
             entry.poked = entry.error is None and self.step_at(row.path).node.uses in POSTED_TO
@@ -287,10 +298,13 @@ class RunState:
 
     def _span(self, result: Result) -> Span:
         entry = result.entry
+        self.rows += 1
         if result.output is not None:
+            self.size += len(result.output)
             output: str | None = self.put_away(result.output)
         else:
             output = self.text({"state": entry.state} if entry.state is not None else entry.output)
+            self.size += entry.output.size if type(entry.output) is large.Large else len(output or "")
         return Span(
             result.path,
             entry.status,

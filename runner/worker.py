@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import dramatiq.worker
@@ -20,7 +20,7 @@ from runner.executor import Executor
 from runner.hands import Hands
 from runner.nodes.kinds import Kinds
 from runner.solo import Addresses, Solo
-from runner.state import Stop
+from runner.state import RunState, Stop
 from runner.teller import Teller
 from store import admission, journal, leases, spans
 from store.admission import Slot
@@ -38,8 +38,10 @@ from store.hot import HotConnection
 from store.journal import Outcome, Step
 from store.leases import LEASE, ClaimedRun
 from store.notifications import Listener
+from store.runs import RunStatus
 from store.s3_blobs import BlobPlace
 from store.settings import ServiceSettings
+from store.spans import Journaled
 
 log = logging.getLogger(__name__)
 
@@ -172,16 +174,15 @@ class Worker:
         self._teller.changed(controls)
         open_ = {run.id: run.lease for run in claimed}
         try:
-            journals = self._read_journals(claimed)
-            done = [
-                self._executor.advance(run, controls[run.id], journals.get(run.id, ())) for run in claimed
-            ]
+            known = self._known(claimed)
+            done = [self._executor.advance(run, controls[run.id], known.get(run.id, ())) for run in claimed]
             steps = [step for step in done if step is not None]
             self._conclude(claimed, steps)
             for step in steps:
                 del open_[step.run_id]
         finally:
             self._hands.release(controls)
+            self._executor.suspended.settle((run, False) for run in open_)
             # Ours no more, or the database was away: the heart gives them back, if they are still ours to give.
             self._abandoned.extend(open_.items())
 
@@ -198,18 +199,20 @@ class Worker:
                     log.exception("run_unwritable", extra={"run": step.run_id})
                     self._record([endings.broken(runs[step.run_id], error)])
 
-    def _read_journals(self, claimed: Sequence[ClaimedRun]) -> dict[str, list[spans.Journaled]]:
-        """Of those runs that somebody had in hand before: a first lease finds an empty journal."""
-        resumed = [(run.id, run.attempt) for run in claimed if run.lease > 1]
+    def _known(self, claimed: Sequence[ClaimedRun]) -> Mapping[str, RunState | Sequence[Journaled]]:
+        """How this worker left them, or the journals, by run id: a first lease finds an empty one."""
+        left = self._executor.suspended.take(claimed)
+        resumed = [(run.id, run.attempt) for run in claimed if run.lease > 1 and run.id not in left]
         if not resumed:
-            return {}
+            return left
         with self._database.connection() as connection:
-            return spans.read(connection, resumed)
+            return {**spans.read(connection, resumed), **left}
 
     def _record(self, steps: Sequence[Step]) -> Sequence[Outcome]:
         if not steps:
             return ()
         outcomes = self._write.submit(steps)
+        self._executor.suspended.settle(_written(steps, outcomes))
         self._teller.changed(step.run_id for step in steps)
         self._ring([run for outcome in outcomes for run in outcome.ring])
         slots = [slot for outcome in outcomes for slot in outcome.slots]
@@ -304,6 +307,13 @@ class Worker:
         self._claims.close()
         self._writes.close()
         self._broker.close()
+
+
+def _written(steps: Sequence[Step], outcomes: Sequence[Outcome]) -> Iterator[tuple[str, bool]]:
+    """(run id, whether it waits now) of the runs that were let go."""
+    for step, outcome in zip(steps, outcomes, strict=True):
+        if step.status is not RunStatus.RUNNING:
+            yield step.run_id, outcome.kept and step.status is RunStatus.WAITING
 
 
 def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[str, ...]) -> None:

@@ -41,7 +41,10 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Journaled:
-    """A row read back, with what became of the run that it called (None while that goes on)."""
+    """A row read back, with what became of the run that it called (None while that goes on).
+
+    `size` are the characters of its output, or the called run's.
+    """
 
     path: str
     status: SpanStatus
@@ -56,6 +59,7 @@ class Journaled:
     child_status: str | None
     child_output: JSON
     child_error: JSON
+    size: int
 
 
 def columns(rows: Sequence[tuple[str, int, Span]]) -> list[str]:
@@ -76,7 +80,8 @@ _READ = b"""
 SELECT s.run_id::text, s.path, s.status, s.attempt,
        extract(epoch FROM s.started_at)::float8, extract(epoch FROM s.ended_at)::float8,
        s.output, s.error, s.log, extract(epoch FROM s.wake_at)::float8, s.child_run_id::text,
-       CASE WHEN c.ended_at IS NOT NULL THEN c.status END, c.output, c.error
+       CASE WHEN c.ended_at IS NOT NULL THEN c.status END, c.output, c.error,
+       coalesce(octet_length(s.output::text), octet_length(c.output::text), 0)
 FROM unnest(%b::uuid[], %b::smallint[]) AS w(run_id, run_attempt)
 JOIN spans s ON s.run_id = w.run_id AND s.run_attempt = w.run_attempt
 LEFT JOIN runs c ON c.id = s.child_run_id
@@ -85,7 +90,7 @@ ORDER BY s.run_id, s.started_at, s.path
 
 _FIELDS = (
     "path", "status", "attempt", "started", "ended", "output", "error", "log", "wake", "child",
-    "child_status", "child_output", "child_error",
+    "child_status", "child_output", "child_error", "size",
 )  # fmt: skip
 
 

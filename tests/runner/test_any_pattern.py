@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -119,16 +120,19 @@ FATES = st.builds(
 )
 
 
-@settings(
+ANY = settings(
     max_examples=int(os.environ.get("WEFT_EXAMPLES", "100")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
     phases=[Phase.reuse, Phase.generate, Phase.shrink],
 )
-@given(patterns(), FATES)
-def test_any_pattern_comes_to_one_end_whatever_befalls_it(pattern: Pattern, fate: Fate) -> None:
-    world = World(pattern, fate)
+
+
+@ANY
+@given(patterns(), FATES, st.booleans())
+def test_any_pattern_comes_to_one_end_whatever_befalls_it(pattern: Pattern, fate: Fate, keeps: bool) -> None:
+    world = World(pattern, replace(fate, keeps=keeps))
     world.run()
     [end] = world.ends
     assert world.again == [], "done twice, though its result was durable"
@@ -138,6 +142,23 @@ def test_any_pattern_comes_to_one_end_whatever_befalls_it(pattern: Pattern, fate
     for journal in (*world.before, world.durable):
         _every_finally_ran(world, journal)
     _the_journal_says_the_same(world, end.status)
+
+
+@ANY
+@given(patterns(), FATES)
+def test_a_run_goes_the_same_way_whether_its_worker_kept_it_or_reads_its_journal(
+    pattern: Pattern, fate: Fate
+) -> None:
+    kept, read = World(pattern, replace(fate, keeps=True)), World(pattern, fate)
+    kept.run()
+    read.run()
+    assert _told(kept) == _told(read)
+
+
+def _told(world: World) -> Any:
+    [end] = world.ends
+    rows = {path: (span.status, span.attempt, span.output) for path, span in world.durable.items()}
+    return end.status, end.output, sorted(world.called), world.taken, rows
 
 
 def _open(world: World) -> list[str]:

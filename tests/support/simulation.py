@@ -5,6 +5,7 @@ Workers die at the moments that the fate names; another one goes on with what wa
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
@@ -55,6 +56,7 @@ class Fate:
     leaves_at_look: frozenset[int] = frozenset()
     cancelled_at_look: frozenset[int] = frozenset()
     called_runs: tuple[tuple[str, float], ...] = (("completed", 0.0),)
+    keeps: bool = False  # a worker that lives takes up again what it left, instead of reading the journal
 
 
 @dataclass
@@ -93,6 +95,8 @@ class World:
     _looks: int = 0
     _calls: int = 0
     _writes: int = 0
+    _worker: Executor | None = None
+    _ids: Any = field(default_factory=itertools.count)
     _mutex: Any = field(default_factory=threading.Lock)
 
     def run(self, lives: int = 400) -> None:
@@ -101,7 +105,7 @@ class World:
         with ExitStack() as patches:
             for patched in self._patches():
                 patches.enter_context(patched)
-            for lease in range(1, lives):
+            for lease in range(1, 2 * lives, 2):
                 step = self._live(lease, started)
                 if step is not None and step.status in ENDED:
                     self.ends.append(step)
@@ -117,6 +121,8 @@ class World:
             patch("runner.outside.execution.closed_callee", lambda *_: None),
             patch("runner.outside.run_events.unconsumed", self._events),
             patch("runner.executor.spans.ended_children", self._ended_children),
+            patch("runner.suspended.LEAST", 0),
+            patch("runner.control.calls.new_id", lambda: f"called-{next(self._ids)}"),
             self._watching_ends(),
         ]
 
@@ -147,22 +153,33 @@ class World:
         self.now = max(self.now, min(times))
 
     def _live(self, lease: int, started: float) -> Step | None:
-        handlers = {"http": self.work, "fail": _fail, "stop": _stop}
-        executor = Executor(_NoDatabase(), handlers, self.write, self.blobs)  # type: ignore[arg-type]
-        executor.contexts = _Contexts(self.pattern)  # type: ignore[assignment]
+        executor = self._executor()
         self.control = Control(lease, 0.0)
         self._woken = False
         claimed = _claimed(lease, started, self.now, self.attempt, cancelled=self.cancelled)
         try:
-            step = executor.advance(claimed, self.control, self.journaled())
+            left = executor.suspended.take([claimed]) if self.fate.keeps else {}
+            step = executor.advance(claimed, self.control, left.get(claimed.id) or self.journaled())
             assert step is not None
             self.write([step])
         except Killed:
+            self._worker = None
             return None
         finally:
             self.control.pull(Stop.LOST)
             executor._beside.shutdown(wait=True)
+        executor.suspended.settle([(claimed.id, True)])
         return step
+
+    def _executor(self) -> Executor:
+        """Of the worker that has the run in hand: a new one, or the one that left it."""
+        handlers = {"http": self.work, "fail": _fail, "stop": _stop}
+        made = Executor(_NoDatabase(), handlers, self.write, self.blobs)  # type: ignore[arg-type]
+        made.contexts = _Contexts(self.pattern)  # type: ignore[assignment]
+        if self._worker is not None:
+            made.suspended = self._worker.suspended
+        self._worker = made
+        return made
 
     def work(self, context: NodeContext, inputs: JSON) -> JSON:
         with self._mutex:
@@ -329,4 +346,5 @@ def _row(span: Span, called: tuple[str | None, JSON, JSON]) -> Journaled:
         child_status=called[0],
         child_output=called[1],
         child_error=called[2],
+        size=0,
     )
