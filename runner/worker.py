@@ -18,13 +18,13 @@ from runner import endings
 from runner.broker import BellBroker, make_actor
 from runner.executor import Executor
 from runner.hands import Hands
+from runner.ledger import Ledger
 from runner.nodes.kinds import Kinds
 from runner.solo import Addresses, Solo
 from runner.state import RunState, Stop
 from runner.teller import Teller
-from store import admission, journal, leases, spans
+from store import admission, leases, spans
 from store.admission import Slot
-from store.batch import GroupCommit
 from store.database import (
     DEPLOYMENTS_CHANGED,
     RUN_CANCELLED,
@@ -34,7 +34,6 @@ from store.database import (
     StoreRefused,
     StoreUnavailable,
 )
-from store.hot import HotConnection
 from store.journal import Outcome, Step
 from store.leases import LEASE, ClaimedRun
 from store.notifications import Listener
@@ -47,9 +46,6 @@ log = logging.getLogger(__name__)
 
 GRACE = 5.0
 """Seconds that nodes at work have to finish when the worker is asked to stop."""
-
-PATIENCE = 30.0
-"""Seconds for which a result is kept, and a message in hand, while the database is away."""
 
 NICE = 5
 """Added to the process' niceness, and inherited by its script hosts: under load, triggers are acknowledged before
@@ -77,15 +73,9 @@ class Worker:
         blobs: BlobPlace | None = None,
     ) -> None:
         self._database = database
-        self._name = name
         self._hands = Hands()
         self._broker = BellBroker(redis_url, name=name)
-        # A claim whose answer was lost finds nothing when it is repeated; the lease frees what it had taken.
-        # It has to be durable: a database that forgot it in a crash would have the first node done twice.
-        self._claims = HotConnection(database, patience=PATIENCE)
-        self._writes = HotConnection(database, patience=PATIENCE)
-        self._claim = GroupCommit(self._claim_all)
-        self._write = GroupCommit(self._write_all)
+        self._ledger = Ledger(database, name)
         self._kinds = Kinds(databases)
         opened = None if blobs is None else blobs.open()
         self._executor = Executor(database, self._kinds.handlers, self._record, opened)
@@ -129,7 +119,7 @@ class Worker:
     def execute(self, ids: list[str]) -> None:
         """The actor. Whatever goes wrong here, the store still knows that the runs are not done."""
         try:
-            [claimed] = self._claim.submit([ids])
+            claimed = self._ledger.claim(ids)
             self._advance(claimed)
             if len(claimed) < len(ids):
                 self._isolate(set(ids).difference(run.id for run in claimed))
@@ -144,8 +134,7 @@ class Worker:
         heart.start()
         self._teller.start()
         try:
-            claimed = self._claims.run(lambda c: leases.claim(c, self._name, [run], alone=True))
-            self._advance(claimed)
+            self._advance(self._ledger.claim_alone(run))
             self._give_back(self._abandoned[:])
         finally:
             self._stopping.set()
@@ -211,7 +200,7 @@ class Worker:
     def _record(self, steps: Sequence[Step]) -> Sequence[Outcome]:
         if not steps:
             return ()
-        outcomes = self._write.submit(steps)
+        outcomes = self._ledger.write(steps)
         self._executor.suspended.settle(_written(steps, outcomes))
         self._teller.changed(step.run_id for step in steps)
         self._ring([run for outcome in outcomes for run in outcome.ring])
@@ -237,14 +226,6 @@ class Worker:
             except redis.RedisError as error:
                 # The sweeper rings for them again.
                 log.warning("broker_away", extra={"error": str(error), "runs": len(runs)})
-
-    def _claim_all(self, requests: Sequence[Sequence[str]]) -> list[list[ClaimedRun]]:
-        ids = list(dict.fromkeys(run for request in requests for run in request))
-        claimed = {run.id: run for run in self._claims.run(lambda c: leases.claim(c, self._name, ids))}
-        return [[claimed.pop(run) for run in request if run in claimed] for request in requests]
-
-    def _write_all(self, steps: Sequence[Step]) -> list[Outcome]:
-        return self._writes.run(lambda connection: journal.record(connection, steps))
 
     def _handlers(self) -> dict[str, Callable[[str], None]]:
         return {
@@ -304,8 +285,7 @@ class Worker:
         self._solo.close()
         self._executor.close()
         self._kinds.close()
-        self._claims.close()
-        self._writes.close()
+        self._ledger.close()
         self._broker.close()
 
 
