@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from schemas.data_rules import data_mistakes, path_mistakes
@@ -11,10 +12,11 @@ from schemas.json_schemas import schema_mistakes
 from schemas.mistakes import Mistake
 from schemas.naming import Scope, text_mistakes
 from schemas.order import View, order_mistakes, views
-from schemas.outline import Outline, Path, all_nodes, outline, texts_in
+from schemas.outline import EVENT_NAMES, Outline, Path, Text, all_nodes, outline, texts_in
 from schemas.pattern import JSON
 from schemas.quantities import size_in_bytes
 from schemas.schedules import check_cron, check_timezone
+from schemas.shape import node_kinds
 from schemas.template_text import OPENING
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
@@ -87,12 +89,19 @@ def _list_mistakes(nodes: Sequence[Outline], each: Sequence[View], scope: Scope)
     for node, view in zip(nodes, each, strict=True):
         yield from _fixed_texts(node)
         here = Scope(view, scope.variables, scope.everywhere, node)
-        for text in node.texts:
+        for text in _with_names_of_any_kind(node):
             if text.path[-2] != "with" or text.path[-1] not in FIXED.get(node.uses, ()):
                 yield from text_mistakes(text, here)
         for key, block in node.blocks.items():
             inside, _ = views(block, view, node.names[key])
             yield from _list_mistakes(block, inside, scope)
+
+
+def _with_names_of_any_kind(node: Outline) -> Iterator[Text]:
+    """The node's texts. Where its kind is mistyped, a name that only some kind brings is no second mistake."""
+    known = node.uses in node_kinds()
+    for text in node.texts:
+        yield text if known else replace(text, names=text.names | EVENT_NAMES)
 
 
 def _output_mistakes(output: JSON, nodes: Sequence[Outline], scope: Scope) -> Iterator[Mistake]:

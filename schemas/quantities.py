@@ -34,6 +34,15 @@ def seconds(text: str) -> float:
     return int(count) / 1000 if unit == "ms" else int(count) * _SECONDS[unit]
 
 
+def duration(length: float) -> str:
+    """Seconds as people write them, in the largest unit that fits without a rest: 3600 is 1h, 90 is 90s."""
+    milliseconds = round(length * 1000)
+    for unit, size in reversed(_SECONDS.items()):
+        if milliseconds and milliseconds % (size * 1000) == 0:
+            return f"{milliseconds // (size * 1000):.0f}{unit}"
+    return f"{milliseconds}ms"
+
+
 def size_in_bytes(text: str) -> int:
     """The bytes in a size: KiB, MiB, GiB count by 1024, kB, MB, GB by 1000. Raises ValueError."""
     match = _SIZE.fullmatch(text)

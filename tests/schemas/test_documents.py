@@ -16,6 +16,7 @@ from schemas.deployment import DeploymentSpec, Source, SourceKind, State
 from schemas.documents import Identity, Kind, ParsedFile, Reference, is_document_path, parse_file
 from schemas.pattern import Node, OnError, Pattern, RetryPolicy, Schedule, Webhook
 from schemas.project import Project
+from schemas.quantities import duration
 
 EXAMPLE = """\
 apiVersion: weft/v1
@@ -251,6 +252,24 @@ def test_a_file_of_nothing_but_mistakes_is_cut_short() -> None:
 def test_a_duration_that_passes_the_schema_can_always_be_converted(literal: str, ok: bool) -> None:
     found = parse(EXAMPLE.replace("timeout: 5m", f'timeout: "{literal}"'))
     assert bool(found.documents) is ok
+
+
+@pytest.mark.parametrize(
+    ("timeout", "said"), [("", "the run has 1h in all"), ("  timeout: 90m\n", "the run has 90m in all")]
+)
+def test_a_wait_that_is_too_long_is_told_with_durations_as_people_write_them(timeout: str, said: str) -> None:
+    nap = "- {id: nap, uses: delay, with: {for: 30d}}"
+    text = f"apiVersion: weft/v1\nkind: Pattern\nmetadata: {{name: a}}\nspec:\n{timeout}  nodes:\n    {nap}\n"
+    [problem] = parse(text).problems
+    assert problem.message == f'"nap" waits for 30d, and {said}'
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(3600, "1h"), (90, "90s"), (0.5, "500ms"), (86400, "1d"), (0, "0ms"), (5400, "90m")],
+)
+def test_seconds_are_shown_in_the_largest_unit_that_fits(seconds: float, written: str) -> None:
+    assert duration(seconds) == written
 
 
 def test_a_typical_pattern_is_parsed_in_half_a_millisecond() -> None:
