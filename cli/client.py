@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -28,7 +28,14 @@ class UnreachableError(CommandError):
 
 
 class RefusedError(CommandError):
-    """The server's answer is no. The message is its problem document, one line for each problem."""
+    """The server's answer is no. The message is its problem document, one line for each problem.
+
+    `places` are the paths of these problems, such as a key of the body.
+    """
+
+    def __init__(self, said: str, *, places: Iterable[str] = ()) -> None:
+        super().__init__(said)
+        self.places = frozenset(places)
 
 
 class MisusedError(RefusedError):
@@ -126,7 +133,8 @@ class Server:
         said = "\n".join([f"{problem.get('title')}:", *lines]) if lines else str(problem.get("detail"))
         if answer.status_code in BUSY:
             return BusyError(said)
-        return (MisusedError if problem.get("type") == MISUSE else RefusedError)(said)
+        refused = MisusedError if problem.get("type") == MISUSE else RefusedError
+        return refused(said, places=[str(one.get("path")) for one in problem.get("problems", ())])
 
     def _somebody_else(self, answer: httpx.Response) -> CommandError:
         said = f"{answer.status_code} {answer.reason_phrase}".strip()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.arguments import read_json
-from cli.client import Server, open_server
+from cli.client import MisusedError, Server, open_server
 from cli.options import Data, Json
 from cli.printing import make_console, print_json
 from cli.runs import RunId
@@ -70,7 +70,13 @@ def answer(
         sent["form"] = read_json("--form", form)
     said = "Approved." if decision is Decision.YES else "Refused."
     with open_server(data) as server:
-        _send(server, run_id, sent, said, as_json=as_json)
+        try:
+            _send(server, run_id, sent, said, as_json=as_json)
+        except MisusedError as error:
+            if "form" not in error.places:
+                raise
+            how = """Fill it in: --form '{"key": "value"}', or --form @FILE"""
+            raise MisusedError(f"{error}\n{how}", places=error.places) from None
 
 
 def _send(server: Server, run_id: str, sent: JSON, said: str, *, as_json: bool) -> None:

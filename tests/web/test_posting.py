@@ -8,9 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from api_site import Site
+import typer
+from api_site import ADMIN, Site
 from running import Running, sweeper, worker
+from typer.testing import CliRunner
 
+from cli import posting
+from cli.client import MisusedError
 from store.database import Database
 from store.s3_blobs import BlobPlace
 
@@ -128,6 +132,21 @@ def test_only_the_approvers_answer_whatever_their_role(site: Site, running: Runn
     assert running.wait(run)["output"]["approved"] is False
 
 
+def test_an_answer_without_the_form_that_is_asked_for_names_the_option(site: Site, running: Running) -> None:
+    running.deploy("p", [APPROVE | {"with": APPROVE["with"] | {"form": {"type": "object"}}}])  # type: ignore[operator]
+    run = start(site, "p")
+    waiting(running, run)
+    app = typer.Typer()
+    posting.register(app)
+    environ = {"WEFT_URL": site.url, "WEFT_TOKEN": ADMIN}
+    refused = CliRunner().invoke(app, ["answer", run, "yes"], env=environ)
+    assert isinstance(refused.exception, MisusedError)
+    assert "the node asks for a form" in str(refused.exception)
+    assert "--form" in str(refused.exception)
+    given = CliRunner().invoke(app, ["answer", run, "yes", "--form", "{}"], env=environ)
+    assert given.exit_code == 0
+
+
 def test_a_form_that_does_not_fit_is_refused_with_the_reasons(site: Site, running: Running) -> None:
     form = {"type": "object", "required": ["when"], "properties": {"when": {"type": "string"}}}
     running.deploy("p", [APPROVE | {"with": APPROVE["with"] | {"form": form}}])  # type: ignore[operator]
@@ -135,6 +154,11 @@ def test_a_form_that_does_not_fit_is_refused_with_the_reasons(site: Site, runnin
     waiting(running, run)
     refused = post(site, run, approved=True, form={"when": 3})
     assert (refused.status_code, refused.json()["problems"][0]["path"]) == (422, "form")
+    refused = post(site, run, approved=True)
+    assert [one["message"] for one in refused.json()["problems"]] == [
+        "the node asks for a form, and there is none",
+        '"when" is a required property',
+    ]
     assert post(site, run, approved=True, form={"when": "now"}).status_code == 202
     assert running.wait(run)["output"]["form"] == {"when": "now"}
 

@@ -68,6 +68,8 @@ def _answer(connection: Connection, call: Call, run: str) -> JSON:
     form = call.body.get("form")
     if approved and asked.asks.get("form") is not None:
         reasons = violations(asked.asks["form"], form)
+        if reasons and form is None:
+            reasons = ("the node asks for a form, and there is none", *violations(asked.asks["form"], {}))
         if reasons:
             raise wrong("values", [{"path": "form", "message": reason} for reason in reasons])
     return {"node": asked.path, "approved": approved, "form": form}
