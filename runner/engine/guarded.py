@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runner.engine.decision import End, Next, Stopped
+from runner.engine.decision import End, Halted, Next, Stopped
 from runner.engine.frames import Container, Frame
 from runner.engine.walker import Walker
 
@@ -28,8 +28,9 @@ def guarded(walker: Walker, container: Container, found: Next, halting: bool) ->
         if halting and not over:  # else a `finally` in it has still some time of its own
             found.wake_at(last.deadline)
         return None
+    # What was told to end does so: nothing that its `finally` says makes it end well, or with another error.
     overruled = type(closing) is Stopped or (type(end) is End and not closing.well)
-    return closing if overruled else end
+    return closing if overruled and type(end) is not Halted else end
 
 
 def _finally(walker: Walker, container: Container, end: End) -> Frame:

@@ -166,6 +166,33 @@ def test_the_run_s_time_out_runs_finally_and_not_catch(service: Running) -> None
     assert not {"guard/c", "never"} & set(spans)
 
 
+@pytest.mark.parametrize("last", [{"id": "z", "uses": "stop"}, fail("z")], ids=["stop", "fail"])
+def test_nothing_in_a_finally_changes_how_a_run_ends_that_had_to_end(
+    service: Running, last: dict[str, Any]
+) -> None:
+    guard = flow("guard", "try", do=[nap("n", "1h")], **{"finally": [last]})
+    service.deploy("flow", [guard], timeout="300ms")
+    run = service.run("flow")
+    assert (run["status"], run["error"]["type"]) == ("timeout", "timeout")
+    assert "guard/z" in service.spans(run["id"])
+
+
+def test_a_stop_in_the_finally_of_a_cancelled_branch_hides_no_error(service: Running) -> None:
+    guard = flow("guard", "try", do=[nap("n", "1h")], **{"finally": [{"id": "z", "uses": "stop"}]})
+    service.deploy(
+        "flow", [flow("f", "parallel", branches={"slow": [guard], "bad": [fail("no")]})], timeout="2h"
+    )
+    run = service.run("flow")
+    assert (run["status"], run["error"] and run["error"]["node"]) == ("failed", "f/no")
+
+
+def test_a_stop_in_a_finally_ends_a_run_that_nothing_else_ended(service: Running) -> None:
+    last = {"id": "z", "uses": "stop", "with": {"output": "enough"}}
+    service.deploy("flow", [flow("guard", "try", do=[fail("a")], **{"finally": [last]}), set_("never", x=1)])
+    run = service.run("flow")
+    assert (run["status"], run["output"]) == ("completed", "enough")
+
+
 def test_a_container_is_tried_again_as_a_whole(service: Running) -> None:
     nodes = [
         flow("f", "branch", retry={"attempts": 3, "delay": "10ms", "jitter": False}, **{
