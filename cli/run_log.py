@@ -76,6 +76,8 @@ def node_lines(node: JSON, width: int) -> Iterator[Text]:
         yield Text(f"{indent}→ (secret)", style="dim")
     elif node.get("outputTooLong"):
         yield Text(f"{indent}→ ({node['outputTooLong']:,} characters)", style="dim")
+    elif node.get("outputSize"):
+        yield Text(f"{indent}→ {kept_apart(node)}", style="dim")
     elif node["output"] is not None:
         yield Text(indent + "→ " + short(node["output"], room - 2))
 
@@ -158,6 +160,13 @@ def end_lines(run: JSON, width: int, *, said: bool) -> Iterator[Text]:
         yield Text("  = " + short(run["output"], width - 4))
     elif run.get("outputTooLong"):
         yield Text(f"  = ({run['outputTooLong']:,} characters)", style="dim")
+    elif run.get("outputSize"):
+        yield Text(f"  = {kept_apart(run)}", style="dim")
+
+
+def kept_apart(one: JSON) -> str:
+    """An output that is too large to be shown with its run: how large, and where it is."""
+    return f"({one['outputSize']:,} bytes: GET {one['outputUrl']})"
 
 
 def width_of(console: Console) -> int:

@@ -298,14 +298,20 @@ def done(connection: Connection, run: str, attempt: int) -> list[Done]:
     return [Done(path, SpanStatus(status), number) for path, status, number in rows]
 
 
-def output_of_node(connection: Connection, run: str, attempt: int, path: str) -> str | None:
-    """What a node that has ended gave, as its row has it: JSON text."""
+class Given(NamedTuple):
+    """What a node gave, as its row has it: JSON text, or None for nothing."""
+
+    output: str | None
+
+
+def output_of_node(connection: Connection, run: str, attempt: int, path: str) -> Given | None:
+    """Of a node that has ended. None: there is none."""
     row = connection.execute(
         """SELECT output::text FROM spans
            WHERE run_id = %s AND run_attempt = %s AND path = %s AND status NOT IN ('running', 'waiting')""",
         [run, attempt, path],
     ).fetchone()
-    return None if row is None else row[0]
+    return None if row is None else Given(row[0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.run_log import tree_lines, waits_for
+from cli.run_log import end_lines, tree_lines, waits_for
 
 
 def node(path: str, **fields: Any) -> dict[str, Any]:
@@ -44,3 +44,11 @@ def test_what_a_run_waits_for_is_said_with_the_way_to_give_it(asked: dict[str, A
     assert waits_for(asked) == said
     [_, line] = [line.plain for line in tree_lines([node("w", status="waiting", waitsFor=asked)], 200)]
     assert line.strip() == f"waits for {said}"
+
+
+def test_an_output_that_is_kept_apart_is_told_with_its_place() -> None:
+    large = {"output": None, "outputSize": 1_178_910, "outputUrl": "/api/v1/runs/7/output"}
+    [_, line] = [line.plain for line in tree_lines([node("big", **large)], 200)]
+    assert line.strip() == "→ (1,178,910 bytes: GET /api/v1/runs/7/output)"
+    [end] = end_lines({"error": None, "endedAt": "now"} | large, 200, said=False)
+    assert end.plain.strip() == "= (1,178,910 bytes: GET /api/v1/runs/7/output)"

@@ -202,6 +202,37 @@ def test_a_large_output_is_kept_apart_and_can_be_used_and_had_whole(
     assert rows < 200
 
 
+def test_a_large_output_leads_to_the_attempt_that_gave_it(site: Site, running: Running) -> None:
+    text = {"text": "${{ trigger.body.text }}${{ run.attempt }}"}
+    no = {"id": "no", "uses": "fail", "with": {"message": "no", "retry": True}}
+    retry = {"attempts": 2, "delay": "10ms", "jitter": False}
+    running.deploy("p", [BIG | {"with": text}, no], retry=retry)
+    run = running.start("p", {"text": "x" * 400_000})
+    running.wait(run)
+    for attempt in (1, 2):
+        big = site.http.get(f"/runs/{run}?attempt={attempt}").json()["nodes"][0]
+        given = httpx.get(site.url + big["outputUrl"], headers=site.http.headers).json()
+        assert given["text"][-2:] == f"x{attempt}"
+
+
+def test_the_output_of_a_node_that_is_not_there_is_not_found(site: Site, running: Running) -> None:
+    deep = long = "n" * 60
+    nodes: list[dict[str, Any]] = [{"id": deep, "uses": "set", "with": {"x": 1}}]
+    for depth in range(4):
+        id_ = f"{long}{depth}"
+        nodes = [{"id": id_, "uses": "branch", "if": "${{ true }}", "then": nodes}]
+        deep = f"{id_}/{deep}"
+    running.deploy("p", [*nodes, {"id": "z", "uses": "set", "when": "${{ false }}", "with": 1}])
+    run = running.start("p")
+    running.wait(run)
+    found = {
+        path: site.http.get(f"/runs/{run}/output", params={"node": path}) for path in (deep, "z", "nope")
+    }
+    assert (found[deep].status_code, found[deep].json()) == (200, {"x": 1})
+    assert (found["z"].status_code, found["z"].json()) == (200, None), "skipped: it gave nothing"
+    assert found["nope"].status_code == 404
+
+
 def test_what_only_looks_like_a_reference_stays_what_it_is(site: Site, running: Running) -> None:
     fake = {"id": "a", "uses": "set", "with": {"$blob": "0" * 64, "size": 3}}
     nap = {"id": "nap", "uses": "delay", "with": {"for": "10ms"}}

@@ -13,12 +13,12 @@ from store.database import Connection, Database
 from store.large import found, is_reference
 from web.api.contents import Contents
 from web.api.encoding import Stored, stored
-from web.api.query import Parser, number, words
+from web.api.query import Parser, node_path, number
 from web.api.resource import Call
 from web.api.runs import find_run, is_secret_call
 from web.problems import Kind, Refusal, not_found
 
-QUERY: Mapping[str, Parser] = {"node": words, "attempt": number(1, 32_767)}
+QUERY: Mapping[str, Parser] = {"node": node_path, "attempt": number(1, 32_767)}
 
 
 class Outputs:
@@ -44,7 +44,7 @@ class Outputs:
             text = run.output
         else:
             attempt = call.query["attempt"] or run_reads.last_attempt(connection, run.id) or 1
-            text = run_reads.output_of_node(connection, run.id, attempt, node)
+            text = _of_node(connection, run.id, attempt, node)
             secret = secret or self._contents.hides(connection, run.version_id, node)
         if secret:
             raise Refusal(Kind.FORBIDDEN, "This output is secret.")
@@ -60,3 +60,12 @@ class Outputs:
             raise not_found(f"The output is lost: {error}.") from error
         except BlobsUnavailable as error:
             raise Refusal(Kind.UNAVAILABLE, f"{error}.") from error
+
+
+def _of_node(connection: Connection, run: str, attempt: int, node: str) -> str | None:
+    """Raises Refusal where there is no such node, or it has not ended."""
+    given = run_reads.output_of_node(connection, run, attempt, node)
+    if given is None:
+        detail = f"No node {node!r:.80} has ended in attempt {attempt} of this run. `weft log` lists them."
+        raise not_found(detail)
+    return given.output

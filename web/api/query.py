@@ -20,6 +20,7 @@ MOST = 200
 
 DEFAULT_LIMIT = 50
 LONGEST_WAIT = 300.0  # seconds
+LONGEST_PATH = 20_000  # characters of a path of a node
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _BIGGEST = 2_147_483_647
 
@@ -65,6 +66,13 @@ def is_label(text: str) -> bool:
 def words(text: str) -> str:
     if not 1 <= len(text) <= 200 or "\0" in text:
         raise ValueError("it takes 1 to 200 characters")
+    return text
+
+
+def node_path(text: str) -> str:
+    """The path of a node in a run: ids may be long, and stand in each other."""
+    if not 1 <= len(text) <= LONGEST_PATH or "\0" in text:
+        raise ValueError(f"it takes 1 to {LONGEST_PATH:,} characters")
     return text
 
 

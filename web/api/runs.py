@@ -76,7 +76,9 @@ class Runs:
             secret = secret_call or self._contents.hides_output(connection, run.version_id)
         spans.sort(key=lambda span: _order(span, content))
         nodes = [
-            node_json(run.id, span, content, secret=secret_call or written_path(span.path) in hidden)
+            node_json(
+                run.id, attempt or 1, span, content, secret=secret_call or written_path(span.path) in hidden
+            )
             for span in spans
         ]
         return {**_detail_json(run, secret=secret), "nodes": nodes}
@@ -161,8 +163,8 @@ def _detail_json(run: RunDetail, *, secret: bool) -> dict[str, JSON]:
     return {**summary_json(run), **taken, **output, **hides}
 
 
-def node_json(run: str, span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSON]:
-    """A node of a run."""
+def node_json(run: str, attempt: int, span: NodeRow, content: Content, *, secret: bool) -> dict[str, JSON]:
+    """A node of an attempt of a run."""
     node = content.nodes.get(written_path(span.path))
     id_ = span.path.rsplit("/", 1)[-1]
     shown = not secret and span.status is not SpanStatus.RUNNING
@@ -177,7 +179,7 @@ def node_json(run: str, span: NodeRow, content: Content, *, secret: bool) -> dic
         "startedAt": rfc3339(span.started_at),
         "endedAt": rfc3339(span.ended_at),
         "durationMs": milliseconds(span.started_at, span.ended_at),
-        **told(span.output if shown and not waits else None, run, span.path),
+        **told(span.output if shown and not waits else None, run, span.path, attempt),
         **({"waitsFor": stored(span.output)} if shown and waits and span.output else {}),
         "error": stored(span.error),
         "childRunId": span.child_run_id,

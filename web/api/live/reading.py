@@ -125,7 +125,8 @@ def _goes_over(view: _View, path: str) -> bool:
 def _told(change: NodeChange, view: _View, moved: JSON) -> Told:
     path = written_path(change.path)
     node = view.content.nodes.get(path)
-    said = node_json(view.run.id, change, view.content, secret=view.secret_call or path in view.hidden)
+    secret = view.secret_call or path in view.hidden
+    said = node_json(view.run.id, change.run_attempt, change, view.content, secret=secret)
     del said["log"]
     shown = change.status is not SpanStatus.RUNNING and "secret" not in said
     if shown and change.size is not None and change.size > LONGEST_OUTPUT:
