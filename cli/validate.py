@@ -12,11 +12,11 @@ import typer
 from cli.errors import CommandError
 from cli.options import Json
 from cli.printing import print_json
-from schemas.documents import ParsedFile, is_document_path, parse_file
+from schemas.documents import PLACES, ParsedFile, is_document_path, parse_file
 from schemas.problems import Problem
 from schemas.rules import AssetState, check
 
-FOLDERS = ("patterns", "deployments", "templates", "tests")
+FOLDERS = [place for place in PLACES.values() if place.endswith("/")]
 PROJECT = "weft.yaml"
 LARGEST = 256 * 1024  # bytes; parse_file says so about anything larger
 

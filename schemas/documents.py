@@ -101,7 +101,7 @@ class ParsedFile:
     broken: tuple[Identity, ...] = ()
 
 
-_FOLDERS: Final = {
+PLACES: Final = {
     Kind.PATTERN: "patterns/",
     Kind.DEPLOYMENT: "deployments/",
     Kind.PROJECT: "weft.yaml",
@@ -109,6 +109,8 @@ _FOLDERS: Final = {
     Kind.CONNECTION: "connections/",
     Kind.PATTERN_TEST: "tests/",
 }
+"""Where documents of a kind stand: a file, or below a folder."""
+
 _SCHEMAS: Final = {Kind.PATTERN_TEST: "pattern-test"}
 """The files of schemas that are not called like their kind."""
 
@@ -204,7 +206,7 @@ def _kind_of(path: str, one: YamlDocument) -> tuple[Kind | None, list[Mistake]]:
 
 
 def _misplaced(path: str, kind: Kind) -> Iterator[Mistake]:
-    place = _FOLDERS[kind]
+    place = PLACES[kind]
     if not path.startswith(place):
         message = f"a {kind} does not belong into {path!r:.200}"
         hint = f"Move it to {place}{'' if kind is Kind.PROJECT else '….yaml'}."

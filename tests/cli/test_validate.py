@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cli import plan, validate
 from reconciler.plan_text import plan_markdown, plan_text
+from schemas.documents import PLACES
 
 app = typer.Typer()
 validate.register(app)
@@ -64,6 +65,31 @@ def test_without_a_path_the_repository_around_the_folder_is_checked(
     (root / ".git").mkdir()
     monkeypatch.chdir(root / "patterns/deep")
     assert CliRunner().invoke(app, ["validate"]).output == "4 files checked, no problems\n"
+
+
+def test_the_documents_of_every_kind_are_read(root: Path) -> None:
+    texts = {
+        "templates/t.yaml": "kind: Template",
+        "connections/c.yaml": "kind: Connection",
+        "tests/t.yaml": "kind: PatternTest",
+    }
+    for path, text in texts.items():
+        (root / path).parent.mkdir()
+        (root / path).write_text(text)
+    assert {path for path in validate.read_files(root) if path in texts} == set(texts)
+    assert {place.partition("/")[0] for place in PLACES.values()} == {
+        path.partition("/")[0] for path in validate.read_files(root)
+    }
+
+
+def test_a_node_may_name_a_connection_of_the_work_tree(root: Path) -> None:
+    ask = '{id: ask, uses: sql, with: {connection: shop, query: "SELECT 1"}}'
+    (root / "patterns/b.yaml").write_text(pattern("b").replace("nodes:", f"nodes:\n    - {ask}", 1))
+    (root / "connections").mkdir()
+    spec = "spec: {type: sqlite, url: 'sqlite:///shop.db'}"
+    head = "apiVersion: weft/v1\nkind: Connection\nmetadata: {name: shop}\n"
+    (root / "connections/shop.yaml").write_text(head + spec)
+    assert CliRunner().invoke(app, ["validate", str(root)]).output == "5 files checked, no problems\n"
 
 
 def test_a_folder_without_documents_is_no_good_repository(tmp_path: Path) -> None:
