@@ -19,6 +19,9 @@ from store.spans import SpanStatus
 MAX_DEPTH: Final = 32
 """How deep calls may nest."""
 
+_OF_THE_CALL: Final = frozenset({"concurrency_full", "invalid_input", "invalid_output"})
+"""Errors of a called run, and of none of its nodes, that say what is wrong between it and its caller."""
+
 
 class Calls:
     def __init__(self, outside: Outside) -> None:
@@ -63,8 +66,9 @@ def _ended(attempt: Attempt, known: Entry) -> Entry:
     if known.child_status == "completed":
         return Entry(SpanStatus.COMPLETED, attempt.number, known.output, child=known.child)
     error = known.error or {}
-    if error.get("type") == "concurrency_full" and error.get("node") is None:
-        raise NodeError("concurrency_full", error["message"], hint=error["hint"])  # it has not begun
+    if error.get("type") in _OF_THE_CALL and error.get("node") is None:
+        retryable = error["type"] == "concurrency_full"
+        raise NodeError(error["type"], error["message"], hint=error["hint"], retryable=retryable)
     reason = error.get("message", "no reason was recorded")
     hint = f"Read the called run: weft log {known.child}"
     raise NodeError("call_failed", f"The called run ended as {known.child_status}: {reason}", hint=hint)

@@ -315,8 +315,21 @@ def test_a_called_run_gives_nothing_that_its_schema_forbids(service: Running) ->
     call = {"id": "c", "uses": "call", "with": {"pattern": "callee"}}
     service.deploy("flow", [call], calls={"callee": callee})
     run = service.run("flow")
-    assert run["error"]["type"] == "call_failed"
+    assert (run["error"]["type"], run["error"]["node"]) == ("invalid_output", "c")
     assert "outputSchema" in run["error"]["message"]
+
+
+def test_a_call_whose_input_does_not_fit_fails_as_that_and_not_as_the_run_it_called(service: Running) -> None:
+    callee = service.deploy("strict", [set_("a", x=1)], on={"call": {}}, input={"required": ["id"]})
+    call = {"id": "c", "uses": "call", "with": {"pattern": "strict", "input": {}}}
+    middle = service.deploy("middle", [call], on={"call": {}}, calls={"strict": callee})
+    service.deploy(
+        "flow", [{"id": "m", "uses": "call", "with": {"pattern": "middle"}}], calls={"middle": middle}
+    )
+    run = service.run("middle")
+    assert (run["error"]["type"], run["error"]["node"]) == ("invalid_input", "c")
+    assert "id" in run["error"]["message"]
+    assert service.run("flow")["error"]["type"] == "call_failed", "it was not its own call that was wrong"
 
 
 def test_items_go_on_beside_a_called_run(service: Running) -> None:
