@@ -21,6 +21,8 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "run": frozenset({"id", "attempt", "startedAt"}),
     "deployment": frozenset({"name", "environment"}),
     "version": frozenset({"number", "commit"}),
+    "error": frozenset({"type", "message", "node", "hint", "retryable"}),
+    "event": frozenset({"name", "body", "actor"}),
 }
 """The names in scope whose fields are fixed."""
 
@@ -109,7 +111,7 @@ def _unseen(name: str, scope: Scope) -> tuple[str, str, str]:
     holder = _holder(target, scope)
     if holder is not None:
         message = f'"{name}" stands inside "{holder.id}" and is not visible outside'
-        hint = f"Read nodes.{holder.id}, the output of the side that was taken"
+        hint = f"Read nodes.{holder.id}, what it gives as a whole"
         after = "." if scope.view.sees(holder.id) else f', in a node that runs after "{holder.id}".'
         return "node-not-before", message, hint + after
     hint = "Move it before this one" + (f', or add "{name}" to `needs`.' if reader is not None else ".")
