@@ -63,7 +63,7 @@ class StubbedAttempts(Attempts):
     def _no_stub(self, run: FrozenRun, name: str, why: str) -> NodeError:
         """The case fails with it, whatever the pattern makes of the error."""
         hint = f"Say what it gives, or how it fails: stubs: {{{name}: …}}."
-        run.scene.unstubbed.setdefault(name, f"{why} {hint}")
+        run.scene.faults.setdefault(name, f"{why} {hint}")
         return NodeError("no_stub", why, hint=hint, retryable=False)
 
 

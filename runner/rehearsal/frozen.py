@@ -54,13 +54,13 @@ class Trace:
 class Scene:
     """What all runs of a case share. A trace is found by the ids of the calls that lead to the run.
 
-    `unstubbed`: nodes that reach outside → what to do about them.
+    `faults`: nodes that cannot be played as the case has it → what to do about them.
     """
 
     clock: Clock
     stubs: Stubs
     traces: dict[str, Trace] = field(default_factory=dict)
-    unstubbed: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -76,7 +76,7 @@ def rehearse_case(
     faults: tuple[str, ...]
     try:
         played = Stage(library, case, pattern, handlers).play()
-        faults = played.unstubbed
+        faults = played.faults
     except EndlessCaseError as error:
         played, faults = _NOTHING, (str(error),)
     except Exception as error:
@@ -111,4 +111,4 @@ def _line(path: str, line: JSON) -> str:
     return f"{path}: {line['message']}"
 
 
-_NOTHING = Played(status="", output=None, error=None, unstubbed=(), traces={})
+_NOTHING = Played(status="", output=None, error=None, faults=(), traces={})

@@ -19,6 +19,7 @@ from runner.rehearsal.frozen import Behind, Clock, FrozenRun, Scene, Trace
 from runner.rehearsal.library import Library
 from runner.rehearsal.stubs import Stubs
 from runner.state import Stop
+from schemas.json_schemas import violations
 from schemas.pattern import JSON
 from schemas.pattern_test import Answer, Case, Event
 from schemas.times import timestamp
@@ -48,13 +49,13 @@ class _Actor:
 class Played:
     """How a case ended. `traces` by the ids of the calls that led to each pattern, "" for the one that is tried.
 
-    `unstubbed` says of nodes that reach outside what to do about them.
+    `faults` says of nodes that cannot be played as the case has it what to do about them.
     """
 
     status: str
     output: JSON
     error: JSON
-    unstubbed: tuple[str, ...]
+    faults: tuple[str, ...]
     traces: dict[str, Trace]
 
 
@@ -107,7 +108,7 @@ class Stage:
             status=str(end.status),
             output=None if end.output is None else orjson.loads(end.output),
             error=None if end.error is None else orjson.loads(end.error),
-            unstubbed=tuple(self._scene.unstubbed.values()),
+            faults=tuple(self._scene.faults.values()),
             traces=self._scene.traces,
         )
 
@@ -172,10 +173,11 @@ class Stage:
     def _post(self) -> bool:
         """Post the first event whose time has come, if there is one. An answer waits until it is asked for."""
         for event in self._mail.to_come:
-            at = (self._root, "") if event.node is None else self._asking(event.node)
+            at = (self._root, "", None) if event.node is None else self._asking(event.node)
             if at is None or self._case.now + (event.after or 0.0) > self._clock.now:
                 continue
-            actor, path = at
+            actor, path, asks = at
+            self._check_form(event, asks)
             self._mail.to_come.remove(event)
             self._mail.known += 1
             self._mail.posted.setdefault(actor.run.claimed.id, []).append(self._event(event, path))
@@ -183,12 +185,20 @@ class Stage:
             return True
         return False
 
-    def _asking(self, node: str) -> tuple[_Actor, str] | None:
-        """The run and the path of the `approve` node that waits for an answer."""
+    def _check_form(self, event: Event, asks: JSON) -> None:
+        """What the service would refuse is no answer: the case fails with it, whatever comes of it."""
+        if event.answer is Answer.APPROVE and asks["form"] is not None:
+            reasons = violations(asks["form"], event.form)
+            if reasons:
+                fault = f"The answer to {event.node} does not fit its form: {'; '.join(reasons)}."
+                self._scene.faults.setdefault(str(event.node), f"{fault} Give it another `form`.")
+
+    def _asking(self, node: str) -> tuple[_Actor, str, JSON] | None:
+        """The run and the path of the `approve` node that waits for an answer, and what it asks."""
         for actor in self._actors:
             for step, path, entry in actor.run.waiting() if actor.end is None else ():
                 if actor.run.behind.ids + step.node.id == node and entry.error is None:
-                    return actor, path
+                    return actor, path, entry.output
         return None
 
     def _event(self, event: Event, path: str) -> RunEvent:

@@ -246,6 +246,18 @@ def test_a_call_that_is_not_stubbed_is_missing_its_stubs_by_the_whole_path(attem
     assert "stubs: {tell/chat: …}" in result.faults[0]
 
 
+def test_an_answer_that_the_service_would_refuse_fails_the_case(attempt: Rehearse) -> None:
+    form = "{required: [note], properties: {note: {type: string}}}"
+    nodes = f"- {{id: agree, uses: approve, with: {{message: ok?, form: {form}}}}}"
+    answer = "events: [{{approve: agree, by: bob, form: {}}}]\nexpect: {{status: completed}}"
+    good, bad = attempt(nodes, answer.format("{note: fine}"), answer.format("{note: 3}"))
+    assert good.passed, good.faults
+    assert not bad.passed
+    assert "agree does not fit its form: note: 3 is not" in bad.faults[0]
+    [refused] = attempt(nodes, "events: [{reject: agree, by: bob}]\nexpect: {status: completed}")
+    assert refused.passed, "who refuses fills in nothing"
+
+
 PEOPLE = """
 - {id: paid, uses: wait, with: {event: paid, match: "${{ event.body.amount > 1 }}", timeout: 2h}}
 - {id: agree, uses: approve, with: {message: ok?, count: 1, timeout: 1d, onTimeout: reject}}
