@@ -27,8 +27,8 @@ def header(run: JSON) -> Text:
     return Text.assemble(*parts)
 
 
-def about(run: JSON) -> Iterator[str]:
-    """Where it comes from."""
+def about(run: JSON, attempt: int | None = None) -> Iterator[str]:
+    """Where it comes from, and which of its attempts is shown."""
     by = f" by {run['actor']}" if run["actor"] else ""
     what = "a test run" if run["mode"] == "test" else run["deployment"]
     yield f"{run['trigger']}{by} at {moment(run['createdAt'])}, {what} ({run['environment']})"
@@ -37,7 +37,9 @@ def about(run: JSON) -> Iterator[str]:
         yield f"once more what was run {run['replayOf']}{start}"
     if run["parentId"]:
         yield f"called by run {run['parentId']}"
-    if run["attempt"] > 1:
+    if attempt is not None:
+        yield f"attempt {attempt} of {run['attempt']}"
+    elif run["attempt"] > 1:
         yield f"attempt {run['attempt']}"
 
 
@@ -133,11 +135,11 @@ def _around(path: str) -> tuple[str, str]:
     return f"{above}{slash}{found[1]}", found[2]
 
 
-def print_log(console: Console, run: JSON) -> None:
-    """Everything that is known of a run now."""
+def print_log(console: Console, run: JSON, attempt: int | None = None) -> None:
+    """Everything that is known of a run now; its nodes are those of `attempt`, else of the latest."""
     width = width_of(console)
     console.print(header(run), soft_wrap=True)
-    for line in about(run):
+    for line in about(run, attempt):
         console.print(Text(f"  {line}"), soft_wrap=True)
     for taken in taken_lines(run, width):
         console.print(taken, soft_wrap=True)

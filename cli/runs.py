@@ -109,22 +109,33 @@ def _row(found: JSON) -> tuple[str | Text, ...]:
     return found["id"], styled(found["status"]), at, duration, found["pattern"]
 
 
-def log(run_id: RunId, following: Follow = False, data: Data = None, as_json: Json = False) -> None:
+def log(
+    run_id: RunId,
+    following: Follow = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Of this attempt, not the latest.", show_default=False),
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
     """Show a run node by node. With --follow, until it ends; exit code 1 when it ended badly.
 
     With --json and --follow, one event per line.
 
     Example: weft log 0199d3a4-5c1e-7c3a-9f60-3d1f3a2b4c5d --follow
     """
+    if following and attempt is not None:
+        raise typer.BadParameter("--follow shows every attempt: give one of --follow and --attempt, not both")
     with open_server(data) as server:
-        found = server.get("runs", run_id)
+        found = server.get("runs", run_id, attempt=attempt)
         if following and (as_json or not found["endedAt"]):
             _follow(server, run_id, as_json=as_json)
             return
     if as_json:
         print_json(found)
     else:
-        print_log(make_console(), found)
+        print_log(make_console(), found, attempt)
     if following:
         _exit_by(found)
 

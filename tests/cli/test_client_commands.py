@@ -194,6 +194,19 @@ def test_the_log_tells_node_by_node_what_happened(site: Site, weft: Weft) -> Non
     assert json.loads(weft("log", run, "--json").stdout)["nodes"][0]["path"] == "a"
 
 
+def test_the_log_of_an_earlier_attempt_can_be_read(site: Site, weft: Weft) -> None:
+    site.deploy("orders", SPEC)
+    error = '{"type": "failed", "message": "too much", "node": "check"}'
+    spans = [Span("check", SpanStatus.FAILED, 1, 2.0, 3.5, error=error)]
+    run = site.run("orders", status=RunStatus.RUNNING, spans=spans)
+    site.execute("UPDATE runs SET attempt = 2 WHERE id = %s", run)
+    shown = weft("log", run, "--attempt", "1").stdout
+    assert "attempt 1 of 2" in shown
+    assert "too much" in shown
+    assert "has had 2" in str(refusal(weft("log", run, "--attempt", "3")))
+    assert "not both" in wrong_usage(weft("log", run, "--attempt", "1", "--follow"))
+
+
 def test_what_is_in_brackets_is_no_markup(site: Site, weft: Weft) -> None:
     site.deploy("orders", SPEC)
     run = site.run("orders", status=RunStatus.COMPLETED, output='"[red]x[/]"')

@@ -49,7 +49,8 @@ def read_query(given: Iterable[tuple[str, str]], parsers: Mapping[str, Parser]) 
 
 def wrong(place: str, problems: list[dict[str, str]]) -> Refusal:
     said = "; ".join(": ".join(filter(None, (one["path"], one["message"]))) for one in problems)
-    return Refusal(Kind.INVALID, f"The {place} are not right: {said.rstrip('.')}.", problems=problems)
+    ended = said if said.endswith("?") else f"{said.rstrip('.')}."
+    return Refusal(Kind.INVALID, f"The {place} are not right: {ended}", problems=problems)
 
 
 def label(text: str) -> str:
