@@ -167,6 +167,25 @@ _RUN_TIME: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Expressi
 )
 
 
+_OF_CEL: Final = frozenset(
+    [
+        *(
+            "all",
+            "contains",
+            "double",
+            "duration",
+            "endsWith",
+            "exists",
+            "exists_one",
+            "filter",
+            "has",
+            "int",
+        ),
+        *("map", "matches", "size", "startsWith", "string", "timestamp", "type"),
+    ]
+)
+"""The functions of CEL's own that people use (https://github.com/google/cel-spec/blob/master/doc/langdef.md)."""
+
 _ERROR: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _UNDECLARED: Final = re.compile(r"undeclared reference to '([^']+)'")
 _NO_STATIC_OVERLOAD: Final = re.compile(r"found no matching overload for '([^']+)' applied to '(.*)'")
@@ -200,6 +219,8 @@ def _unknown(
     starts = [match.start() + 1 for match in re.finditer(rf"\b{re.escape(word)}\b", text)]
     column = max((start for start in starts if start <= column + 1), default=column)
     called = re.match(r"\w+\s*\(", text[column - 1 :]) is not None
+    if word in functions or (called and word in _OF_CEL):
+        return _called_wrongly(word, line, column, called=called)
     near = get_close_matches(word, functions if called else names, n=1)
     if near:
         hint = f'Did you mean "{near[0]}"?'
@@ -208,6 +229,13 @@ def _unknown(
     else:
         hint = f"Known are {', '.join(names)}; text needs quotes: '{word:.40}'."
     message = f'unknown {"function" if called else "name"} "{word:.80}"'
+    return ExpressionInvalid("unknown-name", message, hint, line=line, column=column)
+
+
+def _called_wrongly(word: str, line: int, column: int, *, called: bool) -> ExpressionInvalid:
+    """CEL says of a function that is there, with other arguments, that it does not know it."""
+    message = f"{word} does not take that many arguments" if called else f"{word} is a function"
+    hint = "Give it others: the docs of patterns list the functions." if called else f"Call it: {word}(…)."
     return ExpressionInvalid("unknown-name", message, hint, line=line, column=column)
 
 
