@@ -98,8 +98,8 @@ def _failed(attempt: Attempt, error: NodeError | ExpressionFailed) -> Entry:
         # Not this node's failure: the run, or what stands around it, ends early.
         return Entry(SpanStatus.CANCELLED, attempt.number, error=described)
     failed = Entry(SpanStatus.FAILED, attempt.number, error=described)
-    if attempt.known is not None and attempt.known.child_status is not None:
-        failed.child = attempt.known.child
+    if attempt.known is not None:
+        failed.child = attempt.known.child  # also of a call whose time is over: its run has the reason
     return _again(attempt, failed, error.retry_after if isinstance(error, NodeError) else None)
 
 

@@ -308,6 +308,7 @@ def test_a_call_has_a_time_limit_and_its_run_is_cancelled_then(service: Running)
     with service.database.connection() as c:
         [child] = c.execute("SELECT id::text FROM runs WHERE parent_id = %s", [run["id"]]).fetchall()
     assert service.wait(child[0])["status"] == "cancelled"
+    assert str(service.spans(run["id"])["c"]["child_run_id"]) == child[0], "it leads to what took so long"
 
 
 def test_a_called_run_gives_nothing_that_its_schema_forbids(service: Running) -> None:
