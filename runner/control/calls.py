@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from runner.attempt import Attempt
@@ -69,6 +70,13 @@ def _ended(attempt: Attempt, known: Entry) -> Entry:
     if error.get("type") in _OF_THE_CALL and error.get("node") is None:
         retryable = error["type"] == "concurrency_full"
         raise NodeError(error["type"], error["message"], hint=error["hint"], retryable=retryable)
-    reason = error.get("message", "no reason was recorded")
     hint = f"Read the called run: weft log {known.child}"
-    raise NodeError("call_failed", f"The called run ended as {known.child_status}: {reason}", hint=hint)
+    raise NodeError("call_failed", _how(known.child_status, error), hint=hint)
+
+
+def _how(status: str | None, error: Mapping[str, JSON]) -> str:
+    if "message" in error:
+        return f"The called run ended as {status}: {error['message']}"
+    if status == "cancelled":
+        return "The called run was cancelled, by somebody or by its deployment's limit."
+    return f"The called run ended as {status}."

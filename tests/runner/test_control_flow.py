@@ -333,6 +333,25 @@ def test_a_call_whose_input_does_not_fit_fails_as_that_and_not_as_the_run_it_cal
     assert service.run("flow")["error"]["type"] == "call_failed", "it was not its own call that was wrong"
 
 
+def test_who_called_a_run_that_was_cancelled_hears_that(service: Running) -> None:
+    callee = service.deploy("slow", [nap("n", "1h")], on={"call": {}}, timeout="2h")
+    call = {"id": "c", "uses": "call", "with": {"pattern": "slow"}}
+    service.deploy("flow", [call], calls={"slow": callee})
+    run = service.start("flow")
+    service.wait(run, until=("waiting",))
+    with service.database.connection() as c:
+        [(child,)] = c.execute("SELECT id::text FROM runs WHERE parent_id = %s", [run]).fetchall()
+    service.wait(child, until=("waiting",))
+    with service.database.connection() as c:
+        ready = wakeups.cancel(c, child)
+    broker = BellBroker(service.redis_url)
+    broker.ring([[one] for one in ready or ()])
+    broker.close()
+    error = service.wait(run)["error"]
+    assert error["message"] == "The called run was cancelled, by somebody or by its deployment's limit."
+    assert child in error["hint"]
+
+
 def test_items_go_on_beside_a_called_run(service: Running) -> None:
     callee = service.deploy("callee", [nap("n", "200ms"), set_("out", got="${{ input }}")])
     call = {"id": "c", "uses": "call", "with": {"pattern": "callee", "input": "${{ item }}"}}
