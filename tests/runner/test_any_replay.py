@@ -17,6 +17,7 @@ from simulation import Fate, World
 
 from runner.engine import End, Stopped
 from runner.program import compile_pattern
+from runner.state import written_path
 from schemas.pattern import Pattern
 from store.run_reads import Done
 from store.runs import RunStatus
@@ -75,6 +76,7 @@ def _replayed(old: World, again: Again) -> World:
     _it_came_to_one_end(new)
     first = new.before[0] if new.before else new.durable
     assert {path: first[path] for path in begun} == begun, "done again, though it was kept"
+    _what_was_begun_anew_was_cleaned_up(new, first.keys() - begun.keys())
     if again.fate is None:
         _all_is_well(new, kept)
         if start and new.ends[0].status is RunStatus.COMPLETED and not isinstance(_end(new), Stopped):
@@ -121,6 +123,19 @@ def _it_came_to_one_end(world: World) -> None:
     for journal in (*world.before, world.durable):
         every_finally_ran(world, journal)
     the_journal_says_the_same(world, end.status)
+
+
+def _what_was_begun_anew_was_cleaned_up(world: World, paths: set[str]) -> None:
+    program = compile_pattern(world.pattern)
+    for path in paths:
+        blocks = program.by_path[written_path(path)].blocks
+        if ("finally",) not in blocks:
+            continue
+        last = [step.node.id for step in blocks["finally",].steps]
+        for called in world.called:
+            place = re.fullmatch(rf"({re.escape(path)}(?:~\d+)?/)(\w+).*", called)
+            if place and place[2] not in last:
+                assert place[1] + last[0] in world.called
 
 
 def _all_is_well(world: World, kept: dict[str, str]) -> None:

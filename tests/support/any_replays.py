@@ -55,8 +55,7 @@ class Expected:
                 for own, other in zip(place, self.start, strict=False)
             )
             if is_in_it and any(
-                segment.attempt != self.journal[_path_of(path, at)].attempt
-                for at, segment in enumerate(place[:-1])
+                segment.attempt != self._attempt(_path_of(path, at)) for at, segment in enumerate(place[:-1])
             ):
                 return True
         return False
@@ -67,7 +66,7 @@ class Expected:
             container = _path_of(path, at)
             if self._counts(container):
                 return True
-            if segment.attempt != self.journal[container].attempt:
+            if segment.attempt != self._attempt(container):
                 return False
             if self._step(place[: at + 1]).node.uses == "try" and not self._goes_on(path, at):
                 return False
@@ -90,13 +89,13 @@ class Expected:
 
     def _end(self, step: Step, block: BlockKey, inside: str) -> bool | None:
         paths = [inside + one.node.id for one in step.blocks[block].steps]
-        stay = [path for path in paths if path in self.journal and self._counts(path)]
+        stay = [path for path in paths if self._counts(path)]
         if any(not self._passes(path) for path in stay):
             return False
         return True if len(stay) == len(paths) else None
 
     def _counts(self, path: str) -> bool:
-        if self.start and self.is_redone(path):
+        if path not in self.journal or (self.start and self.is_redone(path)):
             return False
         return self._passes(path) or (
             self.journal[path].status is SpanStatus.FAILED and self._failure_stays(path)
@@ -128,6 +127,10 @@ class Expected:
             return False
         ours, theirs = _block(step, place[-1].id), _block(step, self.start[at + 1].id)
         return LISTS_OF_TRY.index(ours) < LISTS_OF_TRY.index(theirs)
+
+    def _attempt(self, container: str) -> int:
+        """The last. What stays of one in a run that did not come to it is of the first."""
+        return self.journal[container].attempt if container in self.journal else 1
 
     def _behind(self, at: int) -> set[str]:
         """The nodes that need the one at that depth of the start."""

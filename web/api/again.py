@@ -46,15 +46,14 @@ def written_path(place: Place) -> str:
 def has_begun(place: Place, journal: Iterable[Done]) -> bool:
     """Whether the rounds and items that a path goes through are in the journal. One without an index means all."""
     depth = max((at for at, segment in enumerate(place) if segment.turn is not None), default=-1) + 1
-    rows = (parse_path(done.path) or () for done in journal)
-    return depth == 0 or any(
-        len(row) >= depth
-        and all(
-            own.id == other.id and other.turn in (None, own.turn)
-            for own, other in zip(row, place[:depth], strict=False)
-        )
-        for row in rows
-    )
+    inside = re.compile("".join(map(_in_any_attempt, place[:depth])))
+    return depth == 0 or any(inside.match(done.path) for done in journal)
+
+
+def _in_any_attempt(segment: Segment) -> str:
+    """As a regular expression."""
+    turn = r"(\[[0-9]+\])?" if segment.turn is None else rf"\[{segment.turn}\]"
+    return f"{segment.id}(~[0-9]+)?{turn}/"
 
 
 def kept_rows(journal: Iterable[Done], pattern: Sequence[Node], start: Place | None) -> dict[str, str]:
@@ -101,13 +100,13 @@ class _Kept:
         for node in nodes:
             row = rows.get(node.id)
             end = None if row is None or node.id in redone else _end_of(node, row)
-            if row is None:
-                pass
-            elif end or (end is False and may_fail):
+            if row is not None and (end or (end is False and may_fail)):
                 self._take_whole(node, row, old, new)
             else:
                 end = None
                 if node.blocks and (node.id not in redone or node.id == start[0].id):
+                    # A run that began with what is in it may have ended before it: then it has no row.
+                    row = row or Done(old + node.id, SpanStatus.CANCELLED)
                     self._enter(node, row, new, start if node.id in redone else ())
             ends.add(end)
         return False if False in ends else None if None in ends else True
@@ -169,15 +168,15 @@ class _Kept:
         return next((at for at in range(row.attempt, 0, -1) if self._came_to(row, at, start)), row.attempt)
 
     def _came_to(self, row: Done, attempt: int, start: Place) -> bool:
-        for inside in self._inside(_attempt_path(row.path, attempt), start[0].turn):
-            found = self._lists[inside].get(start[1].id) if len(start) > 1 else None
-            if len(start) == 1 or (found is not None and len(start) == 2):
-                return True
-            if found is not None and any(
-                self._came_to(found, at, start[1:]) for at in range(1, found.attempt + 1)
-            ):
-                return True
-        return False
+        lists = [
+            self._lists[inside] for inside in self._inside(_attempt_path(row.path, attempt), start[0].turn)
+        ]
+        if len(start) == 1:
+            return bool(lists)
+        found = [listed[start[1].id] for listed in lists if start[1].id in listed]
+        if len(start) == 2:
+            return bool(found)
+        return any(self._came_to(row, at, start[1:]) for row in found for at in range(1, row.attempt + 1))
 
     def _inside(self, container: str, turn: int | None = None) -> Iterator[str]:
         """Where the paths of the lists begin that an attempt of a container has in the journal."""
@@ -188,6 +187,10 @@ class _Kept:
                 yield inside
 
     def _add_list(self, prefix: str) -> dict[str, Done]:
+        """With those around it: these may have no rows of their own."""
+        around = prefix[: prefix.rfind("/", 0, -1) + 1]
+        if around not in self._lists and prefix:
+            self._add_list(around)
         if prefix.endswith("]/"):
             loop, _, turn = prefix[:-2].rpartition("[")
             self._turns.setdefault(loop, []).append(int(turn))
