@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,8 +22,10 @@ class Expected:
     program: Program
     start: Place
 
-    def paths(self) -> set[str]:
-        return {path for path in self.journal if self._stays(path)}
+    def paths(self) -> dict[str, str]:
+        """With those in the new run: what is entered again begins with its first attempt."""
+        whole = ((path, self._whole_from(path)) for path in self.journal)
+        return {path: _renamed(path, at) for path, at in whole if at is not None}
 
     def is_redone(self, path: str) -> bool:
         """Whether it is at or behind the start, or around it."""
@@ -60,17 +63,18 @@ class Expected:
                 return True
         return False
 
-    def _stays(self, path: str) -> bool:
+    def _whole_from(self, path: str) -> int | None:
+        """The depth of the outermost that stays whole: a container around the node, or the node; None: it goes."""
         place = _place(path)
         for at, segment in enumerate(place[:-1]):
             container = _path_of(path, at)
             if self._counts(container):
-                return True
+                return at
             if segment.attempt != self._attempt(container):
-                return False
+                return None
             if self._step(place[: at + 1]).node.uses == "try" and not self._goes_on(path, at):
-                return False
-        return self._counts(path)
+                return None
+        return len(place) - 1 if self._counts(path) else None
 
     def _goes_on(self, path: str, at: int) -> bool:
         """Whether a `try` comes to this list of it by what stays of those before."""
@@ -164,6 +168,11 @@ def _path_of(path: str, at: int) -> str:
     """Of the container at that depth."""
     parts = path.split("/")
     return "/".join([*parts[:at], _place(parts[at])[0].id])
+
+
+def _renamed(path: str, whole: int) -> str:
+    parts = path.split("/")
+    return "/".join([*(re.sub(r"~\d+", "", part) for part in parts[:whole]), *parts[whole:]])
 
 
 def _block(step: Step, id_: str) -> BlockKey:

@@ -41,6 +41,11 @@ def test_a_node_is_redone_with_all_that_comes_after_it_and_what_it_is_in_is_ente
     assert kept(path, LIST, *(Done(one, OK) for one in EVERY)) == {one: one for one in stays}
 
 
+def test_what_needs_a_node_is_found_wherever_it_stands_in_the_list() -> None:
+    pattern = (node("c", needs=("b",)), node("b", needs=("a",)), node("a", needs=()), node("d", needs=()))
+    assert set(kept("a", pattern, *(Done(one, OK) for one in "abcd"))) == {"d"}
+
+
 def test_only_what_the_order_could_go_on_behind_is_kept() -> None:
     pattern = (
         *(node(name) for name in ("done", "skipped", "failed", "cut", "open", "waits")),
