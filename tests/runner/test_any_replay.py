@@ -46,7 +46,12 @@ class Again(NamedTuple):
 STREAKS = st.builds(lambda first, many: frozenset(range(first, first + many)), CALLS, st.integers(0, 12))
 """So many calls that fail one after another that a container fails, and is tried again."""
 
-BAD_FATES = st.builds(lambda fate, streak: replace(fate, fails=fate.fails | streak), FATES, STREAKS)
+BAD_FATES = st.builds(
+    lambda fate, streak, keeps: replace(fate, fails=fate.fails | streak, keeps=keeps),
+    FATES,
+    STREAKS,
+    st.booleans(),
+)
 
 AGAIN = st.builds(Again, st.sampled_from(Shape), st.integers(0, 1000), st.none() | BAD_FATES)
 
