@@ -79,3 +79,24 @@ def test_a_loop_goes_on_from_the_failed_item_and_from_any_that_is_named(
     assert once_more["status"] == "completed"
     assert world.read_text().splitlines() == ["send b", "last"]
     assert service.spans(once_more["id"])["each"]["output"] == ["send a", "send b", "send c", "send d"]
+
+
+def test_what_is_done_anew_is_cleaned_up_behind_anew(service: Running, tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    tmp_path.chmod(0o777)
+    guard = {
+        "id": "guard",
+        "uses": "try",
+        "do": [note("take", "take", world), note("send", "send c", world)],
+        "finally": [note("release", "release", world)],
+    }
+    written = [guard, note("last", "last", world)]
+    service.deploy("guarded", written)
+    run = service.run("guarded")
+    assert run["status"] == "failed"
+    assert world.read_text().splitlines() == ["take", "send c", "release"]
+    world.write_text("")
+    (tmp_path / "world.mended").touch()
+    done = again(service, run["id"], written, "failed")
+    assert done["status"] == "completed"
+    assert world.read_text().splitlines() == ["send c", "release", "last"]

@@ -6,11 +6,12 @@ Workers die at the moments that the fate names; another one goes on with what wa
 from __future__ import annotations
 
 import itertools
+import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from unittest.mock import patch
 
 import orjson
@@ -34,6 +35,9 @@ SLOW = 140.0
 """Seconds that a slow node takes: more than any time-out, and less than half of what a `finally` has."""
 
 
+_ATTEMPTS: Final = re.compile(r"~\d+")
+
+
 class Killed(BaseException):
     """The worker's process is no more."""
 
@@ -42,7 +46,8 @@ class Killed(BaseException):
 class Fate:
     """What happens at the n-th call of a node's work, at the n-th write, and at the n-th look at the clock.
 
-    `called_runs` are the status of each called run, and how long it takes, over and over.
+    `called_runs` are the status of each called run, and how long it takes, over and over. `mended`: what a `fail`
+    was there for does not happen, and whatever is waited for has been posted.
     """
 
     fails: frozenset[int] = frozenset()
@@ -57,6 +62,7 @@ class Fate:
     cancelled_at_look: frozenset[int] = frozenset()
     called_runs: tuple[tuple[str, float], ...] = (("completed", 0.0),)
     keeps: bool = False  # a worker that lives takes up again what it left, instead of reading the journal
+    mended: bool = False
 
 
 @dataclass
@@ -144,13 +150,18 @@ class World:
         if step.attempt != self.attempt:
             self.before.append(self.durable)
             self.attempt, self.durable = step.attempt, {}
-        elif self._woken:
+        elif self._woken or self._is_called_back():
             return
         times = [one.ends for one in self.called_runs.values() if one.ends > self.now and not one.dropped]
         times += [] if step.due is None else [step.due]
         assert times, "nothing will ever wake it"
         assert step.due is None or step.due > self.now, "it would be woken at once, again and again"
         self.now = max(self.now, min(times))
+
+    def _is_called_back(self) -> bool:
+        """Whether a called run has ended that was under way when the worker looked last."""
+        waiting = (span for span in self.durable.values() if span.status is SpanStatus.WAITING)
+        return any(self._child(span.child)[0] is not None for span in waiting)
 
     def _live(self, lease: int, started: float) -> Step | None:
         executor = self._executor()
@@ -173,7 +184,7 @@ class World:
 
     def _executor(self) -> Executor:
         """Of the worker that has the run in hand: a new one, or the one that left it."""
-        handlers = {"http": self.work, "fail": _fail, "stop": _stop}
+        handlers = {"http": self.work, "fail": self.fail, "stop": _stop}
         made = Executor(_NoDatabase(), handlers, self.write, self.blobs)  # type: ignore[arg-type]
         made.contexts = _Contexts(self.pattern)  # type: ignore[assignment]
         if self._worker is not None:
@@ -203,7 +214,11 @@ class World:
             raise NodeError("cancelled", "given up", retryable=False)
         if call in self.fate.fails:
             raise NodeError("connection", "no luck")
-        return context.path
+        return _ATTEMPTS.sub("", context.path)
+
+    def fail(self, context: NodeContext, inputs: JSON) -> JSON:
+        if not self.fate.mended:
+            raise NodeError("failed", "as the pattern says", retryable=False)
 
     def write(self, steps: Sequence[Step]) -> list[Outcome]:
         with self._mutex:
@@ -232,8 +247,8 @@ class World:
 
     def _events(self, *_: Any) -> list[RunEvent]:
         return [
-            RunEvent(id=event, name="paid", body=event, actor=None, at=self.now)
-            for event in range(1, self._posted + 1)
+            RunEvent(id=event, name="paid", body="paid", actor=None, at=self.now)
+            for event in range(1, 1 + (len(self.taken) + 100 if self.fate.mended else self._posted))
             if event not in self.taken
         ]
 
@@ -263,15 +278,21 @@ class World:
 
         return patch("runner.endings.conclude", watch)
 
+    def journal(self) -> dict[str, Span]:
+        """Of the last attempt that has begun."""
+        return next((rows for rows in (self.durable, *reversed(self.before)) if rows), {})
+
+    def once_more(self, kept: Mapping[str, str], fate: Fate) -> World:
+        """The run again, as a new one that begins with what is `kept`: the paths here with those there."""
+        journal = self.journal()
+        rows = {new: journal[old]._replace(path=new, wake=None) for old, new in kept.items()}
+        return World(self.pattern, fate, now=self.now + 1_000.0, durable=rows, _ids=self._ids)
+
     def replayed(self) -> RunState:
         """What somebody makes of the journal as it was when the end was found."""
         claimed = _claimed(1, self.now, self.now, self.attempt, cancelled=False)
         rows = [_row(span, self._child(span.child)) for span in self.rows.values()]
         return RunState(claimed, _Contexts(self.pattern).get(), Control(1, 0.0), rows)
-
-
-def _fail(context: NodeContext, inputs: JSON) -> JSON:
-    raise NodeError("failed", "as the pattern says", retryable=False)
 
 
 def _stop(context: NodeContext, inputs: JSON) -> JSON:

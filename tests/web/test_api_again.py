@@ -41,6 +41,11 @@ def test_a_node_is_redone_with_all_that_comes_after_it_and_what_it_is_in_is_ente
     assert kept(path, LIST, *(Done(one, OK) for one in EVERY)) == {one: one for one in stays}
 
 
+def test_what_needs_a_node_is_found_wherever_it_stands_in_the_list() -> None:
+    pattern = (node("c", needs=("b",)), node("b", needs=("a",)), node("a", needs=()), node("d", needs=()))
+    assert set(kept("a", pattern, *(Done(one, OK) for one in "abcd"))) == {"d"}
+
+
 def test_only_what_the_order_could_go_on_behind_is_kept() -> None:
     pattern = (
         *(node(name) for name in ("done", "skipped", "failed", "cut", "open", "waits")),
@@ -144,6 +149,102 @@ def test_a_catch_is_run_again_for_the_failure_that_it_was_run_for(path: str, sta
         Done("guard/inner/q1", FAILED), Done("guard/c", OK), Done("guard/f", OK),
     ]  # fmt: skip
     assert set(kept(path, GUARD, *journal)) == stays
+
+
+def test_what_is_caught_and_what_comes_last_is_for_the_run_that_fails_or_ends_anew() -> None:
+    journal = [
+        Done("guard", FAILED), Done("guard/x", OK), Done("guard/inner", FAILED), Done("guard/inner/p1", OK),
+        Done("guard/inner/q1", FAILED), Done("guard/c", OK), Done("guard/f", OK),
+    ]  # fmt: skip
+    assert set(kept(None, GUARD, *journal)) == {"guard/x", "guard/inner/p1"}
+
+
+CLEANED = (
+    node("beside", needs=()),
+    node(
+        "guard",
+        "try",
+        needs=(),
+        blocks={
+            ("do",): (node("x"), node("y")),
+            ("catch",): (node("c"), node("d")),
+            ("finally",): (node("f"), node("g")),
+        },
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "y", "d", "stays"),
+    [
+        (None, OK, None, {"beside", "x", "y", "f"}),
+        ("beside", OK, None, {"x", "y", "f"}),
+        ("guard/g", OK, None, {"beside", "x", "y", "f"}),
+        ("guard/g", FAILED, OK, {"beside", "x", "y", "c", "d", "f"}),
+        ("guard/g", FAILED, FAILED, {"beside", "x", "y", "c", "d", "f"}),
+        ("guard/d", FAILED, FAILED, {"beside", "x", "y", "c"}),
+        # Where something has to run that was cut off, the end has to come again behind it.
+        ("guard/g", CANCELLED, None, {"beside", "x"}),
+        ("guard/g", FAILED, CANCELLED, {"beside", "x", "y", "c"}),
+        (None, FAILED, OK, {"beside", "x"}),
+        ("beside", FAILED, OK, {"x"}),
+    ],
+)
+def test_a_finally_is_gone_on_with_only_behind_an_end_that_stays(
+    path: str | None, y: SpanStatus, d: SpanStatus | None, stays: set[str]
+) -> None:
+    journal = [
+        Done("beside", OK), Done("guard", FAILED), Done("guard/x", OK), Done("guard/y", y),
+        *([] if d is None else [Done("guard/c", OK), Done("guard/d", d)]),
+        Done("guard/f", OK), Done("guard/g", FAILED),
+    ]  # fmt: skip
+    assert {one.removeprefix("guard/") for one in kept(path, CLEANED, *journal)} == stays
+
+
+@pytest.mark.parametrize(("path", "stays"), [("guard/c", {"guard/x": "guard/x"}), ("guard~2/x", {})])
+def test_an_attempt_counts_that_came_to_the_node_to_start_from(path: str, stays: dict[str, str]) -> None:
+    pattern = (
+        node(
+            "guard",
+            "try",
+            blocks={("do",): (node("x"),), ("catch",): (node("c"),), ("finally",): (node("f"),)},
+        ),
+    )
+    journal = [
+        Done("guard", FAILED, 2), Done("guard/x", FAILED), Done("guard/c", FAILED), Done("guard/f", OK),
+        Done("guard~2/x", OK), Done("guard~2/f", FAILED),
+    ]  # fmt: skip
+    assert kept(path, pattern, *journal) == stays
+    assert kept(None, pattern, *journal) == {"guard~2/x": "guard/x"}
+
+
+def test_the_failures_of_other_items_stay_where_items_may_fail() -> None:
+    listed = (*EACH[1].blocks["do",],)
+    journal = [
+        Done("each", OK), Done("each[0]/get", OK), Done("each[0]/send", FAILED), Done("each[1]/get", OK),
+        Done("each[1]/send", FAILED), Done("each[2]/get", CANCELLED),
+    ]  # fmt: skip
+    for with_, others in (
+        ({"onItemError": "continue"}, {"each[0]/get", "each[0]/send"}),
+        ({}, {"each[0]/get"}),
+    ):
+        pattern = (node("each", "for-each", with_=with_, blocks={("do",): listed}),)
+        unfinished = [Done("each", CANCELLED), *journal[1:]]
+        assert set(kept("each[1]/send", pattern, *journal)) == {*others, "each[1]/get"}
+        assert set(kept("each[1]", pattern, *journal)) == others
+        assert set(kept(None, pattern, *unfinished)) == {"each[0]/get", "each[1]/get"}
+
+
+def test_of_a_loop_in_rounds_all_is_redone_behind_the_first_where_none_is_named() -> None:
+    pattern = (node("again", "repeat", blocks={("do",): (node("x"), node("y"))}),)
+    rows = [f"again[{at}]/{step}" for at in range(3) for step in "xy"]
+    assert set(kept("again/y", pattern, *(Done(one, OK) for one in ("again", *rows)))) == {"again[0]/x"}
+
+
+def test_a_stop_that_was_passed_over_stays() -> None:
+    pattern = (node("a"), node("enough", "stop"), node("b"))
+    journal = [Done("a", OK), Done("enough", SpanStatus.SKIPPED), Done("b", FAILED)]
+    assert set(kept(None, pattern, *journal)) == {"a", "enough"}
 
 
 @pytest.mark.parametrize(
