@@ -180,6 +180,19 @@ RETURNING id::text, limited_by
 """
 
 
+# What a replay keeps of another run ended before it was created, and is not done again in any of its attempts.
+_KEEP = b"""
+INSERT INTO spans (run_id, run_attempt, path, status, attempt, started_at, ended_at, output, error, log,
+                   child_run_id)
+SELECT s.run_id, r.attempt, path, s.status, s.attempt, s.started_at, s.ended_at, s.output, s.error, log,
+       child_run_id
+FROM runs r JOIN unnest(%b::uuid[], %b::smallint[]) AS t(id, attempt) ON t.id = r.id
+JOIN spans s ON s.run_id = r.id AND s.run_attempt = t.attempt
+WHERE r.id = ANY(%b::uuid[]) AND r.replay_of IS NOT NULL AND s.ended_at < r.created_at
+ON CONFLICT DO NOTHING
+"""
+
+
 def record(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
     """Write the journal entries and moves of several runs at once.
 
@@ -207,6 +220,7 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     kept = [step for step in steps if step.run_id in moved]
     bad = [step.run_id for step in kept if step.status in ENDED_BADLY]
     after = aftermath.ended_badly(connection, bad)
+    _keep_replayed(connection, [step for step in kept if step.attempt != step.span_attempt])
     asked = _start_children(connection, kept)
     taken = [one for step in kept for one in step.consumed]
     if taken:
@@ -222,6 +236,13 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
         slots = (*first.slots, *asked, *after.slots)
         outcomes[0] = first._replace(ring=(*first.ring, *after.ring), slots=slots)
     return outcomes
+
+
+def _keep_replayed(connection: Connection, again: Sequence[Step]) -> None:
+    """Of runs that are tried once more: take what they had kept into the next attempt."""
+    if again:
+        ids = [step.run_id for step in again]
+        connection.execute(_KEEP, [ids, [step.span_attempt for step in again], ids])
 
 
 def _cancel_orphans(connection: Connection, step: Step) -> list[str]:

@@ -42,6 +42,8 @@ def _finally(walker: Walker, container: Container, end: End) -> Frame:
     frame = walker.frame(container, ("finally",), error=end.error)
     entries = (walker.journal.get(frame.prefix + step.node.id) for step in frame.block.steps)
     began = min((one.started for one in entries if one and one.started), default=walker.now)
+    # What a replay keeps of it began in another run.
+    began = max(began, container.entry.started or 0.0)
     frame.sheltered = True
     frame.deadline = max(frame.deadline, began + CLEANUP)
     return frame

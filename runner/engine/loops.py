@@ -84,10 +84,6 @@ def _fold(walker: Walker, loop: _Items, goes_on: bool) -> None:
 def repeat(walker: Walker, container: Container, found: Next, halting: bool) -> End | None:
     """One round. Whether another follows is for whoever closes it to say."""
     entry = container.entry
-    if entry.wake is not None and entry.wake > walker.now:
-        found.waiting += 1
-        found.wake_at(entry.wake)
-        return HALTED if halting else None
     state = entry.state or {}
     number = state["round"]
     rounds: dict[int, Frame] = walker.inside.setdefault(container.key, {})
@@ -97,4 +93,9 @@ def repeat(walker: Walker, container: Container, found: Next, halting: bool) -> 
         rounds.clear()
         names = {"index": number, "previous": state["previous"]}
         rounds[number] = new_frame(container, ("do",), f"[{number}]", **names)
+    if entry.wake is not None and entry.wake > walker.now and not walker.has_begun(rounds[number]):
+        # One that has begun is a round of the run that this one repeats: its time has come already.
+        found.waiting += 1
+        found.wake_at(entry.wake)
+        return HALTED if halting else None
     return walker.walk(rounds[number], found, halting)

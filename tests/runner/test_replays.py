@@ -41,10 +41,11 @@ def nodes(world: Path) -> list[dict[str, Any]]:
 def again(service: Running, run: str, written: list[dict[str, Any]], start: str) -> dict[str, Any]:
     pattern = pattern_from_spec("p", {"nodes": written})
     with service.database.connection() as c:
-        journal = run_reads.done(c, run, 1)
+        attempt = run_reads.last_attempt(c, run) or 1
+        journal = run_reads.done(c, run, attempt)
         kept = kept_rows(journal, pattern.nodes, None if start == "failed" else parse_path(start))
         new = new_id()
-        assert replay(c, Replay(id=new, of=run, kept=kept, start=start))
+        assert replay(c, Replay(id=new, of=run, attempt=attempt, kept=kept, start=start))
     broker = BellBroker(service.redis_url)
     broker.ring([[new]])
     broker.close()
@@ -100,3 +101,31 @@ def test_what_is_done_anew_is_cleaned_up_behind_anew(service: Running, tmp_path:
     done = again(service, run["id"], written, "failed")
     assert done["status"] == "completed"
     assert world.read_text().splitlines() == ["send c", "release", "last"]
+
+
+FLAKY = """\
+def main(input):
+    with open(input, "a+") as tries:
+        tries.write("x")
+        tries.seek(0)
+        if len(tries.read()) < 4:
+            raise ValueError("not yet")
+"""
+
+
+def test_what_a_replay_keeps_is_not_executed_in_its_second_attempt_either(
+    service: Running, tmp_path: Path
+) -> None:
+    world = tmp_path / "world"
+    tmp_path.chmod(0o777)
+    flaky = {"id": "flaky", "uses": "script", "with": {"code": FLAKY, "input": f"{world}.tries"}}
+    later = {"id": "later", "uses": "set", "with": {"got": "${{ nodes.first }}"}}
+    written = [note("first", "first", world), flaky, later]
+    service.deploy("flaky", written, retry={"attempts": 2, "delay": "10ms"})
+    run = service.run("flaky")
+    assert (run["status"], run["attempt"]) == ("dead_letter", 2)
+    assert world.read_text().splitlines() == ["first", "first"]
+    done = again(service, run["id"], written, "failed")
+    assert (done["status"], done["attempt"], done["output"]) == ("completed", 2, {"got": "first"})
+    assert world.read_text().splitlines() == ["first", "first"]
+    assert sorted(service.spans(done["id"], 2)) == ["first", "flaky", "later"]

@@ -129,6 +129,8 @@ class Repeating:
     def _check_hidden(self, connection: Connection, kept: Mapping[str, str], old: str, new: str) -> None:
         """What one version keeps secret is not shown because another does not. Raises Refusal."""
         shown = self._contents.hidden(connection, old) - self._contents.hidden(connection, new)
+        if not shown:
+            return
         places = ((path, parse_path(path)) for path in kept)
         found = [path for path, place in places if place and written_path(place) in shown]
         if found:
