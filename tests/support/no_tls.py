@@ -1,5 +1,5 @@
-"""What httpx needs even where all that is asked is http://. By itself it reads all authorities, for each client anew,
-which takes longer than most tests.
+"""What httpx needs even where all that is asked is http://. By itself it reads all authorities, for each client
+anew, which takes longer than most tests.
 """
 
 import ssl
