@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,6 +49,11 @@ class BusyError(RefusedError):
     """Not now: there is too much of it, or something is away for a moment."""
 
 
+def _trusted(url: str) -> ssl.SSLContext | bool:
+    """Without TLS, nobody: to read all authorities takes longer than most requests."""
+    return urlsplit(url).scheme == "https" or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 class Server:
     """Speaks to one server as one user. Use it as a context manager."""
 
@@ -55,6 +61,7 @@ class Server:
         self._url = address.url
         self._http = httpx.Client(
             base_url=f"{address.url}/api/v1",
+            verify=_trusted(address.url),
             headers={"Authorization": f"Bearer {address.token}"},
             timeout=httpx.Timeout(PATIENCE, connect=5.0),
             # A proxy of the environment's is for the way out, not for this machine.

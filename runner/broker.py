@@ -17,9 +17,11 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, PriorityQueue
 from typing import Any
 
 import dramatiq
+import dramatiq.worker
 import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
@@ -36,6 +38,9 @@ PATIENCE = 5.0
 
 MAX_BELLS = 64
 """Wake-ups kept for consumers that are not waiting right now; each costs one empty fetch."""
+
+LEAVING = 0.01
+"""Seconds between two looks at whether all who are at work are done, once no more is taken."""
 
 
 class BellBroker(RedisBroker):
@@ -55,6 +60,7 @@ class BellBroker(RedisBroker):
             maintenance_chance=10_000,
         )
         self.broker_id = name or uuid.uuid4().hex
+        self.leaving = threading.Event()
 
     def declare_queue(self, queue_name: str) -> None:
         """Without the queue for delayed messages that stock declares beside it: timers are in the database."""
@@ -120,8 +126,18 @@ class BellBroker(RedisBroker):
         return self._wires.send(*commands)
 
     def wait(self, seconds: float) -> None:
-        """For the bell. Raises redis.RedisError."""
-        self._wires.send(("BLPOP", self.bell, seconds))
+        """For the bell, or until `leave`. Raises redis.RedisError."""
+        self._wires.send(("BLPOP", self._last_bell, self.bell, seconds))
+
+    def leave(self) -> None:
+        """Whoever consumes here takes no more messages; who waits for some hears of it at once."""
+        self.leaving.set()
+        with contextlib.suppress(redis.RedisError):  # nobody can be waiting at a broker that is away
+            self._wires.send(("RPUSH", self._last_bell, 1), ("EXPIRE", self._last_bell, 10))
+
+    @property
+    def _last_bell(self) -> str:
+        return f"{self.bell}:{self.broker_id}"
 
     def close(self) -> None:
         """Whoever used the broker must be done with it."""
@@ -160,6 +176,9 @@ class BellConsumer(_RedisConsumer):
                     return None
                 if self._empty:
                     self.broker.wait(self.timeout / 1000)
+                if self.broker.leaving.is_set():
+                    time.sleep(LEAVING)  # until those at work are done, too
+                    return None
                 self.message_cache = self._fetch(self._room())
             if not self.message_cache:
                 return None
@@ -194,3 +213,42 @@ class BellConsumer(_RedisConsumer):
 def make_actor(broker: BellBroker, execute: Callable[[list[str]], None]) -> None:
     """Declare the one actor. The store decides about retries and time limits; Dramatiq's own are not loaded."""
     dramatiq.actor(actor_name=ACTOR, queue_name=QUEUE, broker=broker)(execute)
+
+
+class WorkQueue(PriorityQueue[Any]):
+    """Of a worker. Once closed, nobody waits at it any more for what it does not hold."""
+
+    closed = False
+
+    def close(self) -> None:
+        with self.mutex:
+            self.closed = True
+            self.not_empty.notify_all()
+
+    def _qsize(self) -> int:
+        return super()._qsize() or self.closed
+
+    def _get(self) -> Any:
+        if not self.queue:
+            raise Empty
+        return super()._get()
+
+
+class BellWorker(dramatiq.worker.Worker):
+    """Fetches one message per thread: what waits in this process behind slow runs, nobody else can take.
+
+    Stops as soon as what is at work is done. Stock looks once a second at whether to stop, one part after another.
+    """
+
+    def __init__(self, broker: BellBroker, *, threads: int) -> None:
+        super().__init__(broker, worker_threads=threads)
+        self.queue_prefetch = threads
+        self._bells = broker
+        self._queue = self.work_queue = WorkQueue()
+
+    def stop(self, timeout: int = 600_000) -> None:
+        self._bells.leave()
+        for thread in self.workers:
+            thread.stop()
+        self._queue.close()
+        super().stop(timeout)

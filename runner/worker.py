@@ -15,7 +15,7 @@ import dramatiq.worker
 import redis
 
 from runner import endings
-from runner.broker import BellBroker, make_actor
+from runner.broker import BellBroker, BellWorker, make_actor
 from runner.executor import Executor
 from runner.hands import Hands
 from runner.ledger import Ledger
@@ -99,9 +99,7 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then finish or give back what is in hand."""
         make_actor(self._broker, self.execute)
-        worker = dramatiq.worker.Worker(self._broker, worker_threads=self._threads)
-        # One message per thread: what waits in this process behind slow runs, nobody else can take.
-        worker.queue_prefetch = self._threads
+        worker = BellWorker(self._broker, threads=self._threads)
         listener = Listener(self._database, self._handlers(), self._executor.contexts.forget)
         heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         listener.start()
@@ -261,7 +259,7 @@ class Worker:
             elif renewed[run]:
                 self._hands.pull(run, Stop.CANCELLED)
 
-    def _leave(self, worker: dramatiq.worker.Worker) -> None:
+    def _leave(self, worker: BellWorker) -> None:
         self._hands.leave()
         impatience = threading.Timer(GRACE, self._pull_all)
         impatience.start()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import select
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -13,8 +15,8 @@ from store.database import Connection, Database, StoreUnavailable, connect, unav
 
 log = logging.getLogger(__name__)
 
-CHECK = 1.0
-"""Seconds between two looks at whether to stop."""
+RETRY = 1.0
+"""Seconds between two attempts to reach the database."""
 MOST_NAMES = 100
 """Deployments that one notification names; of more it says that there are."""
 
@@ -51,19 +53,26 @@ class Listener(threading.Thread):
         self._refresh = refresh
         self._stopping = threading.Event()
         self.connected = threading.Event()
+        # Closing one end wakes whoever waits at the other.
+        self._waker, self._awoken = socket.socketpair()
 
     def stop(self) -> None:
         self._stopping.set()
+        self._waker.close()
         self.join()
 
     def run(self) -> None:
+        with self._awoken:
+            self._run()
+
+    def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 with unavailable(), connect(self._url) as connection:
                     self._listen(connection)
             except StoreUnavailable as error:
                 log.warning("notifications_lost", extra={"error": str(error)})
-                self._stopping.wait(CHECK)
+                self._stopping.wait(RETRY)
             finally:
                 self.connected.clear()
 
@@ -72,8 +81,12 @@ class Listener(threading.Thread):
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         self._refresh()
         self.connected.set()
+        poll = select.poll()
+        for waited_for in (connection, self._awoken):
+            poll.register(waited_for, select.POLLIN)
         while not self._stopping.is_set():
-            for notification in connection.notifies(timeout=CHECK):
+            for notification in connection.notifies(timeout=0):
                 self._handlers[notification.channel](notification.payload)
                 if self._stopping.is_set():
                     return
+            poll.poll()

@@ -16,11 +16,25 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from databases import new_database
+from memory import use_memory
 
 from cli.embedded.child import Service, stop
 from cli.embedded.postgres import Postgres, open_postgres
 from cli.embedded.valkey import Valkey, open_valkey
 from store.database import migrate
+
+# The files that start a service or make an environment take longest: begun last, they would end alone.
+LONGEST_FIRST = ("end_to_end", "tests", "cli", "web", "reconciler", "runner")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    use_memory()
+    config.option.loadscopereorder = False  # of pytest-xdist, which would begin with the files of most tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
 
 
 @pytest.fixture(scope="session")

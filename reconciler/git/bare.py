@@ -32,5 +32,7 @@ def make_bare(path: Path) -> None:
 def _make(path: Path) -> None:
     path.mkdir()
     run_git(path, "init", "--quiet", "--bare", "--initial-branch=main", "--template=", ".")
-    for key, value in CONFIGURATION.items():
-        run_git(path, "config", key, value)
+    with (path / "config").open("a") as config:
+        for key, value in CONFIGURATION.items():
+            section, _, name = key.partition(".")
+            config.write(f"[{section}]\n\t{name} = {value}\n")

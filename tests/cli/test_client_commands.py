@@ -275,7 +275,7 @@ def test_a_server_that_is_not_weft_is_recognised() -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Other) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         error = refusal(invoke("runs", url=f"http://127.0.0.1:{server.server_port}"))
         server.shutdown()

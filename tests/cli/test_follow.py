@@ -124,7 +124,7 @@ def cutting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(run_events, "PAUSE", 0.01)
     Cutting.asked, Cutting.answers = [], []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Cutting)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     with Server(Client(url=f"http://127.0.0.1:{server.server_port}", token="t")) as client:
         yield client

@@ -180,6 +180,7 @@ def test_any_layout_keeps_its_other_lines(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | WORD,
         lambda inner: st.lists(inner) | st.dictionaries(WORD, inner),
+        max_leaves=25,
     )
 )
 def test_what_is_written_reads_as_the_same(value: object) -> None:

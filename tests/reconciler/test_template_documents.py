@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -110,6 +111,7 @@ spec:
 """
 
 
+@cache
 def template(name: str = "odd", text: str = TEXT) -> Template:
     file = parse_file("templates/a.yaml", text.encode())
     assert [str(problem) for problem in file.problems] == []

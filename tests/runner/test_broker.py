@@ -3,14 +3,12 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import dramatiq
-import dramatiq.worker
 import pytest
 import redis
 
-from runner.broker import MAX_BELLS, QUEUE, BellBroker, make_actor
+from runner.broker import MAX_BELLS, QUEUE, BellBroker, BellWorker, make_actor
 
 IDLE_POLL = 4_000  # milliseconds: whoever waits for it instead of the bell fails the test
 
@@ -22,9 +20,9 @@ def broker(redis_url: str) -> Iterator[BellBroker]:
     broker.close()
 
 
-def start(broker: BellBroker, got: "queue.Queue[list[str]]", threads: int = 2) -> dramatiq.Worker:
-    make_actor(broker, got.put)
-    worker = dramatiq.worker.Worker(broker, worker_threads=threads, worker_timeout=1000)
+def start(broker: BellBroker, execute: Callable[[list[str]], None]) -> BellWorker:
+    make_actor(broker, execute)
+    worker = BellWorker(broker, threads=2)
     worker.start()
     return worker
 
@@ -49,7 +47,7 @@ def test_a_waiting_consumer_is_woken_at_once(broker: BellBroker) -> None:
 
 def test_each_group_reaches_the_actor_as_one_message(broker: BellBroker) -> None:
     got: queue.Queue[list[str]] = queue.Queue()
-    worker = start(broker, got)
+    worker = start(broker, got.put)
     broker.ring([["a", "b"], ["c"]])
     assert sorted([got.get(timeout=5), got.get(timeout=5)]) == [["a", "b"], ["c"]]
     worker.stop()
@@ -57,7 +55,7 @@ def test_each_group_reaches_the_actor_as_one_message(broker: BellBroker) -> None
 
 def test_what_was_done_is_acknowledged_when_the_worker_stops(broker: BellBroker) -> None:
     got: queue.Queue[list[str]] = queue.Queue()
-    worker = start(broker, got)
+    worker = start(broker, got.put)
     broker.ring([[str(i)] for i in range(50)])
     for _ in range(50):
         got.get(timeout=5)
@@ -74,7 +72,7 @@ def test_what_a_dead_worker_had_fetched_is_put_back_by_its_replacement(
     assert next(fetched) is not None
     broker.adopt("dead")
     got: queue.Queue[list[str]] = queue.Queue()
-    worker = start(broker, got)
+    worker = start(broker, got.put)
     assert sorted(got.get(timeout=5)[0] for _ in range(3)) == ["a", "b", "c"]
     worker.stop()
     dead.close()
@@ -114,12 +112,48 @@ def test_a_backlog_is_drained_as_fast_as_it_is_worked_off(broker: BellBroker) ->
     broker.ring([[str(i)] for i in range(count)])
     broker.client.delete(broker.bell)
     got: queue.Queue[list[str]] = queue.Queue()
-    make_actor(broker, got.put)
-    worker = dramatiq.worker.Worker(broker, worker_threads=2, worker_timeout=1000)
-    worker.queue_prefetch = 2
-    worker.start()
+    worker = start(broker, got.put)
     deadline = time.monotonic() + 5
     while got.qsize() < count and time.monotonic() < deadline:
         time.sleep(0.01)
     worker.stop()
     assert got.qsize() == count
+
+
+def test_an_idle_worker_stops_at_once(broker: BellBroker) -> None:
+    worker = start(broker, lambda ids: None)
+    time.sleep(0.1)  # until all of it waits
+    asked = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - asked < 0.5
+
+
+def test_a_worker_that_leaves_finishes_what_it_is_at_and_takes_nothing_new(
+    broker: BellBroker, redis_url: str
+) -> None:
+    begun, gate, done = threading.Event(), threading.Event(), threading.Event()
+
+    def execute(ids: list[str]) -> None:
+        begun.set()
+        assert gate.wait(10)
+        done.set()
+
+    worker = start(broker, execute)
+    broker.ring([["a"]])
+    assert begun.wait(5)
+    leaving = threading.Thread(target=worker.stop)
+    leaving.start()
+    assert broker.leaving.wait(5)
+    other = BellBroker(redis_url)
+    other.ring([["b"]])
+    time.sleep(0.1)  # in which one that listens would take it
+    got: queue.Queue[list[str]] = queue.Queue()
+    replacement = start(other, got.put)
+    assert got.get(timeout=5) == ["b"]
+    assert not done.is_set()
+    gate.set()
+    leaving.join(5)
+    assert done.is_set()
+    replacement.stop()
+    assert other.do_qsize(QUEUE) == 0
+    other.close()

@@ -227,7 +227,9 @@ def test_a_value_that_a_format_has_no_room_for_is_refused(
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 plain = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1)
 plain = plain | st.floats(allow_nan=False, allow_infinity=False) | texts
-json_values = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(texts, inner))
+json_values = st.recursive(
+    plain, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=25
+)
 
 
 @given(json_values, st.booleans())

@@ -147,7 +147,7 @@ class Flaky(BaseHTTPRequestHandler):
 def flaky() -> Any:
     handler = type("Handler", (Flaky,), {"keys": []})
     server = HTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/pay", handler
     server.shutdown()

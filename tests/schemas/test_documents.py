@@ -346,7 +346,7 @@ trees = st.recursive(
         st.lists(inner, max_size=4)
         | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=5)
     ),
-    max_leaves=25,
+    max_leaves=10,
 )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from no_tls import NO_TLS
 from served import Served
 from starlette.applications import Starlette
 
@@ -109,7 +110,7 @@ class Site:
 
     def client(self, token: str | None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=20)
+        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=20, verify=NO_TLS)
 
     def token(
         self, role: str, *, user: str | None = None, organisation: str = "default", expires: str | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
@@ -22,4 +24,13 @@ def new_database(postgres: Postgres, template: str = "template1") -> Iterator[st
         try:
             yield postgres.url.replace("@/weft?", f"@/{name}?")
         finally:
+            _await_leave(connection, name)
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _await_leave(connection: psycopg.Connection[Any], name: str) -> None:
+    """Those whose clients have gone end in a moment; DROP DATABASE would wait for them in steps of 0.1 s."""
+    for _ in range(20):
+        if not connection.execute("SELECT FROM pg_stat_activity WHERE datname = %s", [name]).rowcount:
+            return
+        time.sleep(0.001)

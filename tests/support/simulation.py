@@ -8,9 +8,11 @@ from __future__ import annotations
 import itertools
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -123,7 +125,8 @@ class World:
 
     def _patches(self) -> list[Any]:
         return [
-            patch("runner.state.time.time", self._look),
+            # The module's name for it: `time.time` itself is every thread's of this process.
+            patch("runner.state.time", SimpleNamespace(time=self._look, monotonic=time.monotonic)),
             patch("runner.outside.execution.closed_callee", lambda *_: None),
             patch("runner.outside.run_events.unconsumed", self._events),
             patch("runner.executor.spans.ended_children", self._ended_children),

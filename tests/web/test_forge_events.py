@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import httpx
 import orjson
 import pytest
+from no_tls import NO_TLS
 from served import Served
 from starlette.applications import Starlette
 
@@ -103,7 +104,8 @@ class ForgeSide:
         events = ForgeEvents(self.database, self.gate(kind, **(gate or {})))
         app = Starlette(routes=events.routes, exception_handlers=EXCEPTION_HANDLERS)
         with Served(app) as served:
-            return httpx.post(f"http://127.0.0.1:{served.port}/forge/{kind}", content=body, headers=sent)
+            url = f"http://127.0.0.1:{served.port}/forge/{kind}"
+            return httpx.post(url, content=body, headers=sent, verify=NO_TLS)
 
     def kept(self) -> list[tuple[Any, ...]]:
         with self.database.connection() as connection:
@@ -298,5 +300,5 @@ def test_other_methods_and_forges_are_refused(forge: ForgeSide) -> None:
     )
     with Served(app) as served:
         url = f"http://127.0.0.1:{served.port}/forge"
-        assert httpx.get(f"{url}/github").status_code == 405
-        assert httpx.post(f"{url}/bitbucket").status_code == 404
+        assert httpx.get(f"{url}/github", verify=NO_TLS).status_code == 405
+        assert httpx.post(f"{url}/bitbucket", verify=NO_TLS).status_code == 404

@@ -9,6 +9,7 @@ import time
 import httpx
 import pytest
 from git_clone import Clone, git_environment
+from no_tls import NO_TLS
 
 from web.git.limits import GitLimits
 
@@ -138,6 +139,7 @@ def test_a_repository_that_is_none_is_said_without_its_path(git_server):
         answer = httpx.get(
             f"http://127.0.0.1:{git_server.port}/git/default.git/info/refs?service={service}",
             auth=("any", "token-of-eve"),
+            verify=NO_TLS,
         )
         assert answer.status_code == 500
         assert "the server's log says why" in answer.text

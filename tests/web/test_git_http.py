@@ -17,6 +17,7 @@ import httpx
 import pytest
 from git_clone import Clone, git_environment
 from git_server import GitServer
+from no_tls import NO_TLS
 
 from reconciler.git.refs import ABSENT
 from reconciler.git.repository import Repository
@@ -33,7 +34,9 @@ SOMETHING = "1" * 40
 
 @pytest.fixture
 def http(git_server):
-    with httpx.Client(base_url=f"http://127.0.0.1:{git_server.port}", auth=("any", "token-of-eve")) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{git_server.port}", auth=("any", "token-of-eve"), verify=NO_TLS
+    ) as client:
         yield client
 
 
@@ -106,6 +109,7 @@ def test_without_a_right_token_one_learns_where_it_is(git_server, authorization)
     answer = httpx.get(
         f"http://127.0.0.1:{git_server.port}/git/default.git/info/refs?service=git-upload-pack",
         headers=headers,
+        verify=NO_TLS,
     )
 
     assert answer.status_code == 401
@@ -220,7 +224,7 @@ def test_a_push_arrives_whole_however_it_is_cut_and_packed(http, git_server, clo
 
 async def _post_stream(server, stream, encoding):
     headers = {"content-type": f"application/x-{PUSH}-request", "content-encoding": encoding}
-    async with httpx.AsyncClient(auth=("any", "token-of-eve")) as client:
+    async with httpx.AsyncClient(auth=("any", "token-of-eve"), verify=NO_TLS) as client:
         url = f"http://127.0.0.1:{server.port}/git/default.git/{PUSH}"
         return await client.post(url, content=stream, headers=headers)
 
@@ -337,7 +341,9 @@ def test_while_the_gate_works_the_connection_is_kept_alive(make_git_server, tmp_
     server.receiver.seconds = 0.5
     clone = Clone.new(tmp_path / "clone", server.url())
     head = clone.commit({"a": "1"})
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", auth=("any", "token-of-eve")) as http:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{server.port}", auth=("any", "token-of-eve"), verify=NO_TLS
+    ) as http:
         answer = post(http, PUSH, commands(f"{ABSENT} {head} refs/heads/main") + pack_of(clone, head))
 
     assert answer.content.count(b"0005\x01") >= 4
@@ -346,7 +352,9 @@ def test_while_the_gate_works_the_connection_is_kept_alive(make_git_server, tmp_
 
 def test_too_many_refs_in_one_push_are_refused(make_git_server):
     server = make_git_server(GitLimits(commands=10))
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", auth=("any", "token-of-eve")) as http:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{server.port}", auth=("any", "token-of-eve"), verify=NO_TLS
+    ) as http:
         answer = post(http, PUSH, commands(*(f"{ABSENT} {SOMETHING} refs/heads/{n}" for n in range(11))))
 
     assert answer.status_code == 413
@@ -357,7 +365,9 @@ def test_too_many_refs_in_one_push_are_refused(make_git_server):
 def test_a_small_gzip_that_becomes_huge_is_refused(make_git_server, service):
     server = make_git_server(GitLimits(request=1 << 20))
     bomb = gzip.compress(packet(b"want " + b"x" * 1000) * 50_000)
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", auth=("any", "token-of-eve")) as http:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{server.port}", auth=("any", "token-of-eve"), verify=NO_TLS
+    ) as http:
         answer = post(http, service, bomb, **{"content-encoding": "gzip"})
 
     assert answer.status_code == 413

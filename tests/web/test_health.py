@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from api_site import Site
+from no_tls import NO_TLS
 from starlette.applications import Starlette
 
 from web.health import Health
@@ -26,7 +27,9 @@ def silent() -> Iterator[int]:
 def ask(health: Health, *paths: str) -> list[httpx.Response]:
     async def answers() -> list[httpx.Response]:
         transport = httpx.ASGITransport(Starlette(routes=health.routes))
-        async with httpx.AsyncClient(transport=transport, base_url="http://weft.test") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://weft.test", verify=NO_TLS
+        ) as client:
             return [await client.get(path) for path in paths]
 
     return asyncio.run(answers())
@@ -37,7 +40,7 @@ def make_health(**parts: Any) -> Health:
 
 
 def test_a_whole_service_is_alive_and_ready_without_a_token(site: Site) -> None:
-    with httpx.Client(base_url=site.url) as client:
+    with httpx.Client(base_url=site.url, verify=NO_TLS) as client:
         assert client.get("/healthz").json() == {"status": "alive"}
         ready = client.get("/readyz")
     assert ready.status_code == 200
@@ -77,7 +80,7 @@ def test_parts_that_hang_do_not_make_the_answer_hang(silent: int, tmp_path: Path
 
 
 def test_what_comes_back_is_noticed(site: Site, tmp_path: Path) -> None:
-    with httpx.Client(base_url=site.url) as client:
+    with httpx.Client(base_url=site.url, verify=NO_TLS) as client:
         tmp_path.rename(tmp_path.with_name("away"))
         assert client.get("/readyz").json()["parts"]["repositories"] == "folder is missing"
         tmp_path.with_name("away").rename(tmp_path)
