@@ -70,6 +70,9 @@ def node_lines(node: JSON, width: int) -> Iterator[Text]:
         yield Text(f"{indent}{level}  {short(line.get('message', ''), room - len(level) - 2)}", style="dim")
     if node.get("waitsFor"):
         yield Text(f"{indent}waits for {short(waits_for(node['waitsFor']), room - 10)}", style="yellow")
+    if node.get("wakesAt"):
+        what = "tries again at" if node["error"] else "until"
+        yield Text(f"{indent}{what} {node['wakesAt']}", style="yellow")
     if node["childRunId"]:
         yield Text(f"{indent}run {node['childRunId']}")
     if node["error"]:

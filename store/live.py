@@ -32,13 +32,13 @@ class NodeChange(NodeRow):
 
 
 _NAMES = (
-    "path", "status", "attempt", "started_at", "ended_at", "output", "error", "log", "child_run_id", "seq",
-    "run_attempt", "size",
+    "path", "status", "attempt", "started_at", "ended_at", "output", "error", "log", "child_run_id",
+    "wake_at", "seq", "run_attempt", "size",
 )  # fmt: skip
 
 _SELECT = """SELECT path, status, attempt, started_at, ended_at,
        CASE WHEN length(output::text) <= %(longest)s THEN output::text END, error::text, log::text,
-       child_run_id::text, seq, run_attempt, length(output::text)
+       child_run_id::text, wake_at, seq, run_attempt, length(output::text)
 FROM spans WHERE run_id = %(run)s"""
 
 

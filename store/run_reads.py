@@ -93,7 +93,7 @@ class RunDetail(RunSummary):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeRow:
-    """A span. `output` of one that is under way says which side of it was taken."""
+    """A span. `output` of one that is under way says which side of it was taken; `wake_at` is its timer's end."""
 
     path: str
     status: SpanStatus
@@ -104,6 +104,7 @@ class NodeRow:
     error: str | None
     log: str | None
     child_run_id: str | None
+    wake_at: datetime | None
 
 
 _SUMMARY = """r.id::text, d.name, r.pattern, r.version_id, f.number,
@@ -270,13 +271,14 @@ def nodes(connection: Connection, run: str, attempt: int) -> list[NodeRow]:
     """What is known of an attempt's nodes, by the time they began."""
     rows = connection.execute(
         """SELECT path, status, attempt, started_at, ended_at, output::text, error::text, log::text,
-               child_run_id::text
+               child_run_id::text, wake_at
            FROM spans WHERE run_id = %s AND run_attempt = %s ORDER BY started_at NULLS FIRST, path""",
         [run, attempt],
         prepare=False,
     )
     names = (
         "path", "status", "attempt", "started_at", "ended_at", "output", "error", "log", "child_run_id",
+        "wake_at",
     )  # fmt: skip
     found = (dict(zip(names, row, strict=True)) for row in rows)
     return [NodeRow(**fields | {"status": SpanStatus(fields["status"])}) for fields in found]

@@ -46,6 +46,19 @@ def test_what_a_run_waits_for_is_said_with_the_way_to_give_it(asked: dict[str, A
     assert line.strip() == f"waits for {said}"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "until 2026-11-21T10:00:00Z"),
+        ({"type": "x", "message": "m"}, "tries again at 2026-11-21T10:00:00Z"),
+    ],
+)
+def test_a_timer_is_said_with_its_end(error: Any, said: str) -> None:
+    waiting = node("w", status="waiting", wakesAt="2026-11-21T10:00:00Z", error=error)
+    [_, line, *_] = [line.plain for line in tree_lines([waiting], 200)]
+    assert line.strip() == said
+
+
 def test_an_output_that_is_kept_apart_is_told_with_its_place() -> None:
     large = {"output": None, "outputSize": 1_178_910, "outputUrl": "/api/v1/runs/7/output"}
     [_, line] = [line.plain for line in tree_lines([node("big", **large)], 200)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ def waiting(running: Running, run: str) -> None:
 
 
 APPROVE = {"id": "ok", "uses": "approve", "with": {"message": "Ship it?", "notRequester": False}}
+
+
+def test_a_node_that_waits_says_until_when(site: Site, running: Running) -> None:
+    waits = {"id": "w", "uses": "wait", "with": {"event": "paid", "timeout": "1h"}}
+    running.deploy("p", [waits])
+    run = start(site, "p")
+    waiting(running, run)
+    node = site.http.get(f"/runs/{run}").json()["nodes"][0]
+    began, over = map(datetime.fromisoformat, (node["startedAt"], node["wakesAt"]))
+    assert over - began == timedelta(hours=1)
+    post(site, run, event="paid")
+    running.wait(run)
+    assert "wakesAt" not in site.http.get(f"/runs/{run}").json()["nodes"][0]
 
 
 def test_an_event_makes_a_waiting_run_go_on(site: Site, running: Running) -> None:

@@ -181,6 +181,7 @@ def node_json(run: str, attempt: int, span: NodeRow, content: Content, *, secret
         "durationMs": milliseconds(span.started_at, span.ended_at),
         **told(span.output if shown and not waits else None, run, span.path, attempt),
         **({"waitsFor": stored(span.output)} if shown and waits and span.output else {}),
+        **({"wakesAt": rfc3339(span.wake_at)} if waits and span.wake_at else {}),
         "error": stored(span.error),
         "childRunId": span.child_run_id,
         "log": stored(span.log) or [],
