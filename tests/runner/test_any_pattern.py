@@ -42,7 +42,7 @@ def test_any_pattern_comes_to_one_end_whatever_befalls_it(pattern: Pattern, fate
 def test_a_run_goes_the_same_way_whether_its_worker_kept_it_or_reads_its_journal(
     pattern: Pattern, fate: Fate
 ) -> None:
-    kept, read = World(pattern, replace(fate, keeps=True)), World(pattern, fate)
+    kept, read = (World(pattern, replace(fate, keeps=keeps), alone=True) for keeps in (True, False))
     kept.run()
     read.run()
     assert _told(kept) == _told(read)

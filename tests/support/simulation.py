@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -103,6 +104,7 @@ class World:
     _looks: int = 0
     _calls: int = 0
     _writes: int = 0
+    alone: bool = False  # no two nodes at once
     _worker: Executor | None = None
     _ids: Any = field(default_factory=itertools.count)
     _mutex: Any = field(default_factory=threading.Lock)
@@ -190,6 +192,8 @@ class World:
         handlers = {"http": self.work, "fail": self.fail, "stop": _stop}
         made = Executor(_NoDatabase(), handlers, self.write, self.blobs)  # type: ignore[arg-type]
         made.contexts = _Contexts(self.pattern)  # type: ignore[assignment]
+        if self.alone:
+            made._beside = _Alone()  # type: ignore[assignment]
         if self._worker is not None:
             made.suspended = self._worker.suspended
         self._worker = made
@@ -300,6 +304,18 @@ class World:
 
 def _stop(context: NodeContext, inputs: JSON) -> JSON:
     return "stopped"
+
+
+class _Alone(futures.Executor):
+    """One node after another: which thread is quicker makes no difference."""
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> futures.Future[Any]:
+        done: futures.Future[Any] = futures.Future()
+        try:
+            done.set_result(work(*arguments, **named))
+        except BaseException as error:  # noqa: BLE001 - as a thread of the pool would have it
+            done.set_exception(error)
+        return done
 
 
 class _NoDatabase:
