@@ -235,7 +235,8 @@ async def _post_stream(server, stream, encoding):
         (lambda pack: b"", "the push ended before its pack"),
         (lambda pack: b"JUNK" + pack, "not a pack"),
         (lambda pack: pack[:-30], "the pack is broken"),
-        (lambda pack: pack[:40] + bytes([pack[40] ^ 0xFF]) + pack[41:], "the pack is broken"),
+        # Behind its head and that of its first object, a commit: where what is compressed begins.
+        (lambda pack: pack[:14] + bytes([pack[14] ^ 0xFF]) + pack[15:], "the pack is broken"),
         (lambda pack: pack[:-20] + b"\0" * 20, "the pack is broken"),
         (lambda pack: pack[:11] + bytes([pack[11] + 1]) + pack[12:], "the pack is broken"),
         (lambda pack: pack[:8] + b"\xff\xff\xff\xff" + pack[12:], "the pack is broken"),
