@@ -8,9 +8,9 @@ from runner.nodes.base import NodeHandler
 from runner.nodes.email import EmailNode
 from runner.nodes.http import HttpNode
 from runner.nodes.inside import INSIDE
+from runner.nodes.late import Late
 from runner.nodes.script import ScriptNode
 from runner.nodes.shell import ShellNode
-from runner.nodes.sql import SqlNode
 from runner.scripts.commands import Commands
 from runner.scripts.hosts import ScriptHosts
 
@@ -24,7 +24,7 @@ class Kinds:
     def __init__(self, databases: Path | None = None) -> None:
         self._hosts = ScriptHosts()
         self._http = HttpNode()
-        self._sql = SqlNode(databases)
+        self._sql = Late("runner.nodes.sql", "SqlNode", databases)  # SQLAlchemy
         self._email = EmailNode()
         self.handlers: dict[str, NodeHandler] = {
             **INSIDE,
