@@ -76,7 +76,7 @@ class Loop(ABC):
         return True
 
     def _perform(self, run: RunState, found: Next) -> None:
-        if True in [place.step.effect for place in found.ready]:
+        if any(place.step.effect for place in found.ready):
             if run.control.leaving:
                 # A worker that is asked to stop gives its runs back before their next effect.
                 run.control.pull(Stop.LEAVING)
@@ -95,7 +95,7 @@ class Loop(ABC):
 
 def _ending(run: RunState, now: float) -> RunStatus | None:
     """Why the run has to come to its end now, if it has to."""
-    if run.control.reason is not None and run.control.reason is Stop.CANCELLED:
+    if run.control.reason is Stop.CANCELLED:
         return RunStatus.CANCELLED
     return RunStatus.TIMEOUT if now >= run.deadline else None
 

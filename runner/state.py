@@ -130,7 +130,7 @@ class RunState:
         self.cords: dict[str, Cord] = {}
         self.events: list[RunEvent] | None = None  # None: not looked for yet
         self.deadline = claimed.started_at + context.timeout
-        self.rows = 0  # of its journal, and
+        self.rows = 0  # of its journal that were read or written, and
         self.size = 0  # the characters of JSON in their outputs
         self._unsaved: dict[str, Span] = {}
         self._unsaved_size = 0

@@ -17,7 +17,9 @@ LEAST: Final = 100
 """Rows; a shorter journal is read."""
 
 MOST: Final = 8 * 1024 * 1024
-"""Characters of JSON in the outputs of all runs that are kept."""
+"""What all runs that are kept may weigh: characters of JSON in their outputs, and `ROW` for each row."""
+
+ROW: Final = 200
 
 
 class Suspended:
@@ -30,7 +32,7 @@ class Suspended:
 
     def leave(self, run: RunState) -> None:
         """It waits as soon as its last step is written."""
-        if run.rows >= LEAST and run.size <= MOST:
+        if run.rows >= LEAST and _weight(run) <= MOST:
             with self._mutex:
                 self._left[run.claimed.id] = run
 
@@ -54,9 +56,13 @@ class Suspended:
         return {run.id: state for run, state in found if state is not None and _is_next(run, state)}
 
     def _make_room(self) -> None:
-        size = sum(run.size for run in self._kept.values())
-        while size > MOST:
-            size -= self._kept.pop(next(iter(self._kept))).size
+        weight = sum(map(_weight, self._kept.values()))
+        while weight > MOST:
+            weight -= _weight(self._kept.pop(next(iter(self._kept))))
+
+
+def _weight(run: RunState) -> int:
+    return run.size + ROW * run.rows
 
 
 def _is_next(claimed: ClaimedRun, state: RunState) -> bool:

@@ -46,7 +46,7 @@ class Frame:
         return [one for one in self.block.followers[at] if not self.missing[one]]
 
     def settle(self, step: Step, entry: Entry) -> None:
-        self.last = self.outputs[step.node.id] = entry.output if entry.error is None else output_of(entry)
+        self.last = self.outputs[step.node.id] = output_of(entry)
 
 
 class Place(NamedTuple):

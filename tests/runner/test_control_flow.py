@@ -10,9 +10,8 @@ import pytest
 from running import Running
 
 from runner import endings
-from runner.broker import BellBroker
 from runner.state import RunState
-from store import run_events, wakeups
+from store import wakeups
 from store.runs import RunStatus
 
 
@@ -222,15 +221,6 @@ def test_a_family_of_errors_can_be_retried(service: Running) -> None:
     assert service.spans(service.run("flow")["id"])["a"]["attempt"] == 2
 
 
-def post(service: Running, run: str, name: str, body: Any, actor: str | None = None) -> None:
-    with service.database.connection() as c:
-        ring = run_events.post(c, run, name, body, actor)
-    assert ring is not None
-    broker = BellBroker(service.redis_url)
-    broker.ring([[one] for one in ring])
-    broker.close()
-
-
 def wait(id_: str = "w", **keys: Any) -> dict[str, Any]:
     return {"id": id_, "uses": "wait", "with": {"event": "paid", **keys}}
 
@@ -239,19 +229,19 @@ def test_wait_takes_the_event_that_matches_and_gives_its_body(service: Running) 
     service.deploy("flow", [wait(match="${{ event.body.order == trigger.body.order }}")])
     run = service.start("flow", {"order": 7})
     service.wait(run, until=("waiting",))
-    post(service, run, "paid", {"order": 6})
-    post(service, run, "paid", {"nothing": "here"})
-    post(service, run, "other", {"order": 7})
+    service.post(run, "paid", {"order": 6})
+    service.post(run, "paid", {"nothing": "here"})
+    service.post(run, "other", {"order": 7})
     time.sleep(0.2)
     assert service.read(run)["status"] == "waiting"
-    post(service, run, "paid", {"order": 7, "by": "card"})
+    service.post(run, "paid", {"order": 7, "by": "card"})
     assert service.wait(run)["output"] == {"order": 7, "by": "card"}
 
 
 def test_an_event_that_comes_early_is_kept_and_taken_once(service: Running) -> None:
     service.deploy("flow", [nap("n", "300ms"), wait("first"), wait("second", timeout="300ms")])
     run = service.start("flow")
-    post(service, run, "paid", {"n": 1})
+    service.post(run, "paid", {"n": 1})
     found = service.wait(run)
     assert found["error"]["node"] == "second"
     assert service.spans(run)["first"]["output"] == {"n": 1}
@@ -271,7 +261,7 @@ def test_an_approval_gives_who_and_what_they_filled_in(service: Running) -> None
     service.wait(run, until=("waiting",))
     assert service.spans(run)["ok"]["output"]["message"] == "Ship it?"
     for person in ("ada", "ada", "bob"):
-        post(service, run, "weft.approval", answer(True, form={"by": person}), person)
+        service.post(run, "weft.approval", answer(True, form={"by": person}), person)
     assert service.wait(run)["output"] == {"approved": True, "by": ["ada", "bob"], "form": {"by": "bob"}}
 
 
@@ -279,7 +269,7 @@ def test_one_refusal_is_enough(service: Running) -> None:
     service.deploy("flow", [approve(count=3)])
     run = service.start("flow")
     service.wait(run, until=("waiting",))
-    post(service, run, "weft.approval", answer(False), "ada")
+    service.post(run, "weft.approval", answer(False), "ada")
     assert service.wait(run)["output"] == {"approved": False, "by": ["ada"], "form": None}
 
 
@@ -344,9 +334,7 @@ def test_who_called_a_run_that_was_cancelled_hears_that(service: Running) -> Non
     service.wait(child, until=("waiting",))
     with service.database.connection() as c:
         ready = wakeups.cancel(c, child)
-    broker = BellBroker(service.redis_url)
-    broker.ring([[one] for one in ready or ()])
-    broker.close()
+    service.ring(ready or ())
     error = service.wait(run)["error"]
     assert error["message"] == "The called run was cancelled, by somebody or by its deployment's limit."
     assert child in error["hint"]

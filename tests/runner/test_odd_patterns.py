@@ -7,23 +7,11 @@ from typing import Any
 
 from running import Running
 
-from runner.broker import BellBroker
-from store import run_events
-
 Node = dict[str, Any]
 
 
 def set_(id_: str, **values: Any) -> Node:
     return {"id": id_, "uses": "set", "with": values}
-
-
-def post(service: Running, run: str, name: str, body: Any, actor: str | None = None) -> None:
-    with service.database.connection() as c:
-        ring = run_events.post(c, run, name, body, actor)
-    assert ring is not None
-    broker = BellBroker(service.redis_url)
-    broker.ring([[one] for one in ring])
-    broker.close()
 
 
 def test_a_delay_is_not_over_because_an_event_came(service: Running) -> None:
@@ -35,7 +23,7 @@ def test_a_delay_is_not_over_because_an_event_came(service: Running) -> None:
     began = time.time()
     run = service.start("beside")
     service.wait(run, until=("waiting",))
-    post(service, run, "paid", 1)
+    service.post(run, "paid", 1)
     assert service.wait(run)["output"] == {"slow": None, "asked": 1}
     assert time.time() - began >= 2
 
@@ -88,10 +76,10 @@ def test_two_waits_for_one_event_get_one_each(service: Running) -> None:
     service.deploy("two", [{"id": "both", "uses": "parallel", "branches": waits}])
     run = service.start("two")
     service.wait(run, until=("waiting",))
-    post(service, run, "paid", 1)
+    service.post(run, "paid", 1)
     time.sleep(0.2)
     assert service.read(run)["status"] == "waiting"
-    post(service, run, "paid", 2)
+    service.post(run, "paid", 2)
     assert service.wait(run)["output"] == {"a": 1, "b": 2}
 
 
@@ -108,7 +96,7 @@ def test_an_approval_in_a_loop_is_asked_for_each_item(service: Running) -> None:
             if f"each[{at}]/ok" in service.spans(run):
                 break
             time.sleep(0.01)
-        post(service, run, "weft.approval", {"node": f"each[{at}]/ok", "approved": at != 1}, f"u{at}")
+        service.post(run, "weft.approval", {"node": f"each[{at}]/ok", "approved": at != 1}, f"u{at}")
     output = service.wait(run)["output"]
     assert [(one["approved"], one["by"]) for one in output] == [
         (True, ["u0"]),

@@ -5,7 +5,6 @@ from typing import Any
 
 from running import Running
 
-from runner.broker import BellBroker
 from schemas.pattern import pattern_from_spec
 from store import run_reads
 from store.ids import new_id
@@ -46,9 +45,7 @@ def again(service: Running, run: str, written: list[dict[str, Any]], start: str)
         kept = kept_rows(journal, pattern.nodes, None if start == "failed" else parse_path(start))
         new = new_id()
         assert replay(c, Replay(id=new, of=run, attempt=attempt, kept=kept, start=start))
-    broker = BellBroker(service.redis_url)
-    broker.ring([[new]])
-    broker.close()
+    service.ring([new])
     return service.wait(new)
 
 

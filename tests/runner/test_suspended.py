@@ -81,6 +81,13 @@ def test_those_used_last_are_kept(left: RunState, monkeypatch: pytest.MonkeyPatc
     assert kept.take(next_lease(other)) == {"other": other}
 
 
+def test_rows_weigh_also_where_they_gave_nothing(left: RunState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspended, "MOST", left.size + 2 * suspended.ROW)
+    assert keep(left).take(next_lease(left)) == {left.claimed.id: left}
+    left.rows += 1
+    assert keep(left).take(next_lease(left)) == {}
+
+
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Of each run that is claimed, whether it is taken up as it was left."""

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from psycopg.types.json import Json
 from runner.broker import BellBroker
 from runner.sweeper import Sweeper
 from runner.worker import Worker
-from store import admission
+from store import admission, run_events
 from store.database import Database
 from store.deployment_rows import settle_admission
 from store.ids import new_id
@@ -94,10 +94,21 @@ class Running:
             )
             assert admission.admit(c, [run])[run.id].accepted
         if ring:
-            broker = BellBroker(self.redis_url)
-            broker.ring([[run.id]])
-            broker.close()
+            self.ring([run.id])
         return run.id
+
+    def ring(self, runs: Iterable[str]) -> None:
+        """Say that these are ready."""
+        broker = BellBroker(self.redis_url)
+        broker.ring([run] for run in runs)
+        broker.close()
+
+    def post(self, run: str, name: str, body: Any, actor: str | None = None) -> None:
+        """An event, to a run that goes on."""
+        with self.database.connection() as c:
+            ready = run_events.post(c, run, name, body, actor)
+        assert ready is not None
+        self.ring(ready)
 
     def run(self, name: str, body: Any = None, **keys: Any) -> dict[str, Any]:
         return self.wait(self.start(name, body, **keys))
