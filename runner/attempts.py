@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from runner.attempt import Attempt, describe
 from runner.control import containers
+from runner.control.answers import respond
 from runner.control.calls import Calls
 from runner.control.people import People
 from runner.control.timers import delay
@@ -31,6 +32,7 @@ class Attempts:
             "call": Calls(outside),
             "wait": people.wait,
             "approve": people.approve,
+            "respond": respond,
         }
 
     def perform(self, run: RunState, place: Place, known: Entry | None, cord: Cord) -> Result:

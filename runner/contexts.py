@@ -14,6 +14,7 @@ from schemas.expressions import Template, compile_template
 from schemas.outline import ERROR_NAMES
 from schemas.pattern import JSON, RetryPolicy, pattern_from_spec
 from schemas.stubs import Stub, stub_from
+from schemas.webhook import Respond
 from store import execution, versions
 from store.database import Database
 from store.execution import Ground, Surroundings
@@ -21,7 +22,8 @@ from store.execution import Ground, Surroundings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
-    """`calls` maps a call's key (`pattern`, or `pattern@3`) to the frozen version of it.
+    """`calls` maps a call's key (`pattern`, or `pattern@3`) to the frozen version of it. `awaited`: callers of its
+    webhook wait for what a run gives.
 
     `stubs` stand in place of nodes of a test run: by their ids, behind the calls that lead there (`tell/chat`).
     """
@@ -40,6 +42,7 @@ class RunContext:
     network: tuple[str, ...]
     connections: Connections
     stubs: Mapping[str, Stub] = field(default_factory=dict)
+    awaited: bool = False
 
 
 class Contexts:
@@ -112,6 +115,7 @@ def _assemble(
         timeout=own.timeout or pattern.timeout,
         deployment={"name": found.deployment, "environment": spec.environment},
         version={"number": found.number, "commit": found.commit},
+        awaited=pattern.webhook is not None and pattern.webhook.respond is not Respond.IMMEDIATE,
         calls=found.content["calls"],
         assets=assets,
         network=tuple(found.project.get("network", {}).get("allow", ())),

@@ -87,6 +87,7 @@ def ended(run: RunState, status: RunStatus, *, output: JSON = None, error: JSON 
         status,
         output=run.text(output),
         error=None if error is None else dump(error),
+        awaited=run.context.awaited and run.claimed.trigger_kind == "webhook",
     )
 
 

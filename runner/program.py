@@ -27,6 +27,7 @@ WITHOUT_EFFECT: Final = frozenset(
         "call",
         "wait",
         "approve",
+        "respond",
     }
 )
 """Kinds that may be performed before the journal is durable: what they start is written with it."""

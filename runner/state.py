@@ -137,6 +137,7 @@ class RunState:
         self._children: list[ChildRun] = []
         self._consumed: list[tuple[int, str]] = []
         self._orphans: list[str] = []
+        self._answer: str | None = None
         self._open: set[str] = set()
         self._offset = claimed.now - time.time()
         for row in journaled:
@@ -212,6 +213,11 @@ class RunState:
         """Nobody waits for this called run any more."""
         self._orphans.append(run)
 
+    def answer(self, text: str) -> None:
+        """Tell the caller that waits for the run, with the next write."""
+        if self._answer is None:
+            self._answer = self.put_away(text)
+
     def called(self) -> list[str]:
         """The called runs that it waits for."""
         return [entry.child for _, _, entry in self.waiting() if entry.child and not entry.child_status]
@@ -234,8 +240,12 @@ class RunState:
 
     @property
     def must_save(self) -> bool:
-        """Whether there is more to write than should be kept."""
-        return len(self._unsaved) >= MOST_UNSAVED or self._unsaved_size >= LARGEST_UNSAVED
+        """Whether there is more to write than should be kept, or somebody waits for it."""
+        return (
+            len(self._unsaved) >= MOST_UNSAVED
+            or self._unsaved_size >= LARGEST_UNSAVED
+            or self._answer is not None
+        )
 
     @property
     def concerns_others(self) -> bool:
@@ -252,6 +262,7 @@ class RunState:
         children, self._children = self._children, []
         consumed, self._consumed = self._consumed, []
         orphans, self._orphans = self._orphans, []
+        answer, self._answer = self._answer, None
         run = self.claimed
         fields.setdefault("attempt", run.attempt)
         return Write(
@@ -264,6 +275,7 @@ class RunState:
             children=children,
             consumed=consumed,
             orphans=orphans,
+            answer=answer,
             **fields,
         )
 

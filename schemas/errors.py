@@ -336,6 +336,11 @@ _ALL: Final = (
         hint="Correct the pattern's output, or its schema.",
     ),
     ErrorType(
+        name="bad_answer",
+        means="what a `respond` node would answer is not a valid answer",
+        hint="Look at the values that its expressions gave.",
+    ),
+    ErrorType(
         name="failed",
         means="a `fail` node ended the run, and named no type of its own",
         hint="Read its message.",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.access_paths import AccessPath
-from schemas.expressions import Expression, ExpressionInvalid, compile_expression
+from schemas.expressions import NAMES, Expression, ExpressionInvalid, compile_expression
 from schemas.mistakes import Mistake, Spot, did_you_mean
 from schemas.order import View
-from schemas.outline import Outline, Text
+from schemas.outline import Outline, Path, Text
 from schemas.template_text import Piece, pieces
 
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
@@ -52,6 +52,41 @@ def text_mistakes(text: Text, scope: Scope) -> Iterator[Mistake]:
         yield from _piece_mistakes(text, nth, piece, scope)
 
 
+def early_mistakes(text: str, path: Path, known: frozenset[str], when: str) -> Iterator[Mistake]:
+    """Of a text with expressions that is evaluated before a run is there; `known` are the names that it may read,
+    `when` says for messages when that is.
+    """
+    for nth, piece in enumerate(pieces(text)):
+        if not piece.closed:
+            yield _unclosed(path, piece, nth)
+            return
+        try:
+            expression = compile_expression(piece.source, known.difference(NAMES))
+        except ExpressionInvalid as error:
+            yield _invalid(path, piece, nth, error)
+            continue
+        for root in sorted({read[0] for read in expression.reads} - known):
+            message = f'"{root}" is not known yet when {when}'
+            hint = f"Read {_listed(sorted(known))}."
+            yield Mistake(path=path, code="unknown-name", message=message, hint=hint)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _unclosed(path: Path, piece: Piece, nth: int) -> Mistake:
+    spot = Spot(source=piece.source, nth=nth, line=1, column=1)
+    hint = "Close it with }}, and check that quotes come in pairs."
+    message = "the expression does not end"
+    return Mistake(path=path, spot=spot, code="expression-syntax", message=message, hint=hint)
+
+
+def _invalid(path: Path, piece: Piece, nth: int, error: ExpressionInvalid) -> Mistake:
+    spot = Spot(source=piece.source, nth=nth, line=error.line, column=error.column)
+    return Mistake(path=path, spot=spot, code=error.code, message=error.message, hint=error.hint)
+
+
 def _is_one_expression(text: str, found: list[Piece]) -> bool:
     if len(found) != 1:
         return False
@@ -60,16 +95,12 @@ def _is_one_expression(text: str, found: list[Piece]) -> bool:
 
 def _piece_mistakes(text: Text, nth: int, piece: Piece, scope: Scope) -> Iterator[Mistake]:
     if not piece.closed:
-        spot = Spot(source=piece.source, nth=nth, line=1, column=1)
-        hint = "Close it with }}, and check that quotes come in pairs."
-        message = "the expression does not end"
-        yield Mistake(path=text.path, spot=spot, code="expression-syntax", message=message, hint=hint)
+        yield _unclosed(text.path, piece, nth)
         return
     try:
         expression = compile_expression(piece.source, scope.view.values | text.names)
     except ExpressionInvalid as error:
-        spot = Spot(source=piece.source, nth=nth, line=error.line, column=error.column)
-        yield Mistake(path=text.path, spot=spot, code=error.code, message=error.message, hint=error.hint)
+        yield _invalid(text.path, piece, nth, error)
         return
     if text.condition and expression.gives not in {"bool", "dyn"}:
         message = f'"{text.path[-1]}" gives {expression.gives}, not true or false'

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from schemas.quantities import seconds, size_in_bytes
+from schemas.quantities import seconds
+from schemas.webhook import Webhook, webhook_from
 
 JSON = Any
 """A JSON value as `orjson` reads it: dict, list, str, int, float, bool, None."""
@@ -104,12 +105,6 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Webhook:
-    methods: tuple[str, ...] = ("POST",)
-    max_body: int = 1024 * 1024  # bytes
-
-
-@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """Exactly one of `cron` (five fields, or six with seconds first) and `every` (seconds)."""
 
@@ -142,7 +137,7 @@ def pattern_from_spec(name: str, spec: Mapping[str, JSON]) -> Pattern:
     on = spec.get("on", {})
     return Pattern(
         name=name,
-        webhook=_webhook(on["webhook"]) if "webhook" in on else None,
+        webhook=webhook_from(on["webhook"]) if "webhook" in on else None,
         schedules=schedules_from(on.get("schedule", ())),
         callable="call" in on,
         error_from=tuple(on["error"]["from"]) if "error" in on else (),
@@ -180,14 +175,6 @@ def retry_from(written: Mapping[str, JSON]) -> RetryPolicy:
         jitter=written.get("jitter", default.jitter),
         on=tuple(written.get("on", ())),
         when=written.get("when"),
-    )
-
-
-def _webhook(written: Mapping[str, JSON]) -> Webhook:
-    default = Webhook()
-    return Webhook(
-        methods=tuple(written.get("methods", default.methods)),
-        max_body=size_in_bytes(written["maxBody"]) if "maxBody" in written else default.max_body,
     )
 
 

@@ -14,12 +14,12 @@ from schemas.naming import Scope, text_mistakes
 from schemas.order import View, order_mistakes, views
 from schemas.outline import EVENT_NAMES, Outline, Path, Text, all_nodes, outline, texts_in
 from schemas.pattern import JSON
-from schemas.quantities import size_in_bytes
 from schemas.schedules import check_cron, check_timezone
 from schemas.shape import node_kinds
 from schemas.template_text import OPENING
+from schemas.webhook_rules import answer_mistakes, webhook_mistakes
 
-LARGEST_BODY: Final = 16 * 1024 * 1024
+WEBHOOK: Final = ("spec", "on", "webhook")
 _MOST_SCHEDULES: Final = 100  # as the JSON Schema has it
 
 
@@ -28,7 +28,7 @@ def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     on = spec.get("on")
     if isinstance(on, dict):
         yield from schedule_mistakes(on.get("schedule"), ("spec", "on", "schedule"))
-        yield from _body_size(on.get("webhook"))
+        yield from webhook_mistakes(on.get("webhook"), WEBHOOK)
     for key in ("input", "outputSchema"):
         if isinstance(spec.get(key), dict | bool):
             yield from schema_mistakes(spec[key], ("spec", key))
@@ -37,6 +37,7 @@ def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     yield from _duplicate_ids(nodes)
     yield from data_mistakes(all_nodes(nodes))
     yield from flow_mistakes(all_nodes(nodes), spec.get("timeout"))
+    yield from answer_mistakes(on.get("webhook") if isinstance(on, dict) else None, nodes, WEBHOOK)
     variables = spec.get("variables")
     scope = Scope(View(None, {}, 0), variables if isinstance(variables, dict) else {}, everywhere)
     yield from _list_mistakes(nodes, views(nodes, None)[0], scope)
@@ -57,20 +58,6 @@ def schedule_mistakes(listed: JSON, at: Path) -> Iterator[Mistake]:
         if wrong:
             hint = "Write a name of the IANA database, such as UTC or Europe/Berlin."
             yield Mistake(path=(*at, index, "timezone"), code="unknown-timezone", message=wrong, hint=hint)
-
-
-def _body_size(webhook: JSON) -> Iterator[Mistake]:
-    written = webhook.get("maxBody") if isinstance(webhook, dict) else None
-    if not isinstance(written, str):
-        return
-    try:
-        size = size_in_bytes(written)
-    except ValueError:
-        return  # the JSON Schema says so
-    if size > LARGEST_BODY:
-        path = ("spec", "on", "webhook", "maxBody")
-        message = f'"maxBody" cannot be {written}'
-        yield Mistake(path=path, code="invalid-value", message=message, hint="Write at most 16MiB.")
 
 
 def _duplicate_ids(nodes: Sequence[Outline]) -> Iterator[Mistake]:

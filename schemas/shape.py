@@ -23,7 +23,7 @@ from schemas.pattern import JSON
 
 _BASE: Final = "https://schemas.weft.invalid/v1/"
 _FILES: Final = (
-    *("common", "nodes", "pattern", "deployment", "project", "template", "connection"),
+    *("common", "nodes", "pattern", "webhook", "deployment", "project", "template", "connection"),
     "pattern-test",
 )
 _ENDING: Final = ".schema.json"

@@ -23,6 +23,7 @@ RUN_CANCELLED = "weft_cancelled"  # payload: run id
 RUN_WOKEN = "weft_woken"  # payload: run id
 RUN_WATCHED = "weft_watched"  # payload: run ids, with spaces between
 RUN_TOLD = "weft_told"  # payload: run ids, with spaces between
+RUN_ANSWERED = "weft_answered"  # payload: see store.answers
 TIMER_SET = "weft_timers"  # payload: empty
 UPSTREAM_ASKED = "weft_upstream"  # payload: organisation
 REFS_MOVED = "weft_refs"  # payload: organisation

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from store import admission, aftermath, run_events, spans
+from store import admission, aftermath, answers, run_events, spans
 from store.admission import Slot
 from store.arrays import plain, texts
 from store.database import TIMER_SET, Connection
@@ -36,6 +36,7 @@ class Step:
     `status` RUNNING keeps the lease; every other gives it up. `due` is the time of the next timer of a
     WAITING run (seconds since the epoch), None for a run that only a called run or a person can wake.
     `orphans` are called runs that nobody waits for any more: they are cancelled with this step.
+    `answer` is what a `respond` node says, `awaited` that a webhook's caller waits for the run's end.
     `consumed` are the ids of events that were posted to the run, with the paths of the nodes that took them.
     `attempt` is the run's from here on, `span_attempt` the one that the entries belong to.
     """
@@ -53,6 +54,8 @@ class Step:
     children: Sequence[ChildRun] = ()
     orphans: Sequence[str] = ()
     consumed: Sequence[tuple[int, str]] = ()
+    answer: str | None = None
+    awaited: bool = False
 
     @property
     def ends(self) -> bool:
@@ -208,7 +211,8 @@ def record(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
 def _is_linked(step: Step) -> bool:
     """Whether the step touches more than its own run: then it takes a transaction of several statements."""
     return (
-        bool(step.children or step.orphans or step.consumed)
+        bool(step.children or step.orphans or step.consumed or step.awaited)
+        or step.answer is not None
         or step.status is RunStatus.WAITING
         or step.status in ENDED_BADLY
         or (step.parent_id is not None and step.ends)
@@ -225,6 +229,7 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     taken = [one for step in kept for one in step.consumed]
     if taken:
         run_events.consume(connection, taken)
+    answers.tell(connection, kept)
     parents = sorted({step.parent_id for step in kept if step.parent_id and step.ends})
     awake = set(wake(connection, parents)) if parents else set()
     orphaned = {step.run_id: _cancel_orphans(connection, step) for step in kept}

@@ -95,11 +95,12 @@ def test_the_example_of_a_kind_is_valid(kind: str, nodes: Any) -> None:
     (node,) = nodes
     assert node == schema(kind)["x-example"]
     assert node["uses"] == kind
+    webhook = {"respond": "respond-node"} if kind == "respond" else {}
     pattern = {
         "apiVersion": "weft/v1",
         "kind": "Pattern",
         "metadata": {"name": "example-of-a-kind"},
-        "spec": {"on": {"webhook": {}}, "timeout": "60d", "nodes": nodes},
+        "spec": {"on": {"webhook": webhook}, "timeout": "60d", "nodes": nodes},
     }
     path = "patterns/example-of-a-kind.yaml"
     parsed = parse_file(path, yaml.safe_dump(pattern).encode())

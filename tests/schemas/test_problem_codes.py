@@ -19,6 +19,8 @@ NOT_CODES = {
     "verify-full",
     "cancel-oldest",
     "x-doc",
+    "last-node",
+    "respond-node",
     "x-errors",
     "x-example",
     "x-gives",
