@@ -24,6 +24,7 @@ from cli.settings import (
     SETTINGS,
     STARS,
     TOKEN,
+    TRUSTED_PROXIES,
     UPSTREAM,
     UPSTREAM_EVERY,
     UPSTREAM_TOKEN,
@@ -91,6 +92,8 @@ def _shown_value(setting: Setting[Any], given: Given, settings: Settings) -> str
         return "none"
     if setting is FORGE_SECRET and not settings.forge_secret:
         return "none"
+    if setting is TRUSTED_PROXIES:
+        return ", ".join(settings.trusted_proxies) or TRUSTED_PROXIES.default
     if setting is FORGE_API:
         return settings.forge_api or FORGE_API.default
     if setting is UPSTREAM_EVERY:

@@ -155,6 +155,12 @@ FORGE_API = Setting(
     right="an address such as https://git.example/api/v4",
     default="the upstream host's",
 )
+TRUSTED_PROXIES = Setting(
+    name="WEFT_TRUSTED_PROXIES",
+    parse=values.address_ranges,
+    right="ranges of addresses with commas between them, such as 10.0.0.0/8,127.0.0.1",
+    default="none",
+)
 LOG = Setting(
     name="WEFT_LOG",
     parse=values.log,
@@ -178,7 +184,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, BLOBS, BLOBS_ENDPOINT),
     *(ADMIN_TOKEN, INSTALLATION_KEY),
     *(WORKERS, THREADS, UPSTREAM, UPSTREAM_TOKEN, UPSTREAM_EVERY),
-    *(FORGE_SECRET, FORGE_API, LOG, URL, TOKEN),
+    *(FORGE_SECRET, FORGE_API, TRUSTED_PROXIES, LOG, URL, TOKEN),
 )
 
 
@@ -208,6 +214,7 @@ class Settings:
     upstream_every: float
     forge_secret: tuple[str, ...] = field(repr=False)
     forge_api: str | None
+    trusted_proxies: tuple[str, ...]
     log: str
 
 
@@ -264,6 +271,7 @@ def read_settings(given: Given | None = None) -> Settings:
         upstream_every=given.read(UPSTREAM_EVERY) or 30.0,
         forge_secret=given.read(FORGE_SECRET) or (),
         forge_api=given.read(FORGE_API),
+        trusted_proxies=given.read(TRUSTED_PROXIES) or (),
         log=given.read(LOG) or "info",
     )
 

@@ -115,6 +115,7 @@ def fill_in(settings: Settings, servers: Servers, *, key: bytes, token: str | No
         upstream=upstream_settings(settings),
         forge_secrets=settings.forge_secret,
         forge_api=settings.forge_api,
+        trusted_proxies=settings.trusted_proxies,
         log=settings.log,
     )
 

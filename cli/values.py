@@ -104,6 +104,11 @@ def forge_secrets(text: str) -> tuple[str, ...]:
     return found
 
 
+def address_ranges(text: str) -> tuple[str, ...]:
+    """Addresses, and ranges of them, with commas between."""
+    return tuple(str(ipaddress.ip_network(one.strip())) for one in text.split(","))
+
+
 def key(text: str) -> bytes:
     if len(text) < 64:
         raise ValueError("key")

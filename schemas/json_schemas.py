@@ -56,6 +56,25 @@ def violations(schema: JSON, value: JSON, *, most: int = 10) -> tuple[str, ...]:
     return tuple(_told(error.instance_path, error.message) for error in errors)
 
 
+class Shape:
+    """A schema made ready, for values that come often. Raises what `violations` raises for a wrong one."""
+
+    def __init__(self, schema: JSON) -> None:
+        self._validator = jsonschema_rs.Draft202012Validator(schema, offline=True)
+
+    def violations(self, value: JSON, *, most: int = 100) -> list[tuple[str, str]]:
+        """How a value fails: place (`order.lines[0]`, empty for the whole) and reason."""
+        if self._validator.is_valid(value):
+            return []
+        errors = self._validator.iter_errors(value) if _is_small(value) else _first(self._validator, value)
+        return [(_place(error.instance_path), _short(error.message)) for error in islice(errors, most)]
+
+
+def _place(path: Iterable[str | int]) -> str:
+    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return steps.removeprefix(".")
+
+
 def _first(validator: jsonschema_rs.Validator, value: JSON) -> Iterator[jsonschema_rs.ValidationError]:
     try:
         validator.validate(value)

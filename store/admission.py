@@ -7,8 +7,9 @@ of the deployment whose limit it is; what is not limited takes none, and is acce
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -18,8 +19,9 @@ from psycopg.types.json import Json
 from schemas.deployment import Concurrency, WhenFull, concurrency_from
 from schemas.expressions import ExpressionFailed, ExpressionInvalid, compile_template
 from schemas.pattern import JSON
-from store import circuits, runs
+from store import circuits, run_keys, runs
 from store.database import Connection
+from store.run_keys import Held, Keyed
 from store.runs import RING_AGAIN, NewRun
 from store.wakeups import cancel, wake
 
@@ -36,14 +38,19 @@ class Answer(StrEnum):
     FULL = "full"  # refused: the limit is reached
     CIRCUIT_OPEN = "circuit_open"  # refused: too many runs ended badly
     CLOSED = "closed"  # refused: the deployment is not active
+    REPEATED = "repeated"  # another run has its key: that one answers
+    OTHER_BODY = "other_body"  # refused: another run has its key, and came with another body
 
 
 class Verdict(NamedTuple):
-    """`ring`: other runs that are to be announced because of it. `retry_after`: seconds."""
+    """`ring`: other runs that are to be announced because of it. `retry_after`: seconds. `first`: the run that has
+    the key.
+    """
 
     answer: Answer
     ring: tuple[str, ...] = ()
     retry_after: float | None = None
+    first: str | None = None
 
     @property
     def accepted(self) -> bool:
@@ -70,6 +77,30 @@ class Refused(Exception):
 
 def admit(connection: Connection, new: Sequence[NewRun]) -> dict[str, Verdict]:
     """Make runs durable, each bound to the version that is live now. By id."""
+    keyed = [Keyed(run.id, run.deployment_id, run.once) for run in new if run.once is not None]
+    if not keyed:
+        return _admit(connection, new)
+    with connection.transaction():
+        repeated = dict(_repeated(keyed, run_keys.claim(connection, keyed)))
+        verdicts = _admit(connection, [run for run in new if run.id not in repeated])
+        refused = [run for run, verdict in verdicts.items() if not verdict.accepted]
+        if refused:
+            run_keys.release(connection, refused)
+    # What came together with one that is refused is refused with it.
+    return verdicts | {
+        run: verdicts[found.first] if found.first in refused else found for run, found in repeated.items()
+    }
+
+
+def _repeated(keyed: Sequence[Keyed], holders: Mapping[str, Held]) -> Iterator[tuple[str, Verdict]]:
+    for one in keyed:
+        first = holders[one.run]
+        if first.run != one.run:
+            same = hmac.compare_digest(first.body, one.once.body)
+            yield one.run, Verdict(Answer.REPEATED if same else Answer.OTHER_BODY, first=first.run)
+
+
+def _admit(connection: Connection, new: Sequence[NewRun]) -> dict[str, Verdict]:
     accepted = runs.accept(connection, new)
     verdicts = dict.fromkeys(accepted, _ACCEPTED)
     for run in new:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas.pattern import JSON, Node, Pattern, pattern_from_spec
+from schemas.pattern import JSON, Pattern, pattern_from_spec
 from store.database import Connection
 from store.versions import Freeze, load_versions
 
@@ -196,20 +196,22 @@ def dependencies(connection: Connection, organisation: str, version_id: str) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """What a webhook call needs to know. `pattern` is the live version's: its webhook, its nodes."""
+    """What a webhook call needs to know. `pattern` is the live version's, `number` that version's."""
 
     token: str
     deployment_id: int
     organisation: str
+    environment: str
     name: str
     state: str
     version_id: str
-    methods: tuple[str, ...]
-    max_body: int  # bytes
-    uses: frozenset[str]  # the kinds of its nodes, nested ones included
+    number: int | None
+    pattern: Pattern
 
 
-_ROUTES = "SELECT hook_token, id, organisation, name, state, version_id FROM deployments"
+_ROUTES = """SELECT d.hook_token, d.id, d.organisation, d.environment, d.name, d.state, d.version_id, f.number
+    FROM deployments d
+    LEFT JOIN freezes f ON f.organisation = d.organisation AND f.version_id = d.version_id"""
 
 
 def webhook_routes(connection: Connection, known: dict[str, Pattern]) -> dict[str, Route]:
@@ -218,8 +220,10 @@ def webhook_routes(connection: Connection, known: dict[str, Pattern]) -> dict[st
     `known` remembers patterns by version id from call to call, so that only new versions are loaded; those that are
     live no more are dropped from it.
     """
-    rows = connection.execute(f"{_ROUTES} WHERE state <> 'undeployed' AND version_id IS NOT NULL").fetchall()
-    for gone in known.keys() - {row[5] for row in rows}:
+    rows = connection.execute(
+        f"{_ROUTES} WHERE d.state <> 'undeployed' AND d.version_id IS NOT NULL"
+    ).fetchall()
+    for gone in known.keys() - {row[6] for row in rows}:
         del known[gone]
     return {token: route for token, route in _routes(connection, rows, known).items() if route is not None}
 
@@ -229,7 +233,7 @@ def changed_routes(
 ) -> dict[str, Route | None]:
     """The webhooks of these deployments by token, None for what is undeployed or has no webhook."""
     rows = connection.execute(
-        f"{_ROUTES} WHERE organisation = %s AND name = ANY(%s)", [organisation, list(names)]
+        f"{_ROUTES} WHERE d.organisation = %s AND d.name = ANY(%s)", [organisation, list(names)]
     ).fetchall()
     return _routes(connection, rows, known)
 
@@ -237,29 +241,20 @@ def changed_routes(
 def _routes(
     connection: Connection, rows: Sequence[tuple[JSON, ...]], known: dict[str, Pattern]
 ) -> dict[str, Route | None]:
-    deployed = [row for row in rows if row[4] != UNDEPLOYED and row[5] is not None]
-    for id_, content in load_versions(connection, {row[5] for row in deployed} - known.keys()).items():
+    deployed = [row for row in rows if row[5] != UNDEPLOYED and row[6] is not None]
+    for id_, content in load_versions(connection, {row[6] for row in deployed} - known.keys()).items():
         known[id_] = pattern_from_spec(content.pattern, content.spec)
     found: dict[str, Route | None] = {row[0]: None for row in rows}
-    return found | {row[0]: _route(row, known[row[5]]) for row in deployed}
+    return found | {row[0]: _route(row, known[row[6]]) for row in deployed}
 
 
 def _route(row: tuple[JSON, ...], pattern: Pattern) -> Route | None:
     if pattern.webhook is None:
         return None
-    return Route(
-        **dict(
-            zip(("token", "deployment_id", "organisation", "name", "state", "version_id"), row, strict=True)
-        ),
-        methods=pattern.webhook.methods,
-        max_body=pattern.webhook.max_body,
-        uses=frozenset(_uses(pattern.nodes)),
+    names = (
+        *("token", "deployment_id", "organisation", "environment", "name", "state", "version_id", "number"),
     )
-
-
-def _uses(nodes: Sequence[Node]) -> list[str]:
-    nested = [kind for node in nodes for block in node.blocks.values() for kind in _uses(block)]
-    return [node.uses for node in nodes] + nested
+    return Route(**dict(zip(names, row, strict=True)), pattern=pattern)
 
 
 def _deployment(row: tuple[JSON, ...]) -> Deployment:

@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from store.arrays import plain, texts
 from store.database import Connection
+from store.run_keys import Once
 from store.statements import Statement
 
 RING_AGAIN = 5.0
@@ -47,7 +48,9 @@ ENDED_BADLY = (RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.DEAD_LETTER)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRun:
-    """A trigger that was heard. `trigger` and `input` are JSON text."""
+    """A trigger that was heard. `trigger` and `input` are JSON text. With `once`, another run of its key takes its
+    place.
+    """
 
     id: str
     deployment_id: int
@@ -56,6 +59,7 @@ class NewRun:
     input: str | None = None
     actor: str | None = None
     replay_of: str | None = None
+    once: Once | None = None
 
 
 ACCEPT = Statement(

@@ -39,4 +39,5 @@ class ServiceSettings:
     # Of the webhooks of the forge that keeps the upstream.
     forge_secrets: tuple[str, ...] = field(repr=False, default=())
     forge_api: str | None = None  # where that forge's API is, if not where the upstream's host has it
+    trusted_proxies: tuple[str, ...] = ()  # ranges of addresses
     listener: int | None = None

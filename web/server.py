@@ -18,21 +18,26 @@ from reconciler.reconciler import Reconciler
 from reconciler.upstream.remote import Remote
 from runner.broker import BellBroker
 from runner.rehearsal.troupe import Troupe
-from store.database import DEPLOYMENTS_CHANGED, RUN_TOLD, Database, StoreError
+from store.database import DEPLOYMENTS_CHANGED, RUN_ANSWERED, RUN_TOLD, Database, StoreError
 from store.notifications import Changed, Listener
 from store.s3_blobs import open_blobs
 from store.settings import FIRST_ORGANISATION, ServiceSettings
 from web.api import Api
 from web.app import Application, make_app
 from web.auth import Authenticator
+from web.clients import Clients
 from web.connections import Connection
 from web.forge.app import ForgeEvents, ForgeGate
 from web.git.app import GitApp
 from web.health import Health
-from web.hooks import Hooks
+from web.hooks.app import Hooks
+from web.hooks.callers import Callers
+from web.hooks.limiting import Limiting
+from web.hooks.outcomes import Outcomes
+from web.hooks.refused import RefusedCalls
+from web.hooks.routes import Routes
 from web.intake import Intake
 from web.problems import EXCEPTION_HANDLERS
-from web.routes import Routes
 
 log = logging.getLogger(__name__)
 
@@ -62,21 +67,38 @@ class Web:
             examine=Troupe(),
         )
         self._git = GitApp(git, reconciler, authenticator.by_token)
+        blobs = partial(open_blobs, settings.blobs, endpoint=settings.blobs_endpoint)
         api = Api(
             database=self._database,
             authenticator=authenticator,
             reconciler=reconciler,
             ring=self._ring,
-            blobs=partial(open_blobs, settings.blobs, endpoint=settings.blobs_endpoint),
+            blobs=blobs,
             public_url=settings.public_url,
         )
         self._feeds = api.feeds
-        handlers = {DEPLOYMENTS_CHANGED: self._changed, RUN_TOLD: self._feeds.told}
+        callers = Callers(self._database)
+        self._refused = RefusedCalls(self._database)
+        hooks = Hooks(
+            self._routes,
+            self._intake,
+            callers,
+            outcomes=Outcomes(self._database, blobs, f"{settings.public_url}/api/v1/runs/"),
+            refused=self._refused,
+            clients=Clients(settings.trusted_proxies),
+            limiting=Limiting(settings.redis_url),
+            public_url=settings.public_url,
+        )
+        handlers = {
+            DEPLOYMENTS_CHANGED: self._changed,
+            RUN_TOLD: self._feeds.told,
+            RUN_ANSWERED: callers.told,
+        }
         self._listener = Listener(self._database, handlers, self._routes.refresh)
         health = Health(self._database, settings.redis_url, git)
         forge = ForgeEvents(self._database, forge_gate(settings))
         self.app: Application = make_app(
-            hooks=Hooks(self._routes, self._intake, settings.public_url),
+            hooks=hooks,
             git=self._git,
             pages=Starlette(
                 routes=[*api.routes, *forge.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS
@@ -105,6 +127,7 @@ class Web:
         self._listener.stop()
         self._git.close()
         self._intake.close()
+        self._refused.close()
         self._broker.close()
         self._database.close()
 

@@ -12,6 +12,7 @@ CREATE TABLE run_keys (
     PRIMARY KEY (deployment_id, key)
 );
 CREATE INDEX run_keys_by_time ON run_keys (at);
+CREATE INDEX run_keys_by_run ON run_keys (run_id);
 
 -- Calls of webhooks that started no run. Those that did are in `runs.trigger`.
 CREATE TABLE deliveries (

@@ -10,13 +10,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from email.message import Message
 from typing import Any, BinaryIO
 
 import pytest
+from hook_calls import JSON, Answer, call, received
 from installation import Installation, deployment, eventually, installation, live, pattern
 
 SEEN = """
@@ -26,7 +25,6 @@ SEEN = """
 """
 LIGHT = "- {id: a, uses: set, with: {ok: true}}"
 ALL = {"webhook": {"methods": ["GET", "POST", "PUT", "PATCH", "DELETE"]}}
-JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -52,42 +50,6 @@ def weft() -> Iterator[Installation]:
 
 
 STATES = ("pausing", "archiving", "leaving")
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: Message
-    text: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def run(self) -> str:
-        assert self.status == 202, (self.status, self.text)
-        return str(self.json["run"]["id"])
-
-
-def received(connection: http.client.HTTPConnection) -> Answer:
-    response = connection.getresponse()
-    return Answer(response.status, response.headers, response.read())
-
-
-def call(
-    weft: Installation,
-    url: str,
-    body: bytes | str | None = None,
-    headers: Mapping[str, str] = JSON,
-    *,
-    method: str = "POST",
-) -> Answer:
-    connection = http.client.HTTPConnection(weft.address, timeout=30)
-    with closing(connection):
-        content = body.encode() if isinstance(body, str) else body
-        connection.request(method, url, content, dict(headers))
-        return received(connection)
 
 
 @contextmanager

@@ -5,15 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from runner.program import LIGHT
 from schemas.pattern import Pattern
 from store.database import Database
 from store.deployments import Route, changed_routes, webhook_routes
 from store.notifications import Changed
+from web.hooks.gate import Gate
 
 LOOK_AGAIN = 0.2
 """Seconds for which the table is trusted about tokens that are not known here, or not active."""
+
+
+class Door(NamedTuple):
+    """A webhook: whose it is, and what it lets in."""
+
+    route: Route
+    gate: Gate
 
 
 class Routes:
@@ -23,16 +31,21 @@ class Routes:
         self._database = database
         self._mutex = threading.Lock()
         self._patterns: dict[str, Pattern] = {}
-        self._table: dict[str, Route] = {}
+        self._gates: dict[str, Gate] = {}  # by version id
+        self._table: dict[str, Door] = {}
         self._looked = 0.0
 
-    def get(self, token: str) -> Route | None:
+    def get(self, token: str) -> Door | None:
         return self._table.get(token)
 
     def refresh(self) -> None:
         with self._mutex, self._database.connection() as connection:
             self._looked = time.monotonic()
-            self._table = webhook_routes(connection, self._patterns)
+            routes = webhook_routes(connection, self._patterns)
+            self._gates = {
+                version: gate for version, gate in self._gates.items() if version in self._patterns
+            }
+            self._table = {token: self._door(route) for token, route in routes.items()}
 
     def update(self, changed: Changed) -> None:
         """What a push has changed, be it among thousands."""
@@ -44,8 +57,17 @@ class Routes:
     def _replace(self, organisation: str, names: Sequence[str]) -> None:
         with self._mutex, self._database.connection() as connection:
             found = changed_routes(connection, organisation, names, self._patterns)
-            table = {token: route for token, route in self._table.items() if token not in found}
-            self._table = table | {token: route for token, route in found.items() if route is not None}
+            table = {token: door for token, door in self._table.items() if token not in found}
+            self._table = table | {
+                token: self._door(route) for token, route in found.items() if route is not None
+            }
+
+    def _door(self, route: Route) -> Door:
+        gate = self._gates.get(route.version_id)
+        if gate is None:
+            assert route.pattern.webhook is not None, "routes lead to webhooks"
+            gate = self._gates[route.version_id] = Gate(route.pattern, route.pattern.webhook)
+        return Door(route, gate)
 
     def outdate(self) -> None:
         """Something is live now that was not when we looked: whoever was just told so may call at once."""
@@ -56,7 +78,3 @@ class Routes:
         may be on its way. Rarely, so that guessing tokens costs us nothing.
         """
         return time.monotonic() - self._looked > LOOK_AGAIN
-
-
-def is_light(route: Route) -> bool:
-    return route.uses <= LIGHT

@@ -1,0 +1,58 @@
+"""Who is calling: the peer, or whom trusted proxies say they speak for."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, MutableMapping, Sequence
+from typing import Any, Final
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_FORWARDED: Final = b"x-forwarded-for"
+_MOST: Final = 20  # proxies in a row
+
+
+class Clients:
+    """`trusted` are the ranges whose `X-Forwarded-For` is believed."""
+
+    def __init__(self, trusted: Sequence[str] = ()) -> None:
+        self._trusted = networks(trusted)
+
+    def address(self, scope: MutableMapping[str, Any]) -> Address | None:
+        """The nearest address that is none of ours; None where there is none (a Unix socket), or nonsense."""
+        peer = _address((scope.get("client") or ("",))[0])
+        if not self._trusted or not self.trusts(peer):
+            return peer
+        hops = [hop for name, value in scope["headers"] if name == _FORWARDED for hop in value.split(b",")]
+        for hop in reversed(hops[-_MOST:]):
+            peer = _address(hop.strip().decode("latin-1"))
+            if not self.trusts(peer):
+                return peer
+        return peer
+
+    def trusts(self, address: Address | None) -> bool:
+        return address is not None and contains(self._trusted, address)
+
+
+def networks(written: Iterable[str]) -> tuple[Network, ...]:
+    """Raises ValueError for what is no range of addresses."""
+    return tuple(ipaddress.ip_network(one) for one in written)
+
+
+def contains(ranges: Iterable[Network], address: Address) -> bool:
+    """An IPv4 address that comes mapped into IPv6 is itself."""
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return any(plain in one for one in ranges if one.version == plain.version)
+
+
+def _address(text: str) -> Address | None:
+    """Also with a port, as some proxies write it: `192.0.2.7:4711`, `[2001:db8::1]:4711`."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None

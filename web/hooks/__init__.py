@@ -1,0 +1,1 @@
+"""Webhooks: `ANY /hooks/{token}[/…]` becomes a run."""
