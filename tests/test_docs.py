@@ -132,7 +132,9 @@ def test_the_node_kinds_are_those_of_the_schema_and_of_the_workers() -> None:
         own = set(node_kinds()) - set(kinds.handlers)
     finally:
         kinds.close()
-    assert own == {"set", "call", "delay", "wait", "approve", "respond", *FLOW_KEYS}, "the runner performs these itself"
+    assert own == {"set", "call", "delay", "wait", "approve", "respond", *FLOW_KEYS}, (
+        "the runner performs these itself"
+    )
 
 
 def test_the_triggers_and_common_keys_are_those_of_the_schema() -> None:
