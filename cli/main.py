@@ -42,6 +42,7 @@ COMMANDS = {
     "post": "cli.posting",
     "answer": "cli.posting",
     "dead-letters": "cli.letters",
+    "hooks": "cli.hooks",
     "changes": "cli.changes",
     "change": "cli.changes",
     "approve": "cli.changes",

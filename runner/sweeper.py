@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 import redis
 
 from runner.broker import BellBroker
-from store import admission, circuits, leases, wakeups
+from store import admission, circuits, deliveries, leases, run_keys, wakeups
 from store.database import TIMER_SET, Connection, Database, StoreUnavailable
 from store.hot import HotConnection
 from store.notifications import Listener
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 ROUND = 1.0
 """Seconds between two rounds when no timer is due before."""
+
+TIDY = 60.0
+"""Seconds between two times that what is kept for some days is looked through."""
 
 BATCH = 1000
 
@@ -35,6 +39,7 @@ class Sweeper:
         self._connection = HotConnection(database)
         self._broker = BellBroker(redis_url)
         self._timers = threading.Event()
+        self._tidy_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         listener = Listener(self._database, {TIMER_SET: lambda _: self._timers.set()}, self._timers.set)
@@ -65,6 +70,10 @@ class Sweeper:
         self._ring_unclaimed(connection)
         self._ring(admission.settle(connection, admission.overdue(connection, BATCH)))
         circuits.settle_probes(connection)
+        if time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + TIDY
+            run_keys.forget_old(connection)
+            deliveries.forget_old(connection)
 
     def _ring_unclaimed(self, connection: Connection) -> None:
         """All of them when the broker lost its memory, else those that should have been claimed by now."""

@@ -16,7 +16,19 @@ from schemas.template_text import Piece, pieces
 
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "trigger": frozenset(
-        {"body", "headers", "query", "method", "path", "address", "time", "kind", "receivedAt", "error", "run"}
+        {
+            "body",
+            "headers",
+            "query",
+            "method",
+            "path",
+            "address",
+            "time",
+            "kind",
+            "receivedAt",
+            "error",
+            "run",
+        }
     ),
     "run": frozenset({"id", "attempt", "startedAt"}),
     "deployment": frozenset({"name", "environment"}),

@@ -13,8 +13,13 @@ from schemas.pattern import JSON
 from store.database import Connection
 
 KEPT_DAYS = 7
+"""Days that a call which started no run is kept."""
+
 MOST = 10_000
-"""Calls of one deployment that are kept, the newest."""
+"""Such calls of one deployment, the newest, that are kept."""
+
+LONGEST_SHOWN = 65_536
+"""Characters of a trigger that a list shows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,9 +44,12 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """One call. `trigger` is JSON text, of a call that started a run; the rest of one that did not."""
+    """One call. One that started a run has its id, and `trigger` (JSON text; None where it is too large for a
+    list); one that did not the rest. `size`: bytes of the body. `run`, of a repeated call: the first one's.
+    """
 
     id: str
+    deployment: str
     at: datetime
     run: str | None
     run_status: str | None
@@ -52,6 +60,7 @@ class Delivery:
     address: str | None
     request: JSON
     body: bytes | None
+    size: int | None
     more: int
 
 
@@ -73,60 +82,49 @@ def keep(connection: Connection, refused: Sequence[Refused]) -> None:
         cursor.executemany(_KEEP, rows)
 
 
-_REFUSED = """SELECT v.id::text, v.at, v.run_id::text, r.status, NULL::text, v.status, v.reason, v.detail,
-        v.address, v.request, v.body, v.more
-    FROM deliveries v LEFT JOIN runs r ON r.id = v.run_id"""
+_REFUSED = """SELECT v.id::text, d.name, v.at, v.run_id::text, r.status, NULL::text, v.status, v.reason, v.detail,
+        v.address, v.request, {body}, octet_length(v.body), v.more
+    FROM deliveries v JOIN deployments d ON d.id = v.deployment_id LEFT JOIN runs r ON r.id = v.run_id"""
 
-_ACCEPTED = """SELECT r.id::text, r.created_at, r.id::text, r.status, r.trigger::text, 202, NULL::text, NULL::text,
-        NULL::text, NULL::json, NULL::bytea, 0
-    FROM runs r"""
+_ACCEPTED = """SELECT r.id::text, d.name, r.created_at, r.id::text, r.status, {trigger}, 202,
+        NULL::text, NULL::text, NULL::text, NULL::json, NULL::bytea, NULL::integer, 0
+    FROM runs r JOIN deployments d ON d.id = r.deployment_id"""
+
+# Lists show how a call came, but no large body.
+_BRIEF = {
+    "body": "NULL::bytea",
+    "trigger": f"CASE WHEN octet_length(r.trigger::text) <= {LONGEST_SHOWN} THEN r.trigger::text END",
+}
+_WHOLE = {"body": "v.body", "trigger": "r.trigger::text"}
 
 
 def list_deliveries(
     connection: Connection, deployment_id: int, *, accepted: bool | None, before: str | None, limit: int
 ) -> list[Delivery]:
-    """The newest first, with ids below `before`. `accepted` None: all."""
+    """The newest first, with ids below `before`; large bodies are left out. `accepted` None: all."""
     given: dict[str, Any] = {"deployment": deployment_id, "before": before, "limit": limit}
     found: list[Delivery] = []
     if accepted is not True:
-        found += _read(
-            connection,
-            f"""{_REFUSED} WHERE v.deployment_id = %(deployment)s
-                AND (%(before)s::uuid IS NULL OR v.id < %(before)s)
-                ORDER BY v.id DESC LIMIT %(limit)s""",
-            given,
-        )
+        where = """WHERE v.deployment_id = %(deployment)s AND (%(before)s::uuid IS NULL OR v.id < %(before)s)
+            ORDER BY v.id DESC LIMIT %(limit)s"""
+        found += _read(connection, f"{_REFUSED.format(**_BRIEF)} {where}", given)
     if accepted is not False:
-        found += _read(
-            connection,
-            f"""{_ACCEPTED} WHERE r.deployment_id = %(deployment)s
-                AND (%(before)s::uuid IS NULL OR r.id < %(before)s)
-                AND r.trigger_kind = 'webhook' ORDER BY r.id DESC LIMIT %(limit)s""",
-            given,
-        )
+        where = """WHERE r.deployment_id = %(deployment)s AND (%(before)s::uuid IS NULL OR r.id < %(before)s)
+            AND r.trigger_kind = 'webhook' ORDER BY r.id DESC LIMIT %(limit)s"""
+        found += _read(connection, f"{_ACCEPTED.format(**_BRIEF)} {where}", given)
     return sorted(found, key=lambda one: one.id, reverse=True)[:limit]
 
 
-def find(connection: Connection, organisation: str, delivery: str) -> tuple[str, Delivery] | None:
-    """One, with its deployment's name."""
-    for sql, row in ((_REFUSED, "v"), (_ACCEPTED, "r")):
-        kind = "" if row == "v" else "AND r.trigger_kind = 'webhook'"
-        found = _read(
-            connection,
-            f"""{sql} JOIN deployments d ON d.id = {row}.deployment_id AND d.organisation = %(organisation)s
-                WHERE {row}.id = %(id)s {kind}""",
-            {"organisation": organisation, "id": delivery},
-        )
-        if found:
-            name = connection.execute(
-                """SELECT name FROM deployments WHERE id = coalesce(
-                       (SELECT deployment_id FROM deliveries WHERE id = %(id)s),
-                       (SELECT deployment_id FROM runs WHERE id = %(id)s))""",
-                {"id": delivery},
-            ).fetchone()
-            assert name is not None, "rows of deployments stay"
-            return str(name[0]), found[0]
-    return None
+def find(connection: Connection, organisation: str, delivery: str) -> Delivery | None:
+    """One, whole."""
+    given = {"organisation": organisation, "id": delivery}
+    whose = "WHERE d.organisation = %(organisation)s AND"
+    found = _read(connection, f"{_REFUSED.format(**_WHOLE)} {whose} v.id = %(id)s", given) or _read(
+        connection,
+        f"{_ACCEPTED.format(**_WHOLE)} {whose} r.id = %(id)s AND r.trigger_kind = 'webhook'",
+        given,
+    )
+    return found[0] if found else None
 
 
 def forget_old(connection: Connection) -> None:
@@ -146,7 +144,7 @@ def forget_old(connection: Connection) -> None:
 
 def _read(connection: Connection, sql: str, given: dict[str, Any]) -> list[Delivery]:
     names = (
-        *("id", "at", "run", "run_status", "trigger", "status", "reason", "detail", "address"),
-        *("request", "body", "more"),
+        *("id", "deployment", "at", "run", "run_status", "trigger", "status", "reason", "detail", "address"),
+        *("request", "body", "size", "more"),
     )
     return [Delivery(**dict(zip(names, row, strict=True))) for row in connection.execute(sql.encode(), given)]

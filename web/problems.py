@@ -36,6 +36,7 @@ class Kind(Enum):
     FULL = ("concurrency-full", 409, "As many runs as are allowed")
     CIRCUIT_OPEN = ("circuit-open", 409, "The circuit is open")
     CONFLICT = ("conflict", 409, "Not as things are")
+    OTHER_BODY = ("same-key-other-body", 409, "Another body under the same key")
     RUN_ENDED = ("run-ended", 409, "The run has ended")
     RUN_NOT_ENDED = ("run-not-ended", 409, "The run has not ended")
     NOTHING_FAILED = ("nothing-failed", 409, "Nothing of this run failed")

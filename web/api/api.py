@@ -23,6 +23,8 @@ from web.api.changes import BODY as CHANGE_BODY
 from web.api.changes import LIST_QUERY as CHANGES_QUERY
 from web.api.changes import Changes
 from web.api.contents import Contents
+from web.api.deliveries import LIST_QUERY as DELIVERIES_QUERY
+from web.api.deliveries import Deliveries
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
 from web.api.deployments import REVISIONS_QUERY, Deployments
 from web.api.files import READ_QUERY, REMOVE_QUERY, SAVE_BODY, Files
@@ -84,6 +86,7 @@ class Api:
         self._starting = Starting(database, contents, self._runs, ring)
         self._repeating = Repeating(database, contents, self._runs, ring)
         self._testing = Testing(database, reconciler, contents, self._runs, ring)
+        self._deliveries = Deliveries(database, contents, self._runs, ring)
         self._letters = Letters(database, self._repeating, self._runs, ring)
         self._posting = Posting(database, ring)
         self._outputs = Outputs(database, contents, blobs)
@@ -106,6 +109,7 @@ class Api:
             *self._pattern_routes(),
             *self._template_routes(),
             *self._run_routes(),
+            *self._delivery_routes(),
             *self._letter_routes(),
             self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
             *self._change_routes(),
@@ -133,6 +137,13 @@ class Api:
                 "/deployments/{name}/revisions", get=reads(self._deployments.revisions, REVISIONS_QUERY)
             ),
             self._route("/deployments/{name}/runs", post=start),
+            self._route("/deployments/{name}/deliveries", get=reads(self._deliveries.list, DELIVERIES_QUERY)),
+        ]
+
+    def _delivery_routes(self) -> list[Route]:
+        return [
+            self._route("/deliveries/{id}", get=reads(self._deliveries.one)),
+            self._route("/deliveries/{id}/replay", post=acts(self._deliveries.replay)),
         ]
 
     def _action_routes(self) -> list[Route]:

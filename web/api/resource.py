@@ -35,7 +35,7 @@ class Call:
     """One request of somebody who may make it. `path` has the values from the URL, `query` every parameter.
 
     `allowed`: whether they still may, for an answer that goes on. `last_event`: the event of such an answer behind
-    which they want it to go on.
+    which they want it to go on. `key`: their `Idempotency-Key`.
     """
 
     identity: Identity
@@ -44,6 +44,7 @@ class Call:
     body: Mapping[str, JSON]
     allowed: Callable[[], Awaitable[bool]] = field(repr=False)
     last_event: str | None = None
+    key: str | None = None
 
 
 Work = Callable[[Call], JSON]
@@ -137,6 +138,7 @@ class Resource:
                 body=body,
                 allowed=partial(self._still_allowed, request, identity),
                 last_event=request.headers.get("last-event-id") or None,
+                key=request.headers.get("idempotency-key"),
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from store.admission import Verdict
 from store.database import Connection, Database
 from store.deployments import UNDEPLOYED, Deployment
 from store.ids import new_id
+from store.run_keys import Once
 from store.run_reads import RunDetail
 from store.runs import NewRun
 from web.api.contents import Contents
@@ -37,6 +39,12 @@ TRIES = 3
 """How often a start begins anew because something else went live while it was checked."""
 
 
+LONGEST_KEY = 255
+"""Characters of an `Idempotency-Key`."""
+
+_DECIDED = (Verdicts.FULL, Verdicts.CIRCUIT_OPEN, Verdicts.REPEATED, Verdicts.OTHER_BODY)
+
+
 class _MovedOn(Exception):
     """Another version went live after the input was checked against the one before."""
 
@@ -50,13 +58,16 @@ class Starting:
         self._ended = EndedRuns(database)
 
     async def start(self, call: Call) -> Response:
-        """202 with the run; with `wait`, 200 with the ended one if it ends in that time."""
-        run = await run_in_threadpool(self._start, call)
+        """202 with the run; with `wait`, 200 with the ended one if it ends in that time. Whoever comes again with
+        their `Idempotency-Key` gets the run that they started before.
+        """
+        run, repeated = await run_in_threadpool(self._start, call)
+        headers = {"Idempotent-Replayed": "true"} if repeated else {}
         if call.query["wait"] is None:
-            return Answer(run, 202)
+            return Answer(run, 202, headers)
         await self._ended.wait(run["id"], call.query["wait"])
         run = await run_in_threadpool(self._again, call, run["id"])
-        return Answer(run, 200 if run["endedAt"] else 202)
+        return Answer(run, 200 if run["endedAt"] else 202, headers)
 
     def cancel(self, call: Call) -> JSON:
         with self._database.connection() as connection:
@@ -73,19 +84,21 @@ class Starting:
         with self._database.connection() as connection:
             return self._runs.brief(connection, call.identity.organisation, run)
 
-    def _start(self, call: Call) -> Any:
+    def _start(self, call: Call) -> tuple[Any, bool]:
+        """The run, and whether it had been started before."""
         for _ in range(TRIES):
             try:
                 with self._database.transaction() as connection:
                     run, verdict = self._accept(connection, call)
+                    found = verdict.first if verdict.answer is Verdicts.REPEATED else run
                     answer = None
-                    if verdict.accepted:
-                        answer = self._runs.brief(connection, call.identity.organisation, run)
+                    if verdict.accepted or found != run:
+                        answer = self._runs.brief(connection, call.identity.organisation, found or run)
             except _MovedOn:
                 continue
             check_admitted(verdict, call.path["name"])
             self._ring([*([run] if verdict.answer is Verdicts.PENDING else []), *verdict.ring])
-            return answer
+            return answer, found != run
         raise changing()
 
     def _accept(self, connection: Connection, call: Call) -> tuple[str, Verdict]:
@@ -102,13 +115,25 @@ class Starting:
             trigger=dump({"kind": kind, "time": timestamp(schedules.clock(connection).timestamp())}),
             input=text,
             actor=call.identity.user,
+            once=_once(call, kind, text),
         )
         verdict = admission.admit(connection, [run])[run.id]
-        if verdict.answer in (Verdicts.FULL, Verdicts.CIRCUIT_OPEN):
+        if verdict.answer in _DECIDED:
             return run.id, verdict
         if not verdict.accepted or run_reads.version_of(connection, run.id) != deployment.version.version_id:
             raise _MovedOn
         return run.id, verdict
+
+
+def _once(call: Call, kind: str, given: str | None) -> Once | None:
+    """Keys are everybody's own."""
+    if call.key is None:
+        return None
+    if not 1 <= len(call.key) <= LONGEST_KEY or not call.key.isprintable():
+        detail = f"`Idempotency-Key` takes 1 to {LONGEST_KEY} printable characters."
+        raise Refusal(Kind.INVALID, detail)
+    body = hashlib.sha256(f"{kind}\0{given}".encode()).digest()
+    return Once.of(f"api {call.identity.user}", call.key.encode(), body)
 
 
 def check_open(deployment: Deployment) -> None:
@@ -134,6 +159,9 @@ def check_admitted(verdict: Verdict, name: str) -> None:
     if verdict.answer is Verdicts.FULL:
         detail = f"As many runs of {name} are at work as its `concurrency` allows. Wait, or cancel one."
         raise Refusal(Kind.FULL, detail)
+    if verdict.answer is Verdicts.OTHER_BODY:
+        detail = f"This `Idempotency-Key` came with another body before, and started the run {verdict.first}."
+        raise Refusal(Kind.OTHER_BODY, detail)
     if verdict.answer is Verdicts.CIRCUIT_OPEN:
         after = str(max(1, math.ceil(verdict.retry_after or 1)))
         detail = (

@@ -26,7 +26,7 @@ def fields(query: bytes) -> Fields:
     except (ValueError, UnicodeDecodeError):
         detail = f"Fields are URL-encoded UTF-8, at most {MAX_FIELDS} of them."
         raise Refusal(Reason.FIELDS, detail) from None
-    return _gathered(pairs)
+    return gathered(pairs)
 
 
 def headers(raw: RawHeaders, hidden: frozenset[bytes] = CREDENTIALS) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def headers(raw: RawHeaders, hidden: frozenset[bytes] = CREDENTIALS) -> dict[str
     found: dict[str, Any] = {name.decode("latin-1"): value.decode("latin-1") for name, value in kept}
     if len(found) == len(kept):
         return found
-    return _gathered((name.decode("latin-1"), value.decode("latin-1")) for name, value in kept)
+    return gathered((name.decode("latin-1"), value.decode("latin-1")) for name, value in kept)
 
 
 def first(value: str | list[str] | None) -> str:
@@ -45,7 +45,8 @@ def first(value: str | list[str] | None) -> str:
     return value if isinstance(value, str) else value[0]
 
 
-def _gathered(pairs: Iterable[tuple[str, str]]) -> Fields:
+def gathered(pairs: Iterable[tuple[str, str]]) -> Fields:
+    """By name."""
     gathered: Fields = {}
     for name, value in pairs:
         known = gathered.get(name)

@@ -1,0 +1,201 @@
+"""`weft hooks`: the calls of a webhook; sending one again; catching the next one as a test."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+from typer.core import TyperGroup
+
+from cli.client import Server, open_server
+from cli.errors import CommandError
+from cli.options import Data, Json
+from cli.printing import MISSING, STYLES, columns, make_console, moment, print_json, short, styled
+from cli.taps import document_of, name_of, written
+from schemas.pattern import JSON
+from schemas.quantities import duration, seconds
+
+LOOK = 0.5
+"""Seconds between two looks for a call, and at its run."""
+
+ENDS = 30.0
+"""Seconds in which the run of a call that was caught may end, so that its case can say how."""
+
+HELP = """The calls of a webhook, refused ones too.
+
+Example: weft hooks order-intake
+"""
+
+Name = Annotated[str, typer.Argument(help="The deployment.")]
+
+
+class _Group(TyperGroup):
+    """`weft hooks NAME` lists; a deployment that is called like a command is listed by `weft hooks list NAME`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    hooks = typer.Typer(cls=_Group, no_args_is_help=True, help=HELP)
+    hooks.command("list")(list_)
+    hooks.command("show")(show)
+    hooks.command("replay")(replay)
+    hooks.command("tap")(tap)
+    app.add_typer(hooks, name="hooks")
+
+
+def list_(
+    name: Name,
+    refused: Annotated[bool, typer.Option("--refused", help="Only those that started no run.")] = False,
+    most: Annotated[int, typer.Option("--limit", min=1, help="So many at most.")] = 20,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """List the calls of a webhook, the newest first, with what became of them.
+
+    Example: weft hooks order-intake --refused
+    """
+    accepted = False if refused else None
+    with open_server(data) as server:
+        found = list(server.items("deployments", name, "deliveries", most=most, accepted=accepted))
+    if as_json:
+        print_json(found)
+    elif not found:
+        make_console().print(
+            f"Nobody has called {name}." if not refused else f"No call of {name} was refused."
+        )
+    else:
+        headers = ("DELIVERY", "AT", "ANSWER", "METHOD", "FROM", "WHAT BECAME OF IT")
+        make_console().print(columns(headers, map(_row, found), cut=("WHAT BECAME OF IT",)))
+
+
+def _row(found: JSON) -> tuple[str | Text, ...]:
+    run, more = found["run"], found["more"]
+    became = styled(run["status"]) if found["accepted"] else Text(found["reason"], STYLES["failed"])
+    if not found["accepted"]:
+        became.append(f": {short(found['detail'], 200)}", "")
+    if more:
+        became.append(f" ({more:,} more were refused before it and not kept)", "dim")
+    method = " ".join(filter(None, (found["method"], found["path"])))
+    return found["id"], moment(found["at"]), str(found["status"]), method, found["address"] or MISSING, became
+
+
+def show(
+    delivery: Annotated[str, typer.Argument(help="Its id, as `weft hooks NAME` lists it.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show one call whole: headers, query, body.
+
+    Example: weft hooks show 0199d3a4-5c1e-7c3a-9f60-3d1f3a2b4c5d
+    """
+    with open_server(data) as server:
+        found = server.get("deliveries", delivery)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: JSON) -> None:
+    request, console = found["request"], make_console()
+    console.print(f"{request['method']} {request.get('path') or ''}".rstrip(), style="bold", markup=False)
+    for name, value in request["headers"].items():
+        for one in value if isinstance(value, list) else [value]:
+            console.print(f"{name}: {one}", markup=False)
+    if request.get("query"):
+        console.print(f"query: {short(request['query'], 2000)}", markup=False)
+    console.print()
+    if isinstance(request["body"], str):
+        console.print(request["body"], markup=False)
+    else:
+        print_json(request["body"])
+
+
+def replay(
+    delivery: Annotated[str, typer.Argument(help="Its id, as `weft hooks NAME` lists it.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Send one call again: a run of what is live now, also of a call that was refused.
+
+    Example: weft hooks replay 0199d3a4-5c1e-7c3a-9f60-3d1f3a2b4c5d
+    """
+    with open_server(data) as server:
+        run = server.post("deliveries", delivery, "replay")
+    if as_json:
+        print_json(run)
+    else:
+        typer.echo(f"{run['id']}  {run['pattern']} {run['status']}: weft log {run['id']}")
+
+
+def tap(
+    name: Name,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for a call.")] = "10m",
+    save: Annotated[bool, typer.Option(help="Write the case into tests/ of this folder.")] = True,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Wait for the next call of a webhook, show it, and save it as a test of the pattern.
+
+    What the nodes that reach outside gave becomes their stubs. Exit code 1 when nobody calls in time.
+
+    Example: weft hooks tap order-intake
+    """
+    patience = _patience(timeout)
+    with open_server(data) as server:
+        deployment = server.get("deployments", name)
+        if not as_json:
+            typer.echo(f"Waiting for a call of {deployment['webhookUrl']} (at most {timeout})", err=True)
+        found = server.get("deliveries", _next(server, name, patience))
+        run = _ended(server, found["run"]["id"]) if found["run"] else None
+        document = document_of(server, deployment, found, run)
+    path = Path("tests") / f"{name_of(deployment, found)}.yaml"
+    if as_json:
+        print_json({"delivery": found, "case": document, "file": str(path) if save else None})
+    else:
+        _print(found)
+    if save:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(written(document))
+        typer.echo(f"Saved as {path}: weft test {deployment['pattern']}", err=True)
+
+
+def _patience(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--timeout: {error}") from None
+
+
+def _next(server: Server, name: str, patience: float) -> str:
+    """The id of the first call from now on."""
+    known = _newest(server, name, 1)
+    last = known[0]["id"] if known else ""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        behind = [one["id"] for one in _newest(server, name, 50) if one["id"] > last]
+        if behind:
+            return str(behind[-1])
+        time.sleep(LOOK)
+    raise CommandError(f"Nobody called {name} within {duration(patience)}")
+
+
+def _newest(server: Server, name: str, most: int) -> list[dict[str, Any]]:
+    return list(server.items("deployments", name, "deliveries", most=most))
+
+
+def _ended(server: Server, run: str) -> JSON:
+    """The run as it ended, or as it is when it takes long."""
+    deadline = time.monotonic() + ENDS
+    while True:
+        found = server.get("runs", run)
+        if found["endedAt"] or time.monotonic() >= deadline:
+            return found
+        time.sleep(LOOK)
