@@ -20,7 +20,9 @@ from cli.settings import (
     FORGE_API,
     FORGE_SECRET,
     INSTALLATION_KEY,
+    INSTALLATION_KEY_OLD,
     REDIS_URL,
+    SECRETS_DIR,
     SETTINGS,
     STARS,
     TOKEN,
@@ -28,6 +30,13 @@ from cli.settings import (
     UPSTREAM_EVERY,
     UPSTREAM_TOKEN,
     URL,
+    VAULT_KUBERNETES_ROLE,
+    VAULT_MOUNT,
+    VAULT_PREFIX,
+    VAULT_ROLE_ID,
+    VAULT_SECRET_ID,
+    VAULT_TOKEN,
+    VAULT_URL,
     Given,
     Origin,
     Setting,
@@ -36,6 +45,21 @@ from cli.settings import (
 )
 from cli.values import without_password
 from reconciler.upstream.address import address
+
+
+OPTIONAL = (
+    *(UPSTREAM_TOKEN, FORGE_SECRET, FORGE_API, INSTALLATION_KEY_OLD, SECRETS_DIR),
+    *(
+        VAULT_URL,
+        VAULT_MOUNT,
+        VAULT_PREFIX,
+        VAULT_TOKEN,
+        VAULT_ROLE_ID,
+        VAULT_SECRET_ID,
+        VAULT_KUBERNETES_ROLE,
+    ),
+)
+"""The settings that the service can do without, or whose default is a constant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +111,14 @@ def _shown_value(setting: Setting[Any], given: Given, settings: Settings) -> str
         return without_password(given.read(setting) or "embedded")
     if setting is UPSTREAM:
         return "none" if settings.upstream is None else address(settings.upstream).url
-    if setting is UPSTREAM_TOKEN and settings.upstream_token is None:
-        return "none"
-    if setting is FORGE_SECRET and not settings.forge_secret:
-        return "none"
-    if setting is FORGE_API:
-        return settings.forge_api or FORGE_API.default
+    if setting in OPTIONAL and given.origin(setting) is Origin.DEFAULT:
+        return setting.default
     if setting is UPSTREAM_EVERY:
         return f"{settings.upstream_every:g}s"
     if setting.secret:
         return STARS
+    if setting in OPTIONAL:
+        return str(given.read(setting))
     if setting is URL:
         file = url_file(settings.data)
         return given.read(URL) or (

@@ -116,6 +116,9 @@ def fill_in(settings: Settings, servers: Servers, *, key: bytes, token: str | No
         forge_secrets=settings.forge_secret,
         forge_api=settings.forge_api,
         log=settings.log,
+        old_installation_key=settings.installation_key_old,
+        secrets_dir=settings.secrets_dir,
+        vault=settings.vault,
     )
 
 
