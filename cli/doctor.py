@@ -46,7 +46,6 @@ from cli.settings import (
 from cli.values import without_password
 from reconciler.upstream.address import address
 
-
 OPTIONAL = (
     *(UPSTREAM_TOKEN, FORGE_SECRET, FORGE_API, INSTALLATION_KEY_OLD, SECRETS_DIR),
     *(
