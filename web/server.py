@@ -70,6 +70,7 @@ class Web:
             reconciler=reconciler,
             ring=self._ring,
             blobs=partial(open_blobs, settings.blobs, endpoint=settings.blobs_endpoint),
+            secrets=self._secrets,
             public_url=settings.public_url,
         )
         self._feeds = api.feeds

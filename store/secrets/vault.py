@@ -6,7 +6,6 @@ Those of the first organisation are at `{prefix}/{environment}/{NAME}`, those of
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,7 +29,6 @@ class Vault:
     def __init__(self, settings: VaultSettings, door: VaultDoor | None = None) -> None:
         self._settings = settings
         self._door = VaultDoor(settings) if door is None else door
-        self._mutex = threading.Lock()
         self._down: tuple[float, str] = (0.0, "")
 
     def find(self, organisation: str, environment: str, name: str) -> str | None:

@@ -27,6 +27,7 @@ from store.ids import new_id
 from store.journal import Step, record
 from store.leases import claim
 from store.runs import NewRun, RunStatus, accept
+from store.secrets import SecretPlaces
 from store.spans import Span
 from store.versions import Freeze, VersionContent, add_freezes, add_versions
 from web.api import Api
@@ -54,12 +55,14 @@ class Site:
             examine=Troupe(),
         )
         self.authenticator = Authenticator(self.database, ADMIN)
+        self.secrets = SecretPlaces(installation_key=b"k" * 32, folder=git / "secrets").open(self.database)
         api = Api(
             database=self.database,
             authenticator=self.authenticator,
             reconciler=self.reconciler,
             ring=self._ring,
             blobs=lambda: FolderBlobs(git / "blobs"),
+            secrets=self.secrets,
             public_url="http://weft.test",
         )
         self.feeds = api.feeds
@@ -76,6 +79,7 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self.http.close()
         self._served.stop()
+        self.secrets.close()
         self.database.close()
 
     def _ring(self, runs: Sequence[str]) -> None:
