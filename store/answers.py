@@ -52,7 +52,9 @@ class State:
     def read(cls, payload: str) -> Self | None:
         """From a notification; None: it was too long for one, the database has it."""
         run, status, *texts = orjson.loads(payload)
-        return cls(run=run, status=status, output=texts[0], error=texts[1], answer=texts[2]) if texts else None
+        return (
+            cls(run=run, status=status, output=texts[0], error=texts[1], answer=texts[2]) if texts else None
+        )
 
 
 def run_of(payload: str) -> str:
@@ -65,7 +67,8 @@ def tell(connection: Connection, steps: Iterable[Told]) -> None:
     for step in steps:
         if step.answer is not None:
             connection.execute(
-                "UPDATE runs SET answer = %s::json WHERE id = %s AND answer IS NULL", [step.answer, step.run_id]
+                "UPDATE runs SET answer = %s::json WHERE id = %s AND answer IS NULL",
+                [step.answer, step.run_id],
             )
         if step.answer is not None or step.awaited:
             connection.execute("SELECT pg_notify(%s, %s)", [RUN_ANSWERED, _payload(step)])

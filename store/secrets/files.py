@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from schemas.secret_text import ENVIRONMENT, LARGEST, NAME, without_newline
 from store.secrets.errors import SecretUnreadable
-from store.secrets.source import ENVIRONMENT, LARGEST, NAME, Place
+from store.secrets.source import Place
 from store.settings import FIRST_ORGANISATION
 
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
@@ -104,11 +105,6 @@ def _text(path: Path, content: bytes) -> str:
     if len(content) > LARGEST + 1:
         raise _unreadable(path, f"it has more than {LARGEST:,} bytes")
     return without_newline(text)
-
-
-def without_newline(text: str) -> str:
-    """Less the one line end that editors and `echo` put there."""
-    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
 def _unreadable(path: Path, why: str | None) -> SecretUnreadable:

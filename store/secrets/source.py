@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
-
-NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-"""What a secret may be called."""
-
-LARGEST: Final = 64 * 1024
-"""Bytes of a secret."""
-
-ENVIRONMENT: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+from typing import NamedTuple, Protocol
 
 
 class Place(NamedTuple):

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from store.secrets.source import NAME, Place
+from schemas.secret_text import NAME
+from store.secrets.source import Place
 from store.settings import FIRST_ORGANISATION
 
 PREFIX: Final = "WEFT_SECRET_"

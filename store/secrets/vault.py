@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from schemas.secret_text import ENVIRONMENT, LARGEST, NAME
 from store.secrets.errors import SecretsUnavailable, SecretUnreadable
-from store.secrets.source import ENVIRONMENT, LARGEST, NAME, Place
+from store.secrets.source import Place
 from store.secrets.vault_login import VaultDoor
 from store.settings import FIRST_ORGANISATION, VaultSettings
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from schemas.pattern import JSON
+from schemas.secret_text import ENVIRONMENT, LARGEST, NAME
 from store.secrets import SecretBook, SecretUnreadable
 from store.secrets.book import Listed
 from store.secrets.rows import StoredName
-from store.secrets.source import ENVIRONMENT, LARGEST, NAME
 from web.api.encoding import rfc3339
 from web.api.query import Parser, label, wrong
 from web.api.resource import Call
