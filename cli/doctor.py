@@ -14,6 +14,7 @@ from cli.addresses import url_file
 from cli.checks import Check, all_checks
 from cli.installation import key_file, token_file
 from cli.options import Data, Json
+from cli.secret_checks import secret_checks
 from cli.settings import (
     ADMIN_TOKEN,
     DATABASE_URL,
@@ -75,13 +76,13 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(data: Data = None, as_json: Json = False) -> None:
-    """Check this installation: Git, database, broker, clock, disk, port. Says what to do; exit code 1 if anything.
+    """Check this installation: servers, clock, disk, port, secrets. Says what to do; exit code 1 if anything.
 
     Example: weft doctor --data /var/lib/weft
     """
     given = Given(flags={"WEFT_DATA": data})
     settings = read_settings(given)
-    checks = list(all_checks(settings))
+    checks = [*all_checks(settings), *secret_checks(settings)]
     shown = list(show_settings(given, settings))
     if as_json:
         _print_json(checks, shown)

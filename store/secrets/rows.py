@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store.database import SECRETS_CHANGED, Connection
+from store.database import SECRETS_CHANGED, Connection, scalar
 
 
 class DataKey(NamedTuple):
@@ -82,6 +82,11 @@ def stored_names(connection: Connection, organisation: str) -> list[StoredName]:
         [organisation],
     )
     return [StoredName(*row) for row in rows]
+
+
+def count_stored(connection: Connection) -> int:
+    """Of all organisations."""
+    return int(scalar(connection, "SELECT count(*) FROM secrets"))
 
 
 def lock_for_writing(connection: Connection) -> None:

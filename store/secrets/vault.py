@@ -37,7 +37,7 @@ class Vault:
         if path is None:
             return None
         answer = self._ask(
-            path,
+            self._shown(path),
             lambda client: client.secrets.kv.v2.read_secret_version(
                 path, mount_point=self._settings.mount, raise_on_deleted_version=True
             ),
@@ -93,18 +93,18 @@ class Vault:
 
     def _list(self, path: str) -> list[str]:
         answer = self._ask(
-            path,
+            self._shown(path),
             lambda client: client.secrets.kv.v2.list_secrets(path, mount_point=self._settings.mount),
         )
         return [] if answer is None else [str(key) for key in answer.get("data", {}).get("keys", ())]
 
-    def _ask(self, path: str, request: Callable[[Any], Any]) -> dict[str, Any] | None:
+    def _ask(self, shown: str, request: Callable[[Any], Any]) -> dict[str, Any] | None:
         """The answer; None where nothing is at that path."""
         until, said = self._down
         if until > time.monotonic():
             raise SecretsUnavailable(said)
         errors = self._door.errors
-        with self._translated(path):
+        with self._translated(shown):
             try:
                 answer = self._door.ask(request)
             except errors.InvalidPath as error:
@@ -118,13 +118,13 @@ class Vault:
         return answer
 
     @contextmanager
-    def _translated(self, path: str) -> Iterator[None]:
+    def _translated(self, shown: str) -> Iterator[None]:
         errors, silence = self._door.errors, self._door.silence
         try:
             yield
         except (errors.Forbidden, errors.Unauthorized) as error:
             raise SecretsUnavailable(
-                f"Vault at {self._settings.url} denies reading {self._shown(path)}: its token or role has expired,"
+                f"Vault at {self._settings.url} denies reading {shown}: its token or role has expired,"
                 " or no policy allows this path."
             ) from error
         except errors.InvalidRequest as error:
