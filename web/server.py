@@ -62,6 +62,7 @@ class Web:
             public_url=settings.public_url,
             announce=self._routes.outdate,
             examine=Troupe(),
+            unknown_secrets=self._secrets.unknown,
         )
         self._git = GitApp(git, reconciler, authenticator.by_token)
         api = Api(

@@ -7,9 +7,9 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from store.database import StoreUnavailable
+from store.database import Connection, StoreUnavailable
 from store.secrets.errors import SecretMissing, SecretsUnavailable
-from store.secrets.rows import StoredName
+from store.secrets.rows import StoredName, stored_names
 from store.secrets.source import Source
 from store.secrets.stored import StoredSecrets
 
@@ -75,14 +75,16 @@ class SecretBook:
         found = self.listed(organisation).secrets
         return frozenset(one.name for one in found if one.environment in ("", environment))
 
-    def unknown(self, organisation: str, environment: str, names: Collection[str]) -> frozenset[str]:
+    def unknown(
+        self, connection: Connection, organisation: str, environment: str, names: Collection[str]
+    ) -> frozenset[str]:
         """Those of `names` that are surely not there: a source that does not answer might have any.
 
         A source is asked only for what those before it do not have.
         """
-        left = set(names)
+        stored = stored_names(connection, organisation)
+        left = set(names) - {one.name for one in stored if one.environment in ("", environment)}
         try:
-            left -= self._stored_names(organisation, environment)
             for source in self._sources:
                 if left:
                     places = source.names(organisation, environment)
@@ -146,10 +148,3 @@ class SecretBook:
         looked = (source.looked(organisation, environment, name) for source in self._sources)
         stored = f"Weft's own (of the environment {environment}, and of all)"
         raise SecretMissing(name, [stored, *(place for place in looked if place is not None)])
-
-    def _stored_names(self, organisation: str, environment: str) -> set[str]:
-        try:
-            found = self.stored.names(organisation)
-        except StoreUnavailable as error:
-            raise SecretsUnavailable(str(error)) from error
-        return {one.name for one in found if one.environment in ("", environment)}

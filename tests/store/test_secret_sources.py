@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -331,6 +331,13 @@ def test_an_address_where_nobody_listens_is_told_as_such() -> None:
     source.close()
 
 
+def unknown(
+    database: Database, book: SecretBook, environment: str, names: Collection[str]
+) -> Collection[str]:
+    with database.connection() as connection:
+        return book.unknown(connection, FIRST, environment, names)
+
+
 def test_a_vault_that_is_away_keeps_no_secret_from_other_places(
     database: Database, tmp_path: Path, vault: VaultSite
 ) -> None:
@@ -342,7 +349,7 @@ def test_a_vault_that_is_away_keeps_no_secret_from_other_places(
     with pytest.raises(SecretsUnavailable, match="sealed"):
         book.get(FIRST, "production", "OTHER")
     assert book.known(FIRST, "production") == {"TOKEN"}
-    assert book.unknown(FIRST, "production", {"TOKEN", "OTHER"}) == frozenset()
+    assert unknown(database, book, "production", {"TOKEN", "OTHER"}) == frozenset()
     vault.sealed = False
     book.close()
 
@@ -354,11 +361,11 @@ def test_what_is_surely_unknown_is_said(database: Database, tmp_path: Path, vaul
     write(tmp_path / "FILE", "x")
     vault.secrets["weft/staging/VAULT"] = {"value": "x"}
     names = {"STORED", "FILE", "VAULT", "NOWHERE"}
-    assert book.unknown(FIRST, "staging", names) == {"NOWHERE"}
-    assert book.unknown(FIRST, "production", names) == {"STORED", "VAULT", "NOWHERE"}
+    assert unknown(database, book, "staging", names) == {"NOWHERE"}
+    assert unknown(database, book, "production", names) == {"STORED", "VAULT", "NOWHERE"}
     assert book.known(FIRST, "staging") == {"STORED", "FILE", "VAULT"}
     asked = len(vault.seen)
-    assert book.unknown(FIRST, "staging", {"STORED", "FILE"}) == frozenset()
+    assert unknown(database, book, "staging", {"STORED", "FILE"}) == frozenset()
     assert len(vault.seen) == asked
     book.close()
 

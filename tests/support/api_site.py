@@ -47,15 +47,16 @@ class Site:
         self.rung: list[str] = []
         self._redis_url = redis_url
         self._broker: BellBroker | None = None
+        self.secrets = SecretPlaces(installation_key=b"k" * 32, folder=git / "secrets").open(self.database)
         self.reconciler = Reconciler(
             self.database,
             git,
             installation_key=b"k" * 32,
             public_url="http://weft.test",
             examine=Troupe(),
+            unknown_secrets=self.secrets.unknown,
         )
         self.authenticator = Authenticator(self.database, ADMIN)
-        self.secrets = SecretPlaces(installation_key=b"k" * 32, folder=git / "secrets").open(self.database)
         api = Api(
             database=self.database,
             authenticator=self.authenticator,
