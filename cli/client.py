@@ -81,8 +81,11 @@ class Server:
     def post(self, *path: str, body: JSON = None) -> JSON:
         return self._ask("POST", path, {}, {} if body is None else body)
 
-    def delete(self, *path: str) -> JSON:
-        return self._ask("DELETE", path, {}, None)
+    def put(self, *path: str, body: JSON) -> JSON:
+        return self._ask("PUT", path, {}, body)
+
+    def delete(self, *path: str, **query: Any) -> JSON:
+        return self._ask("DELETE", path, query, None)
 
     @contextmanager
     def stream(self, *path: str, **query: Any) -> Iterator[Iterator[str]]:

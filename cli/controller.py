@@ -19,6 +19,7 @@ from runner.rehearsal.troupe import Troupe
 from runner.scheduler import Scheduler
 from runner.sweeper import Sweeper
 from store.database import Database
+from store.secrets import open_book
 from store.settings import FIRST_ORGANISATION, ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,14 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     database = Database(settings.database_url, connections=4)
+    secrets = open_book(database, settings)
     reconciler = Reconciler(
         database,
         settings.data / "git",
         installation_key=settings.installation_key,
         public_url=settings.public_url,
         examine=Troupe(),
+        unknown_secrets=secrets.unknown,
     )
     loop = ReconcileLoop(reconciler, database)
     sweeper, scheduler = Sweeper(database, settings.redis_url), Scheduler(database, settings.redis_url)
@@ -55,6 +58,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
         pulls.close()
     for thread in threads:
         thread.join(timeout=5.0)
+    secrets.close()
     database.close()
 
 

@@ -14,13 +14,16 @@ from cli.addresses import url_file
 from cli.checks import Check, all_checks
 from cli.installation import key_file, token_file
 from cli.options import Data, Json
+from cli.secret_checks import secret_checks
 from cli.settings import (
     ADMIN_TOKEN,
     DATABASE_URL,
     FORGE_API,
     FORGE_SECRET,
     INSTALLATION_KEY,
+    INSTALLATION_KEY_OLD,
     REDIS_URL,
+    SECRETS_DIR,
     SETTINGS,
     STARS,
     TOKEN,
@@ -29,6 +32,13 @@ from cli.settings import (
     UPSTREAM_EVERY,
     UPSTREAM_TOKEN,
     URL,
+    VAULT_KUBERNETES_ROLE,
+    VAULT_MOUNT,
+    VAULT_PREFIX,
+    VAULT_ROLE_ID,
+    VAULT_SECRET_ID,
+    VAULT_TOKEN,
+    VAULT_URL,
     Given,
     Origin,
     Setting,
@@ -37,6 +47,20 @@ from cli.settings import (
 )
 from cli.values import without_password
 from reconciler.upstream.address import address
+
+OPTIONAL = (
+    *(UPSTREAM_TOKEN, FORGE_SECRET, FORGE_API, INSTALLATION_KEY_OLD, SECRETS_DIR),
+    *(
+        VAULT_URL,
+        VAULT_MOUNT,
+        VAULT_PREFIX,
+        VAULT_TOKEN,
+        VAULT_ROLE_ID,
+        VAULT_SECRET_ID,
+        VAULT_KUBERNETES_ROLE,
+    ),
+)
+"""The settings that the service can do without, or whose default is a constant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +77,13 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(data: Data = None, as_json: Json = False) -> None:
-    """Check this installation: Git, database, broker, clock, disk, port. Says what to do; exit code 1 if anything.
+    """Check this installation: servers, clock, disk, port, secrets. Says what to do; exit code 1 if anything.
 
     Example: weft doctor --data /var/lib/weft
     """
     given = Given(flags={"WEFT_DATA": data})
     settings = read_settings(given)
-    checks = list(all_checks(settings))
+    checks = [*all_checks(settings), *secret_checks(settings)]
     shown = list(show_settings(given, settings))
     if as_json:
         _print_json(checks, shown)
@@ -88,18 +112,16 @@ def _shown_value(setting: Setting[Any], given: Given, settings: Settings) -> str
         return without_password(given.read(setting) or "embedded")
     if setting is UPSTREAM:
         return "none" if settings.upstream is None else address(settings.upstream).url
-    if setting is UPSTREAM_TOKEN and settings.upstream_token is None:
-        return "none"
-    if setting is FORGE_SECRET and not settings.forge_secret:
-        return "none"
     if setting is TRUSTED_PROXIES:
         return ", ".join(settings.trusted_proxies) or TRUSTED_PROXIES.default
-    if setting is FORGE_API:
-        return settings.forge_api or FORGE_API.default
+    if setting in OPTIONAL and given.origin(setting) is Origin.DEFAULT:
+        return setting.default
     if setting is UPSTREAM_EVERY:
         return f"{settings.upstream_every:g}s"
     if setting.secret:
         return STARS
+    if setting in OPTIONAL:
+        return str(given.read(setting))
     if setting is URL:
         file = url_file(settings.data)
         return given.read(URL) or (

@@ -50,6 +50,7 @@ COMMANDS = {
     "close": "cli.changes",
     "pushes": "cli.pushes",
     "token": "cli.tokens",
+    "secret": "cli.secrets",
     "rebuild": "cli.rebuild",
     "doctor": "cli.doctor",
     "web": "cli.service",

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from cli import values
 from cli.errors import CommandError
+from store.settings import VaultSettings
 
 STARS = "****"
 T = TypeVar("T")
@@ -107,6 +108,63 @@ INSTALLATION_KEY = Setting(
     default="made at the first start",
     secret=True,
 )
+INSTALLATION_KEY_OLD = Setting(
+    name="WEFT_INSTALLATION_KEY_OLD",
+    parse=values.key,
+    right="what WEFT_INSTALLATION_KEY was: at least 64 hexadecimal digits",
+    default="none",
+    secret=True,
+)
+SECRETS_DIR = Setting(
+    name="WEFT_SECRETS_DIR",
+    parse=values.folder,
+    right="a folder, such as /run/secrets",
+    default="none",
+)
+VAULT_URL = Setting(
+    name="WEFT_VAULT_URL",
+    parse=values.web_url,
+    right="an address such as https://vault.example:8200",
+    default="none",
+)
+VAULT_MOUNT = Setting(
+    name="WEFT_VAULT_MOUNT",
+    parse=values.vault_path,
+    right="where a KV engine (version 2) is mounted, such as secret",
+    default="secret",
+)
+VAULT_PREFIX = Setting(
+    name="WEFT_VAULT_PREFIX",
+    parse=values.vault_path,
+    right="a path such as weft or teams/weft",
+    default="weft",
+)
+VAULT_TOKEN = Setting(
+    name="WEFT_VAULT_TOKEN",
+    parse=values.secret,
+    right="a token without a space",
+    default="none",
+    secret=True,
+)
+VAULT_ROLE_ID = Setting(
+    name="WEFT_VAULT_ROLE_ID",
+    parse=values.secret,
+    right="the role_id of an AppRole",
+    default="none",
+)
+VAULT_SECRET_ID = Setting(
+    name="WEFT_VAULT_SECRET_ID",
+    parse=values.secret,
+    right="the secret_id of the AppRole of WEFT_VAULT_ROLE_ID",
+    default="none",
+    secret=True,
+)
+VAULT_KUBERNETES_ROLE = Setting(
+    name="WEFT_VAULT_KUBERNETES_ROLE",
+    parse=values.secret,
+    right="a role of Vault's Kubernetes authentication, such as weft",
+    default="none",
+)
 WORKERS = Setting(
     name="WEFT_WORKERS",
     flag="--workers",
@@ -182,7 +240,9 @@ TOKEN = Setting(
 )
 SETTINGS: tuple[Setting[Any], ...] = (
     *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, BLOBS, BLOBS_ENDPOINT),
-    *(ADMIN_TOKEN, INSTALLATION_KEY),
+    *(ADMIN_TOKEN, INSTALLATION_KEY, INSTALLATION_KEY_OLD),
+    *(SECRETS_DIR, VAULT_URL, VAULT_MOUNT, VAULT_PREFIX),
+    *(VAULT_TOKEN, VAULT_ROLE_ID, VAULT_SECRET_ID, VAULT_KUBERNETES_ROLE),
     *(WORKERS, THREADS, UPSTREAM, UPSTREAM_TOKEN, UPSTREAM_EVERY),
     *(FORGE_SECRET, FORGE_API, TRUSTED_PROXIES, LOG, URL, TOKEN),
 )
@@ -207,6 +267,9 @@ class Settings:
     blobs_endpoint: str | None
     admin_token: str | None = field(repr=False)
     installation_key: bytes | None = field(repr=False)
+    installation_key_old: bytes | None = field(repr=False)
+    secrets_dir: Path | None
+    vault: VaultSettings | None
     workers: int
     threads: int
     upstream: str | None = field(repr=False)
@@ -264,6 +327,9 @@ def read_settings(given: Given | None = None) -> Settings:
         blobs_endpoint=given.read(BLOBS_ENDPOINT),
         admin_token=given.read(ADMIN_TOKEN),
         installation_key=given.read(INSTALLATION_KEY),
+        installation_key_old=given.read(INSTALLATION_KEY_OLD),
+        secrets_dir=given.read(SECRETS_DIR),
+        vault=read_vault(given),
         workers=given.read(WORKERS) or default_workers(),
         threads=given.read(THREADS) or 16,
         upstream=given.read(UPSTREAM),
@@ -273,6 +339,29 @@ def read_settings(given: Given | None = None) -> Settings:
         forge_api=given.read(FORGE_API),
         trusted_proxies=given.read(TRUSTED_PROXIES) or (),
         log=given.read(LOG) or "info",
+    )
+
+
+def read_vault(given: Given) -> VaultSettings | None:
+    """Where Vault is and as whom Weft comes there. Raises SettingsError where that is not said in one way."""
+    url, secret_id = given.read(VAULT_URL), given.read(VAULT_SECRET_ID)
+    ways = {one.name: given.read(one) for one in (VAULT_TOKEN, VAULT_ROLE_ID, VAULT_KUBERNETES_ROLE)}
+    used = [name for name, value in ways.items() if value is not None]
+    if url is None:
+        return None
+    if len(used) != 1:
+        took = f"not {len(used)}" if used else "and none is set"
+        raise SettingsError(f"{VAULT_URL.name}={url} takes one of {', '.join(ways)}, {took}")
+    if (used == [VAULT_ROLE_ID.name]) is (secret_id is None):
+        raise SettingsError(f"{VAULT_ROLE_ID.name} and {VAULT_SECRET_ID.name} are set together or not at all")
+    return VaultSettings(
+        url=url,
+        mount=given.read(VAULT_MOUNT) or VAULT_MOUNT.default,
+        prefix=given.read(VAULT_PREFIX) or VAULT_PREFIX.default,
+        token=ways[VAULT_TOKEN.name],
+        role_id=ways[VAULT_ROLE_ID.name],
+        secret_id=secret_id,
+        kubernetes_role=ways[VAULT_KUBERNETES_ROLE.name],
     )
 
 

@@ -90,6 +90,14 @@ def secret(text: str) -> str:
     return text
 
 
+def vault_path(text: str) -> str:
+    """Without slashes at its ends."""
+    path = text.strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", path):
+        raise ValueError(text)
+    return path
+
+
 def token(text: str) -> str:
     if not re.fullmatch(r"[!-~]{20,}", text):
         raise ValueError("token")

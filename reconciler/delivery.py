@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -20,10 +19,12 @@ from reconciler.git.refs import TAGS, RefUpdate, digest, refs_after
 from reconciler.git.repository import Repository
 from reconciler.landing import Known, Landing, land, view_of
 from reconciler.moves import moves_of
+from reconciler.plan_text import warning_lines
 from reconciler.reader import Reader
 from reconciler.recollection import Recollection
 from reconciler.required_tests import RequiredTests, Tried
 from reconciler.reviews.pushed import Looks, reviews
+from reconciler.secret_warnings import described, warned
 from reconciler.session import Session
 from reconciler.steps import Action, VersionRef
 from reconciler.tokens import hook_token
@@ -92,7 +93,7 @@ class Delivery:
         ahead = remembered(known, landing, 0, clean=known.clean)
         looks = Looks(refs=refs, tests=self._tests, public_url=self._public_url)
         said = reviews(session, ahead, looks, push.updates)
-        plan = landing.described(session.stored, datetime.now(UTC)) if push.describes else landing.plan
+        plan = described(landing, session) if push.describes else warned(landing, session)
         if push.quarantine is not None:
             migrate(push.quarantine, session.repository.path / "objects")
         try:
@@ -101,6 +102,7 @@ class Delivery:
             return refusal(push.updates, {update.ref: str(error) for update in push.updates})
         lines = [f"tests: {tried.text}"] if tried else []
         lines += self._make_live(session, known, landing, push)
+        lines += warning_lines({"warnings": [warning.as_json() for warning in plan.warnings]})
         lines += [line for review in said for line in review.lines]
         return PushOutcome(lines=tuple(lines), plan=plan, reviews=said)
 

@@ -30,7 +30,7 @@ def plan_text(plan: JSON) -> str:
     lines = [_headline(plan)]
     for row, step in zip(rows, steps, strict=True):
         lines += [row, *(f"    {text}" for text in _details(step))]
-    return "\n".join([*lines, *connection_lines(plan)])
+    return "\n".join([*lines, *connection_lines(plan), *warning_lines(plan)])
 
 
 def plan_markdown(plan: JSON) -> str:
@@ -40,7 +40,7 @@ def plan_markdown(plan: JSON) -> str:
     if steps:
         lines += ["", "| deployment | version | what |", "|---|---|---|"]
     lines += [f"| `{step['name']}` | {_versions(step)} | {WORDS[step['action']]} |" for step in steps]
-    lines += [f"- `{line}`" for line in connection_lines(plan)]
+    lines += [f"- `{line}`" for line in (*connection_lines(plan), *warning_lines(plan))]
     size = sum(map(len, lines))
     for number, step in enumerate(steps):
         block = _block(step)
@@ -57,6 +57,20 @@ def connection_lines(plan: JSON) -> list[str]:
     texts = [_line(change["text"]) for change in plan.get("connections", ())]
     more = len(texts) - MOST_CHANGES
     return [*texts[:MOST_CHANGES], *([f"… and {more} more changes of connections"] if more > 0 else [])]
+
+
+def warning_lines(plan: JSON) -> list[str]:
+    """One for each secret that is needed and not there. A plan of an older server tells of none."""
+    lines = [
+        f"warning: {_line(one['message'])}, which {_some(one['neededBy'])} {_needs(one['neededBy'])}: {one['hint']}"
+        for one in plan.get("warnings", ())
+    ]
+    more = len(lines) - MOST_CHANGES
+    return [*lines[:MOST_CHANGES], *([f"… and {more} more secrets that are not there"] if more > 0 else [])]
+
+
+def _needs(users: list[str]) -> str:
+    return "needs" if len(users) == 1 else "need"
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,7 +29,8 @@ from reconciler.protection import Refused, project_of, refused_moves
 from reconciler.recollection import Recollection, stored_live
 from reconciler.required_tests import NOT_TRIED, RequiredTests
 from reconciler.reviews.desk import ReviewDesk
-from reconciler.session import Session, Sessions
+from reconciler.secret_warnings import described
+from reconciler.session import Session, Sessions, UnknownSecrets, no_secret_is_unknown
 from reconciler.snapshot import TooManyDocumentsError
 from reconciler.steps import Plan
 from schemas.documents import Document
@@ -77,12 +77,13 @@ class Reconciler:
         public_url: str,
         announce: Callable[[], None] = lambda: None,
         examine: Examine | None = None,
+        unknown_secrets: UnknownSecrets = no_secret_is_unknown,
     ) -> None:
         """`git` is the folder of the repositories, `{organisation}.git` each. `announce` is called when something
         else is live, before the pusher hears of it; other processes are notified by the database. `examine` runs
-        the tests that a project requires.
+        the tests that a project requires. `unknown_secrets` says which secrets plans warn of.
         """
-        self._sessions = Sessions(database, git)
+        self._sessions = Sessions(database, git, unknown_secrets)
         self._git = git
         self._recollection = Recollection()
         self._tests = RequiredTests(examine)
@@ -215,7 +216,7 @@ class Reconciler:
                 found = commit_problems(landing, known)
             if found:
                 raise UnreadableCommitError(target.id, tuple(sorted(found)))
-            return landing.described(session.stored, datetime.now(UTC))
+            return described(landing, session)
 
     def proposed(self, organisation: str, head: str) -> Proposed:
         """The plan of merging a commit, or what the gate would say against it.
@@ -233,7 +234,7 @@ class Reconciler:
                 pushed = any(at == target.id for ref, at in session.refs.items() if ref.startswith(BRANCHES))
                 tried = self._tests.affected(landing, known) if pushed and not found else None
                 found = tried.problems if tried else found
-            plan = None if found else landing.described(session.stored, datetime.now(UTC))
+            plan = None if found else described(landing, session)
             untried = not pushed and self._tests.concern(landing, known)
             tested = NOT_TRIED if untried else tried.text if tried else None
             return Proposed(plan=plan, problems=found, tested=tested)

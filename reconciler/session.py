@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,16 @@ from schemas.pattern import JSON
 from store.database import Connection, Database
 from store.repositories import lock_repository, unlock_repository
 from store.versions import load_version
+
+UnknownSecrets = Callable[[Connection, str, str, Collection[str]], Collection[str]]
+"""Given an organisation, an environment and names of secrets: those that are surely not there."""
+
+
+def no_secret_is_unknown(
+    _: Connection, organisation: str, environment: str, names: Collection[str]
+) -> Collection[str]:
+    """For those who say nothing of secrets."""
+    return ()
 
 
 class LostVersionError(GitError):
@@ -31,6 +41,10 @@ class Session:
     repository: Repository
     refs: Mapping[str, str]
     default_ref: str
+    unknown: UnknownSecrets = no_secret_is_unknown
+
+    def unknown_secrets(self, environment: str, names: Collection[str]) -> Collection[str]:
+        return self.unknown(self.connection, self.organisation, environment, names)
 
     def stored(self, version: str) -> Mapping[str, JSON]:
         """A version's content from the database. Raises LostVersionError for one that is not stored."""
@@ -43,8 +57,9 @@ class Session:
 class Sessions:
     """Opens them, one at a time for each organisation, however many threads and processes ask."""
 
-    def __init__(self, database: Database, git: Path) -> None:
+    def __init__(self, database: Database, git: Path, unknown: UnknownSecrets = no_secret_is_unknown) -> None:
         self._database = database
+        self._unknown = unknown
         self._git = git
         self._locks: dict[str, threading.Lock] = {}
         self._locks_lock = threading.Lock()
@@ -64,6 +79,7 @@ class Sessions:
                     repository=repository,
                     refs=repository.refs(),
                     default_ref=repository.default_ref(),
+                    unknown=self._unknown,
                 )
             finally:
                 # A connection that broke has no lock any more, and the push has its answer already.

@@ -121,11 +121,31 @@ _NOTHING = Binding(pattern="", environment="", state="", version=None, spec={})
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnknownSecret:
+    """A secret that is not there yet. `needed_by`: such as "deployment order-intake", "connection crm"."""
+
+    name: str
+    environment: str
+    needed_by: tuple[str, ...]
+
+    def as_json(self) -> dict[str, JSON]:
+        return {
+            "code": "unknown-secret",
+            "secret": self.name,
+            "environment": self.environment,
+            "neededBy": list(self.needed_by),
+            "message": f"there is no secret {self.name} for the environment {self.environment}",
+            "hint": f"weft secret set {self.name} --environment {self.environment}",
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Every deployment's step. `base` and `head` are commit ids; None: nothing yet.
 
     `looked_at`: by name. `settled`: those that need no look, since nothing that they depend on differs.
-    `connections`: what changes of them. `merges`: it is the plan of what a merge of `head` into `base` comes to.
+    `connections`: what changes of them. `warnings`: what speaks against nothing and should be known.
+    `merges`: it is the plan of what a merge of `head` into `base` comes to.
     """
 
     base: str | None
@@ -134,6 +154,7 @@ class Plan:
     looked_at: tuple[Step, ...] = ()
     settled: Sequence[Step] = ()
     connections: tuple[Change, ...] = ()
+    warnings: tuple[UnknownSecret, ...] = ()
 
     @property
     def steps(self) -> list[Step]:
@@ -175,6 +196,7 @@ class Plan:
             "summary": self.summary,
             "deployments": [step.as_json() for step in steps],
             "connections": [change.as_json() for change in self.connections],
+            "warnings": [warning.as_json() for warning in self.warnings],
         }
 
 

@@ -28,6 +28,7 @@ TIMER_SET = "weft_timers"  # payload: empty
 UPSTREAM_ASKED = "weft_upstream"  # payload: organisation
 REFS_MOVED = "weft_refs"  # payload: organisation
 FORGE_EVENT = "weft_forge"  # payload: empty
+SECRETS_CHANGED = "weft_secrets"  # payload: organisation
 
 
 class StoreError(Exception):

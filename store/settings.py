@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 FIRST_ORGANISATION = "default"
 
@@ -15,6 +16,26 @@ class UpstreamSettings:
     url: str = field(repr=False)  # may hold a password
     token: str | None = field(repr=False)
     every: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultSettings:
+    """Where Vault is, and as whom Weft comes: one of `token`, `role_id` with `secret_id`, `kubernetes_role`.
+
+    Secrets are read from `{prefix}/{environment}/{NAME}` of the KV engine (version 2) at `mount`.
+    """
+
+    url: str
+    mount: str
+    prefix: str
+    token: str | None = field(repr=False, default=None)
+    role_id: str | None = None
+    secret_id: str | None = field(repr=False, default=None)
+    kubernetes_role: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields, secrets too."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +62,7 @@ class ServiceSettings:
     forge_api: str | None = None  # where that forge's API is, if not where the upstream's host has it
     trusted_proxies: tuple[str, ...] = ()  # ranges of addresses
     listener: int | None = None
+    # What the installation key was: opens what is not encrypted anew since.
+    old_installation_key: bytes | None = field(repr=False, default=None)
+    secrets_dir: Path | None = None
+    vault: VaultSettings | None = None

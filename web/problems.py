@@ -43,6 +43,7 @@ class Kind(Enum):
     NOT_TEXT = ("not-text", 409, "The file is not text")
     NOT_HERE = ("not-in-this-version", 409, "The live version cannot do this")
     UNMERGEABLE = ("not-mergeable", 409, "It cannot be merged")
+    SEALED = ("secrets-unreadable", 409, "Stored secrets cannot be decrypted")
     ARCHIVED = ("deployment-archived", 410, "Archived")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     INVALID = ("invalid-request", 422, "The request is not right")

@@ -18,9 +18,17 @@ from reconciler.reconciler import Reconciler
 from reconciler.upstream.remote import Remote
 from runner.broker import BellBroker
 from runner.rehearsal.troupe import Troupe
-from store.database import DEPLOYMENTS_CHANGED, RUN_ANSWERED, RUN_TOLD, Database, StoreError
+from store.database import (
+    DEPLOYMENTS_CHANGED,
+    RUN_ANSWERED,
+    RUN_TOLD,
+    SECRETS_CHANGED,
+    Database,
+    StoreError,
+)
 from store.notifications import Changed, Listener
 from store.s3_blobs import open_blobs
+from store.secrets import open_book
 from store.settings import FIRST_ORGANISATION, ServiceSettings
 from web.api import Api
 from web.app import Application, make_app
@@ -57,6 +65,7 @@ class Web:
         self._broker = BellBroker(settings.redis_url, patience=RING_PATIENCE)
         self._intake = Intake(self._database, self._broker)
         self._routes = Routes(self._database)
+        self._secrets = open_book(self._database, settings)
         authenticator = Authenticator(self._database, settings.admin_token)
         reconciler = Reconciler(
             self._database,
@@ -65,6 +74,7 @@ class Web:
             public_url=settings.public_url,
             announce=self._routes.outdate,
             examine=Troupe(),
+            unknown_secrets=self._secrets.unknown,
         )
         self._git = GitApp(git, reconciler, authenticator.by_token)
         blobs = partial(open_blobs, settings.blobs, endpoint=settings.blobs_endpoint)
@@ -74,6 +84,7 @@ class Web:
             reconciler=reconciler,
             ring=self._ring,
             blobs=blobs,
+            secrets=self._secrets,
             public_url=settings.public_url,
         )
         self._feeds = api.feeds
@@ -93,8 +104,9 @@ class Web:
             DEPLOYMENTS_CHANGED: self._changed,
             RUN_TOLD: self._feeds.told,
             RUN_ANSWERED: callers.told,
+            SECRETS_CHANGED: self._secrets.changed,
         }
-        self._listener = Listener(self._database, handlers, self._routes.refresh)
+        self._listener = Listener(self._database, handlers, self._refresh)
         health = Health(self._database, settings.redis_url, git)
         forge = ForgeEvents(self._database, forge_gate(settings))
         self.app: Application = make_app(
@@ -129,12 +141,17 @@ class Web:
         self._intake.close()
         self._refused.close()
         self._broker.close()
+        self._secrets.close()
         self._database.close()
 
     def _remember(self) -> None:
         for organisation in self._reconciler.organisations():
             with contextlib.suppress(GitError, StoreError):
                 self._reconciler.remember(organisation)
+
+    def _refresh(self) -> None:
+        self._routes.refresh()
+        self._secrets.forget()
 
     def _changed(self, payload: str) -> None:
         self._routes.update(Changed.read(payload))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from reconciler.gate import landing_problems
 from reconciler.git.commits import Commit
@@ -17,6 +16,7 @@ from reconciler.protection import ReviewRules, project_of, review_rules
 from reconciler.removals import allows_removal
 from reconciler.required_tests import RequiredTests
 from reconciler.reviews.changes import Authors, Change, MergeText, Outlook, Patch, State, plan_digest
+from reconciler.secret_warnings import described
 from reconciler.session import Session
 from reconciler.snapshot import TooManyDocumentsError
 from store.changes import approvals_of, closures_of
@@ -119,7 +119,7 @@ class Inspection:
         found = tried.problems if tried else found
         if found:
             return Outlook(problems=found, tried=tried, patch=patch)
-        plan = landing.described(self.session.stored, datetime.now(UTC)) if patched else landing.plan
+        plan = described(landing, self.session) if patched else landing.plan
         return Outlook(plan=plan, digest=plan_digest(landing.plan), tried=tried, patch=patch)
 
     def _patch(self, scratch: Repository, old: str | None, new: str | None) -> Patch:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from urllib.parse import quote
 
 from reconciler.answer import Review, review_lines
@@ -16,6 +15,7 @@ from reconciler.proposal import merged
 from reconciler.required_tests import RequiredTests
 from reconciler.reviews.changes import MergeText
 from reconciler.reviews.inspection import branch_allows_removal
+from reconciler.secret_warnings import described
 from reconciler.session import Session
 from reconciler.view import View
 from schemas.problems import Problem
@@ -74,6 +74,6 @@ def _review(session: Session, known: Known, view: View, tests: RequiredTests, up
     found: Sequence[Problem] = landing_problems(landing, known)
     tried = None if found else tests.affected(landing, known)
     found = tried.problems if tried else found
-    plan = landing.plan if found else landing.described(session.stored, datetime.now(UTC))
+    plan = landing.plan if found else described(landing, session)
     lines = review_lines(branch, default, found, plan) + ([f"tests: {tried.text}"] if tried else [])
     return Review(lines=tuple(lines), plan=plan, problems=tuple(found))

@@ -9,6 +9,7 @@ from cli.addresses import read_client
 from cli.errors import StartError
 from cli.installation import find_key, hold, make_data_folder, open_key, open_token
 from cli.settings import DATA, DATABASE_URL, PORT, Given, Origin, Settings, SettingsError, read_settings
+from store.settings import VaultSettings
 
 
 def settings_of(data: Path, **environ: str) -> Settings:
@@ -151,3 +152,38 @@ def test_a_remote_address_never_gets_the_local_token(tmp_path: Path) -> None:
     (tmp_path / "admin-token").write_text("weft_local\n")
     with pytest.raises(StartError, match="set WEFT_TOKEN"):
         read_client(Given(environ={"WEFT_DATA": str(tmp_path), "WEFT_URL": "https://weft.example"}))
+
+
+VAULT = {"WEFT_VAULT_URL": "https://vault.example:8200/"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        (
+            {},
+            "takes one of WEFT_VAULT_TOKEN, WEFT_VAULT_ROLE_ID, WEFT_VAULT_KUBERNETES_ROLE, and none is set",
+        ),
+        ({"WEFT_VAULT_TOKEN": "hunter2", "WEFT_VAULT_ROLE_ID": "r", "WEFT_VAULT_SECRET_ID": "s"}, "not 2"),
+        ({"WEFT_VAULT_ROLE_ID": "r"}, "are set together or not at all"),
+        ({"WEFT_VAULT_TOKEN": "hunter2", "WEFT_VAULT_SECRET_ID": "s"}, "are set together or not at all"),
+        ({"WEFT_VAULT_TOKEN": "hunter2", "WEFT_VAULT_MOUNT": "../sys"}, "WEFT_VAULT_MOUNT=../sys is wrong"),
+    ],
+)
+def test_vault_is_entered_in_one_way(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        read_settings(Given(environ=VAULT | environ))
+    assert said in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+def test_what_opens_secrets_is_not_in_a_repr() -> None:
+    environ = VAULT | {"WEFT_VAULT_TOKEN": "hunter2", "WEFT_INSTALLATION_KEY_OLD": "ab" * 32}
+    settings = read_settings(Given(environ=environ))
+    assert settings.vault == VaultSettings(
+        url="https://vault.example:8200", mount="secret", prefix="weft", token="hunter2"
+    )
+    assert settings.installation_key_old == b"\xab" * 32
+    assert "hunter2" not in repr(settings)
+    assert repr(b"\xab" * 32) not in repr(settings)
+    assert read_settings(Given(environ={})).vault is None

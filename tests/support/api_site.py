@@ -27,6 +27,7 @@ from store.ids import new_id
 from store.journal import Step, record
 from store.leases import claim
 from store.runs import NewRun, RunStatus, accept
+from store.secrets import SecretPlaces
 from store.spans import Span
 from store.versions import Freeze, VersionContent, add_freezes, add_versions
 from web.api import Api
@@ -46,12 +47,14 @@ class Site:
         self.rung: list[str] = []
         self._redis_url = redis_url
         self._broker: BellBroker | None = None
+        self.secrets = SecretPlaces(installation_key=b"k" * 32, folder=git / "secrets").open(self.database)
         self.reconciler = Reconciler(
             self.database,
             git,
             installation_key=b"k" * 32,
             public_url="http://weft.test",
             examine=Troupe(),
+            unknown_secrets=self.secrets.unknown,
         )
         self.authenticator = Authenticator(self.database, ADMIN)
         api = Api(
@@ -60,6 +63,7 @@ class Site:
             reconciler=self.reconciler,
             ring=self._ring,
             blobs=lambda: FolderBlobs(git / "blobs"),
+            secrets=self.secrets,
             public_url="http://weft.test",
         )
         self.feeds = api.feeds
@@ -76,6 +80,7 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self.http.close()
         self._served.stop()
+        self.secrets.close()
         self.database.close()
 
     def _ring(self, runs: Sequence[str]) -> None:

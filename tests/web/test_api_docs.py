@@ -30,6 +30,7 @@ def test_the_paths_in_the_docs_are_those_in_the_code(
         reconciler=site.reconciler,
         ring=print,
         blobs=lambda: FolderBlobs(tmp_path),
+        secrets=site.secrets,
         public_url="",
     )
     served = [

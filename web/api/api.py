@@ -10,6 +10,7 @@ from reconciler.reconciler import Reconciler
 from schemas.deployment import State
 from store.blobs import Blobs
 from store.database import Database
+from store.secrets import SecretBook
 from web.api.acting import Acting
 from web.api.actions import (
     CLONE_BODY,
@@ -49,6 +50,10 @@ from web.api.repeating import Repeating
 from web.api.resource import Endpoint, Resource, acts, administers, answers, commits, reads, tries
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
+from web.api.secrets import DELETE_QUERY as SECRET_DELETE_QUERY
+from web.api.secrets import LIST_QUERY as SECRETS_QUERY
+from web.api.secrets import PUT_BODY as SECRET_BODY
+from web.api.secrets import Secrets
 from web.api.starting import Ring, Starting
 from web.api.templates import CREATE_BODY, USE_BODY, Templates
 from web.api.templates import LIST_QUERY as TEMPLATES_QUERY
@@ -73,6 +78,7 @@ class Api:
         reconciler: Reconciler,
         ring: Ring,
         blobs: Callable[[], Blobs],
+        secrets: SecretBook,
         public_url: str,
     ) -> None:
         """`blobs` opens where large outputs are kept."""
@@ -100,6 +106,7 @@ class Api:
         self._upstream = Upstream(database)
         self._pulls = Pulls(database)
         self._tokens = Tokens(database, authenticator)
+        self._secrets = Secrets(secrets)
 
     @property
     def routes(self) -> list[Route]:
@@ -118,6 +125,7 @@ class Api:
             self._route("/upstream", get=reads(self._upstream.state)),
             self._route("/pull-requests", get=reads(self._pulls.list, PULLS_QUERY)),
             *self._token_routes(),
+            *self._secret_routes(),
             Route("/api", Resource(self._authenticator)),
             Route("/api/{path:path}", Resource(self._authenticator)),
         ]
@@ -234,6 +242,19 @@ class Api:
                 post=administers(tokens.create, 201, body=NEW_BODY),
             ),
             self._route("/tokens/{id}", delete=administers(tokens.delete, 200)),
+        ]
+
+    def _secret_routes(self) -> list[Route]:
+        secrets = self._secrets
+        # A secret may itself be called rotate: only a POST asks for that.
+        return [
+            self._route("/secrets", get=reads(secrets.list, SECRETS_QUERY)),
+            self._route("/secrets/rotate", ["POST"], post=administers(secrets.rotate, 200, body=())),
+            self._route(
+                "/secrets/{name}",
+                put=administers(secrets.put, 200, body=SECRET_BODY),
+                delete=administers(secrets.delete, 200, query=SECRET_DELETE_QUERY),
+            ),
         ]
 
     def _route(self, path: str, methods: list[str] | None = None, **endpoints: Endpoint) -> Route:
