@@ -19,20 +19,21 @@ class Clients:
     def __init__(self, trusted: Sequence[str] = ()) -> None:
         self._trusted = networks(trusted)
 
-    def address(self, scope: MutableMapping[str, Any]) -> Address | None:
+    def address(self, scope: MutableMapping[str, Any]) -> str | None:
         """The nearest address that is none of ours; None where there is none (a Unix socket), or nonsense."""
-        peer = _address((scope.get("client") or ("",))[0])
-        if not self._trusted or not self.trusts(peer):
-            return peer
+        client = scope.get("client")
+        if client is None:
+            return None
+        peer = str(client[0])
+        return self._forwarded(scope, address_of(peer)) if self._trusted else peer
+
+    def _forwarded(self, scope: MutableMapping[str, Any], peer: Address | None) -> str | None:
         hops = [hop for name, value in scope["headers"] if name == _FORWARDED for hop in value.split(b",")]
         for hop in reversed(hops[-_MOST:]):
-            peer = _address(hop.strip().decode("latin-1"))
-            if not self.trusts(peer):
-                return peer
-        return peer
-
-    def trusts(self, address: Address | None) -> bool:
-        return address is not None and contains(self._trusted, address)
+            if peer is None or not contains(self._trusted, peer):
+                break
+            peer = address_of(hop.strip().decode("latin-1"))
+        return None if peer is None else str(peer)
 
 
 def networks(written: Iterable[str]) -> tuple[Network, ...]:
@@ -46,8 +47,8 @@ def contains(ranges: Iterable[Network], address: Address) -> bool:
     return any(plain in one for one in ranges if one.version == plain.version)
 
 
-def _address(text: str) -> Address | None:
-    """Also with a port, as some proxies write it: `192.0.2.7:4711`, `[2001:db8::1]:4711`."""
+def address_of(text: str) -> Address | None:
+    """None for nonsense. Also with a port, as some proxies write it: `192.0.2.7:4711`, `[2001:db8::1]:4711`."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -90,18 +90,17 @@ class Hooks:
 
     async def _reply(self, call: Call, token: str) -> Reply | None:
         """None: the caller has hung up."""
-        door = call.door = await self._door(token)
+        door = await self._door(token)
+        call.enter(door)
         route, gate = door
         if call.scope["query_string"] in PINGS and call.method == "GET":
             return _ping(route)
         _check_open(route, call.method, gate.webhook.methods)
-        address = self._clients.address(call.scope)
-        call.address = None if address is None else str(address)
-        gate.check_address(route.name, address)
+        call.address = self._clients.address(call.scope)
+        gate.check_address(route.name, call.address)
         if gate.webhook.rate_limit is not None:
             await self._limiting.check(gate.webhook.rate_limit, route.deployment_id, route.name)
-        declared = call.header(b"content-length")
-        call.raw = await self._reader.read(call.receive, declared, gate.webhook.max_body)
+        call.raw = await self._reader.read(call.receive, call.header("content-length"), gate.webhook.max_body)
         run = _run(call, door)
         if gate.webhook.respond is not Respond.IMMEDIATE:
             return await self._wait(call, run, door)
@@ -162,9 +161,9 @@ class Hooks:
         if call.door is None or refusal.reason in NOT_KEPT:
             return replies.refused(refusal)
         if call.raw is None and refusal.reason not in UNREAD:
-            declared = call.header(b"content-length")
+            declared, limit = call.header("content-length"), call.door.gate.webhook.max_body
             with contextlib.suppress(Refusal):
-                call.raw = await self._reader.read(call.receive, declared, call.door.gate.webhook.max_body)
+                call.raw = await self._reader.read(call.receive, declared, limit)
         self._refused.keep(call.refused(refusal.reason, refusal.detail))
         return replies.refused(refusal)
 
@@ -192,8 +191,8 @@ def _run(call: Call, door: Door) -> NewRun:
     """Raises Refusal for a body that is not what it should be."""
     route, gate = door
     assert call.raw is not None, "it was read"
-    plain = unpacked(call.raw, call.header(b"content-encoding"), gate.webhook.max_body)
-    body = understood(call.header(b"content-type"), plain)
+    plain = unpacked(call.raw, call.header("content-encoding"), gate.webhook.max_body)
+    body = understood(call.header("content-type"), plain)
     gate.check_body(route.name, call.method, body)
     request = call.request(body)
     return NewRun(

@@ -13,7 +13,7 @@ from schemas.times import timestamp
 from store.deliveries import Refused
 from store.ids import new_id
 from web.hooks.bodies import Body
-from web.hooks.fields import CREDENTIALS, fields, headers
+from web.hooks.fields import fields, first, headers
 from web.hooks.refusal import Reason
 from web.hooks.routes import Door
 
@@ -24,13 +24,14 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 class Call:
     """`path` is what stands behind the token; `raw` the body as it came, None while it was not read."""
 
-    __slots__ = ("address", "door", "path", "raw", "receive", "scope", "verified")
+    __slots__ = ("address", "door", "headers", "path", "raw", "receive", "scope", "verified")
 
     def __init__(self, scope: Scope, receive: Receive, path: str) -> None:
         self.scope = scope
         self.receive = receive
         self.path = path
         self.door: Door | None = None
+        self.headers: dict[str, Any] = {}
         self.address: str | None = None
         self.raw: bytes | None = None
         self.verified: bool | None = None
@@ -39,12 +40,14 @@ class Call:
     def method(self) -> str:
         return str(self.scope["method"])
 
-    def header(self, wanted: bytes) -> str:
+    def enter(self, door: Door) -> None:
+        """It is for this webhook: what of it is secret is left out from here on."""
+        self.door = door
+        self.headers = headers(self.scope["headers"], door.gate.hidden)
+
+    def header(self, wanted: str) -> str:
         """The first of that name, empty where there is none."""
-        for name, value in self.scope["headers"]:
-            if name == wanted:
-                return str(value.decode("latin-1"))
-        return ""
+        return first(self.headers.get(wanted))
 
     def request(self, body: Body) -> dict[str, JSON]:
         """What can be known of it before there is a run: `method`, `path`, `query`, `headers`, `body`."""
@@ -53,14 +56,9 @@ class Call:
             "method": scope["method"],
             "path": self.path,
             "query": fields(scope["query_string"]),
-            "headers": headers(scope["headers"], self.hidden),
+            "headers": self.headers,
             "body": body.value,
         }
-
-    @property
-    def hidden(self) -> frozenset[bytes]:
-        """The headers that nobody gets to see."""
-        return CREDENTIALS if self.door is None else self.door.gate.hidden
 
     def refused(self, reason: Reason, detail: str, run: str | None = None) -> Refused:
         """How it is kept, though it started nothing."""
@@ -69,7 +67,7 @@ class Call:
         pairs = [
             [name.decode("latin-1"), value.decode("latin-1")]
             for name, value in scope["headers"]
-            if name not in self.hidden
+            if name not in self.door.gate.hidden
         ]
         request = {
             "method": scope["method"],

@@ -15,7 +15,7 @@ from schemas.pattern import JSON, Node, Pattern
 from schemas.webhook import Webhook
 from schemas.webhook_rules import REQUEST_NAMES
 from store.run_keys import Once
-from web.clients import Address, contains, networks
+from web.clients import address_of, contains, networks
 from web.hooks.bodies import Body
 from web.hooks.fields import CREDENTIALS
 from web.hooks.refusal import Reason, Refusal
@@ -36,9 +36,12 @@ class Gate:
         if webhook.dedupe is not None:
             self._key = compile_template(webhook.dedupe, REQUEST_NAMES)
 
-    def check_address(self, name: str, address: Address | None) -> None:
-        if self._allowed and (address is None or not contains(self._allowed, address)):
-            who = "Callers without an address" if address is None else str(address)
+    def check_address(self, name: str, address: str | None) -> None:
+        if not self._allowed:
+            return
+        who_is = None if address is None else address_of(address)
+        if who_is is None or not contains(self._allowed, who_is):
+            who = "Callers without an address" if address is None else address
             detail = f"{who} may not call {name}: its `allowFrom` has other addresses."
             raise Refusal(Reason.ADDRESS, detail)
 
