@@ -18,6 +18,7 @@ from schemas.quantities import size_in_bytes
 from schemas.schedules import check_cron, check_timezone
 from schemas.shape import node_kinds
 from schemas.template_text import OPENING
+from schemas.verification_rules import verify_mistakes
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
 _MOST_SCHEDULES: Final = 100  # as the JSON Schema has it
@@ -28,7 +29,7 @@ def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     on = spec.get("on")
     if isinstance(on, dict):
         yield from schedule_mistakes(on.get("schedule"), ("spec", "on", "schedule"))
-        yield from _body_size(on.get("webhook"))
+        yield from _webhook_mistakes(on.get("webhook"), ("spec", "on", "webhook"))
     for key in ("input", "outputSchema"):
         if isinstance(spec.get(key), dict | bool):
             yield from schema_mistakes(spec[key], ("spec", key))
@@ -59,8 +60,13 @@ def schedule_mistakes(listed: JSON, at: Path) -> Iterator[Mistake]:
             yield Mistake(path=(*at, index, "timezone"), code="unknown-timezone", message=wrong, hint=hint)
 
 
-def _body_size(webhook: JSON) -> Iterator[Mistake]:
-    written = webhook.get("maxBody") if isinstance(webhook, dict) else None
+def _webhook_mistakes(webhook: JSON, at: Path) -> Iterator[Mistake]:
+    if isinstance(webhook, dict):
+        yield from _body_size(webhook.get("maxBody"), (*at, "maxBody"))
+        yield from verify_mistakes(webhook.get("verify"), (*at, "verify"))
+
+
+def _body_size(written: JSON, path: Path) -> Iterator[Mistake]:
     if not isinstance(written, str):
         return
     try:
@@ -68,7 +74,6 @@ def _body_size(webhook: JSON) -> Iterator[Mistake]:
     except ValueError:
         return  # the JSON Schema says so
     if size > LARGEST_BODY:
-        path = ("spec", "on", "webhook", "maxBody")
         message = f'"maxBody" cannot be {written}'
         yield Mistake(path=path, code="invalid-value", message=message, hint="Write at most 16MiB.")
 
