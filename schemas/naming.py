@@ -17,17 +17,8 @@ from schemas.template_text import Piece, pieces
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "trigger": frozenset(
         {
-            "body",
-            "headers",
-            "query",
-            "method",
-            "path",
-            "address",
-            "time",
-            "kind",
-            "receivedAt",
-            "error",
-            "run",
+            *("kind", "time", "body", "headers", "query", "method", "path", "address", "verified"),
+            *("receivedAt", "error", "run"),
         }
     ),
     "run": frozenset({"id", "attempt", "startedAt"}),

@@ -24,7 +24,7 @@ from schemas.pattern import JSON
 _BASE: Final = "https://schemas.weft.invalid/v1/"
 _FILES: Final = (
     *("common", "nodes", "pattern", "webhook", "deployment", "project", "template", "connection"),
-    "pattern-test",
+    *("pattern-test", "verify"),
 )
 _ENDING: Final = ".schema.json"
 _MOST: Final = 100  # errors looked at in one document

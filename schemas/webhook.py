@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from schemas.quantities import seconds, size_in_bytes
+from schemas.verification import Verify, verify_from
 
 RESPOND_WITHIN: Final = 30.0
 """Seconds that a caller waits for an answer of the run, where nothing says how many."""
@@ -37,6 +38,7 @@ class Webhook:
     respond: Respond = Respond.IMMEDIATE
     respond_within: float = RESPOND_WITHIN
     body_schema: Any = None
+    verify: Verify | None = None
     allow_from: tuple[str, ...] = ()
     max_body: int = 1024 * 1024  # bytes
     rate_limit: Rate | None = None
@@ -52,6 +54,7 @@ def webhook_from(written: Mapping[str, Any]) -> Webhook:
         respond=Respond(written.get("respond", default.respond)),
         respond_within=default.respond_within if within is None else seconds(within),
         body_schema=written.get("body"),
+        verify=verify_from(written["verify"]) if "verify" in written else None,
         allow_from=tuple(written.get("allowFrom", ())),
         max_body=size_in_bytes(written["maxBody"]) if "maxBody" in written else default.max_body,
         rate_limit=_rate(written["rateLimit"]) if "rateLimit" in written else None,

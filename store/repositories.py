@@ -62,6 +62,12 @@ def repository_state(connection: Connection, organisation: str) -> RepositorySta
     return RepositoryState(**dict(zip(names, row, strict=True)))
 
 
+def network_allowed(connection: Connection, organisation: str) -> tuple[str, ...]:
+    """The private addresses that the project allows to be reached."""
+    state = repository_state(connection, organisation)
+    return () if state is None else tuple(state.project.get("network", {}).get("allow", ()))
+
+
 def record_repository(connection: Connection, state: RepositoryState, *, applied: bool) -> int:
     """Write what was tried, and, when `applied`, that it is what is live. Gives the new generation."""
     row = connection.execute(

@@ -44,6 +44,7 @@ from web.hooks.limiting import Limiting
 from web.hooks.outcomes import Outcomes
 from web.hooks.refused import RefusedCalls
 from web.hooks.routes import Routes
+from web.hooks.signers import Signers
 from web.intake import Intake
 from web.problems import EXCEPTION_HANDLERS
 
@@ -90,6 +91,7 @@ class Web:
         self._feeds = api.feeds
         callers = Callers(self._database)
         self._refused = RefusedCalls(self._database)
+        self._signers = Signers(self._database, self._secrets, settings.public_url)
         hooks = Hooks(
             self._routes,
             self._intake,
@@ -97,6 +99,7 @@ class Web:
             outcomes=Outcomes(self._database, blobs, f"{settings.public_url}/api/v1/runs/"),
             refused=self._refused,
             clients=Clients(settings.trusted_proxies),
+            signers=self._signers,
             limiting=Limiting(settings.redis_url),
             public_url=settings.public_url,
         )
@@ -140,6 +143,7 @@ class Web:
         self._git.close()
         self._intake.close()
         self._refused.close()
+        self._signers.close()
         self._broker.close()
         self._secrets.close()
         self._database.close()
@@ -152,9 +156,11 @@ class Web:
     def _refresh(self) -> None:
         self._routes.refresh()
         self._secrets.forget()
+        self._signers.forget()
 
     def _changed(self, payload: str) -> None:
         self._routes.update(Changed.read(payload))
+        self._signers.forget()
 
     def _ring(self, runs: Sequence[str]) -> None:
         self._intake.ring([], runs)

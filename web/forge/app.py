@@ -21,6 +21,7 @@ from web.body import read_body
 from web.forge.payloads import Event, Happened, PayloadError, read_event
 from web.forge.signatures import is_signed
 from web.problems import Kind, Refusal
+from web.verification.call import SignedCall
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +81,10 @@ class ForgeEvents:
     async def _answer(self, kind: ForgeKind, request: Request) -> Response:
         repository = self._repository()
         body = await read_body(request, MAX_BODY, TOO_LARGE)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        if not is_signed(kind, self._gate.secrets, headers, body, time.time()):
+        call = SignedCall(method="POST", urls=(), headers=request.headers.raw, body=body)
+        if not is_signed(kind, self._gate.secrets, call, time.time()):
             raise Refusal(Kind.UNSIGNED, f"{UNSIGNED[kind]}.")
+        headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             event = read_event(kind, headers, body)
         except PayloadError as error:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, Final
 
+from schemas.pattern import JSON
 from schemas.webhook import Respond
 from store.admission import Answer, Verdict
 from store.answers import State
@@ -31,6 +32,7 @@ from web.hooks.refusal import Reason, Refusal, busy
 from web.hooks.refused import RefusedCalls
 from web.hooks.replies import Reply
 from web.hooks.routes import Door, Routes
+from web.hooks.signers import Signers
 from web.intake import Intake, Overloaded
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -63,6 +65,7 @@ class Hooks:
         outcomes: Outcomes,
         refused: RefusedCalls,
         clients: Clients,
+        signers: Signers,
         limiting: Limiting,
         public_url: str,
     ) -> None:
@@ -72,6 +75,7 @@ class Hooks:
         self._outcomes = outcomes
         self._refused = refused
         self._clients = clients
+        self._signers = signers
         self._limiting = limiting
         self._reader = Reader()
         self._runs = f"{public_url}/api/v1/runs/"
@@ -101,6 +105,11 @@ class Hooks:
         if gate.webhook.rate_limit is not None:
             await self._limiting.check(gate.webhook.rate_limit, route.deployment_id, route.name)
         call.raw = await self._reader.read(call.receive, call.header("content-length"), gate.webhook.max_body)
+        if gate.webhook.verify is not None:
+            challenge = await self._signers.check(call, gate.webhook.verify, route)
+            if challenge is not None:
+                self._refused.keep(call.refused(Reason.CHALLENGE, "The sender asked whose this URL is."))
+                return replies.text(challenge)
         run = _run(call, door)
         if gate.webhook.respond is not Respond.IMMEDIATE:
             return await self._wait(call, run, door)
@@ -195,11 +204,16 @@ def _run(call: Call, door: Door) -> NewRun:
     body = understood(call.header("content-type"), plain)
     gate.check_body(route.name, call.method, body)
     request = call.request(body)
+    more: dict[str, JSON] = {"address": call.address}
+    if call.verified is not None:
+        more["verified"] = call.verified
+        if call.unverified is not None:
+            more["unverified"] = call.unverified
     return NewRun(
         id=new_id(),
         deployment_id=route.deployment_id,
         kind="webhook",
-        trigger=trigger_of(request, body, address=call.address),
+        trigger=trigger_of(request, body, **more),
         once=gate.once(request, plain),
     )
 

@@ -22,9 +22,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class Call:
-    """`path` is what stands behind the token; `raw` the body as it came, None while it was not read."""
+    """`path` is what stands behind the token; `raw` the body as it came, None while it was not read. `verified`
+    None: nobody looked; where that is False, `unverified` says why.
+    """
 
-    __slots__ = ("address", "door", "headers", "path", "raw", "receive", "scope", "verified")
+    __slots__ = ("address", "door", "headers", "path", "raw", "receive", "scope", "unverified", "verified")
 
     def __init__(self, scope: Scope, receive: Receive, path: str) -> None:
         self.scope = scope
@@ -35,6 +37,7 @@ class Call:
         self.address: str | None = None
         self.raw: bytes | None = None
         self.verified: bool | None = None
+        self.unverified: dict[str, str] | None = None
 
     @property
     def method(self) -> str:

@@ -19,6 +19,7 @@ from web.clients import address_of, contains, networks
 from web.hooks.bodies import Body
 from web.hooks.fields import CREDENTIALS
 from web.hooks.refusal import Reason, Refusal
+from web.verification.verifier import secret_headers
 
 _BODILESS: Final = frozenset({"GET", "DELETE"})
 
@@ -29,6 +30,8 @@ class Gate:
     def __init__(self, pattern: Pattern, webhook: Webhook) -> None:
         self.webhook = webhook
         self.hidden = CREDENTIALS
+        if webhook.verify is not None:
+            self.hidden |= secret_headers(webhook.verify)
         self.light = frozenset(_uses(pattern.nodes)) <= LIGHT
         self._allowed = networks(webhook.allow_from)
         self._shape = None if webhook.body_schema is None else Shape(webhook.body_schema)

@@ -43,6 +43,11 @@ def said(value: Any) -> Reply:
     return Reply(200, _headers(_JSON, body), body)
 
 
+def text(said: str) -> Reply:
+    body = said.encode()
+    return Reply(200, _headers(b"text/plain; charset=utf-8", body), body)
+
+
 def refused(refusal: Refusal) -> Reply:
     body = refusal.document
     more = [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
