@@ -149,6 +149,7 @@ def _brief(found: Delivery) -> dict[str, JSON]:
         "method": came.get("method"),
         "path": came.get("path"),
         "address": came.get("address") if accepted else found.address,
+        **({"verified": came["verified"]} if "verified" in came else {}),
         "run": None if found.run is None else {"id": found.run, "status": found.run_status},
         "more": found.more,
     }

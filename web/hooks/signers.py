@@ -50,8 +50,8 @@ class Signers:
             self._keys.close()
 
     async def check(self, call: Call, rule: Verify, route: Route) -> str | None:
-        """Gives the challenge that the call is, if it is one. Raises Refusal for one that is not verified; where the
-        rule only observes, the call says why instead.
+        """Gives the challenge that the call is, if it is one. Raises Refusal for one that is not verified;
+        where the rule only observes, the call says why instead.
         """
         assert call.raw is not None, "it was read"
         verifier = await self._verifier(rule, route)
