@@ -16,6 +16,7 @@ from bench import (
     recovery,
     scripts,
     throughput,
+    webhooks,
 )
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     for table in (
         throughput,
         latency,
+        webhooks,
         control,
         scripts,
         recovery,

@@ -73,7 +73,7 @@ def main() -> None:
         sent = calls(caller, hook, CALLS)
         written = ends(connection, sent)
         seen = watched(connection, caller, hook)
-        http = statistics.median(timed(lambda: caller.call(hook, b"", "GET"), CALLS))
+        http = statistics.median(timed(lambda: caller.call(f"{hook}?ping", b"", "GET"), CALLS))
         commit = statistics.median(commits(connection, CALLS))
         wake = statistics.median(wakes(weft.broker_url, CALLS))
         caller.close()

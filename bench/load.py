@@ -79,9 +79,11 @@ def _length(head: bytes) -> int:
     return int(head[at + 15 : head.find(b"\r\n", at) if head.find(b"\r\n", at) > 0 else len(head)])
 
 
-def _request(url: str, body: bytes, method: str) -> bytes:
+def _request(url: str, body: bytes, method: str, headers: str = "") -> bytes:
+    """`headers` are lines, each with its end."""
     parts = urlsplit(url)
-    head = f"{method} {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+    place = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    head = f"{method} {place} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -96,9 +98,11 @@ def _itself(client: _Client) -> _Client:
     return client
 
 
-def post(url: str, body: bytes, *, clients: int, seconds: float, method: str = "POST") -> Load:
+def post(
+    url: str, body: bytes, *, clients: int, seconds: float, method: str = "POST", headers: str = ""
+) -> Load:
     """`clients` connections, each with one request under way, for `seconds`."""
-    request, host, port = _request(url, body, method), *_place(url)
+    request, host, port = _request(url, body, method, headers), *_place(url)
 
     async def run() -> Load:
         load = Load()

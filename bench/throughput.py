@@ -1,6 +1,6 @@
 """Webhook → completed: sustained, until the last run has ended. `python -m bench.throughput`
 
-Floors of the same run: an HTTP answer without a run (405 to the wrong method, with the same clients), and a
+Floors of the same run: an HTTP answer without a run (a ping of the webhook, with the same clients), and a
 durable commit of one row, one after the other, on the same PostgreSQL.
 """
 
@@ -38,7 +38,7 @@ def sustained(weft: Installation, hook: str, clients: int) -> tuple[Load, float]
 
 def rows(weft: Installation, hook: str, clients: int, goal: int) -> list[tuple[str, str, str, str]]:
     load, rate = sustained(weft, hook, clients)
-    alone = post(hook, b"", clients=clients, seconds=2.0, method="GET")
+    alone = post(f"{hook}?ping", b"", clients=clients, seconds=2.0, method="GET")
     p50, p95 = milliseconds(load.percentile(0.5)), milliseconds(load.percentile(0.95))
     return [
         (
