@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from issuers import Answers
 from signed_calls import (
     BASIC,
     BEARER,
@@ -31,6 +33,7 @@ from signed_calls import (
 
 from schemas.verification import verify_from
 from web.verification.call import Reason, SignedCall, Unverified
+from web.verification.jwks import Keys
 from web.verification.slack import url_verification
 from web.verification.verifier import Verifier, secret_headers, verify
 
@@ -365,3 +368,16 @@ def test_a_large_body_is_verified_as_it_is() -> None:
     verify(GITHUB.verify, ("key",), SignedCall("POST", (), headers, body), 0.0)
     with pytest.raises(Unverified):
         verify(GITHUB.verify, ("key",), SignedCall("POST", (), headers, body[:-1]), 0.0)
+
+
+def test_a_rule_without_an_issuer_is_judged_where_issuers_are_asked_too() -> None:
+    async def judge(secret: str) -> None:
+        keys = Keys(Answers({}))
+        try:
+            await Verifier(GITHUB.verify, (secret,)).check_by_issuer(GITHUB.call, NOW, keys)
+        finally:
+            keys.close()
+
+    asyncio.run(judge(GITHUB.secrets[0]))
+    with pytest.raises(Unverified):
+        asyncio.run(judge("another"))
