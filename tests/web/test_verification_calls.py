@@ -11,11 +11,12 @@ from itertools import islice
 from urllib.parse import parse_qsl
 
 import pytest
-from issuers import answering
+from answering_issuers import answering
 from signed_calls import EXAMPLES, Example
 
 from schemas.verification import Provider
 from web.verification.call import SignedCall, Unverified
+from web.verification.issuers import Issuers
 from web.verification.jwks import Keys
 from web.verification.verifier import Verifier, verify
 
@@ -52,7 +53,7 @@ def _judge(verifier: Verifier, case: Changed) -> Unverified | None:
 async def _judge_by_issuer(example: Example, cases: list[Changed]) -> list[Unverified | None]:
     assert example.jwks is not None
     issuer = answering(example.rule["issuer"], example.jwks)
-    keys, verifier = Keys(issuer), Verifier(example.verify, example.secrets)
+    keys, verifier = Keys(Issuers(issuer)), Verifier(example.verify, example.secrets)
     said: list[Unverified | None] = []
     for case in cases:
         try:

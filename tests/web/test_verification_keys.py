@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answering_issuers import Answers, answering
 from certificates import own_certificate, server_tls
 from http_site import Site, json_answer, raw_server, serving, text_answer
-from issuers import Answers, answering
 from signed_calls import public_jwk
 
 from runner.nodes.network import Target
 from web.verification import fetching, jwks
 from web.verification.call import Reason, Unverified
-from web.verification.fetching import Fetcher, FetchError
-from web.verification.jwks import AGAIN, FLOOR, FRESH, STALE, Keys, KeySource
+from web.verification.fetching import Fetcher
+from web.verification.issuers import Issuers
+from web.verification.jwks import AGAIN, FLOOR, FRESH, STALE, Keys
+from web.verification.sources import FetchError, KeySource
 
 ISSUER = "https://login.example"
 SOURCE = KeySource(issuer=ISSUER)
@@ -41,7 +43,7 @@ def asking(
     work: Callable[[Keys], Coroutine[Any, Any, Any]], fetcher: Fetcher, clock: Clock | None = None
 ) -> Any:
     async def run() -> Any:
-        keys = Keys(fetcher, clock or time.monotonic)
+        keys = Keys(Issuers(fetcher), clock or time.monotonic)
         try:
             return await work(keys)
         finally:

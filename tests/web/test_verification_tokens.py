@@ -10,13 +10,14 @@ from typing import Any
 
 import jwt
 import pytest
+from answering_issuers import answering
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from issuers import answering
 from signed_calls import CLAIMS, ISSUERS_KEY, JWT_SECRET, NOW, public_jwk, token
 
 from schemas.verification import verify_from
 from web.verification.call import Reason, SignedCall, Unverified
+from web.verification.issuers import Issuers
 from web.verification.jwks import Keys
 from web.verification.verifier import Verifier
 
@@ -49,7 +50,7 @@ def refusal(text: str, *, keys: list[Any] | None = None, **rule: Any) -> Reason 
 
 async def _refusal(header: tuple[bytes, bytes], listed: list[Any], rule: Mapping[str, Any]) -> Reason | None:
     written = {"provider": "jwt", "issuer": ISSUER, "audience": "weft", **rule}
-    keys = Keys(answering(ISSUER, {"keys": listed}))
+    keys = Keys(Issuers(answering(ISSUER, {"keys": listed})))
     try:
         call = SignedCall("POST", (), [header], b"")
         await Verifier(verify_from(written), ()).check_by_issuer(call, NOW, keys)

@@ -19,6 +19,7 @@ from runner.nodes.http_tls import TlsOptions
 from runner.nodes.network import Address, CheckedBackend, NetworkPolicy, Target, is_public, targets
 from runner.nodes.watched import CancelledError, DeadlinePassedError, TlsError, Watch
 from schemas.pattern import JSON
+from web.verification.sources import FetchError
 
 LIMIT: Final = 5.0
 """Seconds for one document, its name's look-up included."""
@@ -28,10 +29,6 @@ LARGEST: Final = 512 * 1024
 
 _RESOLVERS: Final = 4  # names that are looked up at the same time
 _HEADERS: Final = {"accept": b"application/json", "user-agent": b"weft"}
-
-
-class FetchError(Exception):
-    """There is no such document just now; the text says why, without anything of what was answered."""
 
 
 class Fetcher:

@@ -8,20 +8,23 @@ they are used; while the issuer is away, they are believed until they are `STALE
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from jwt import PyJWK
-
-from schemas.pattern import JSON
 from web.verification.call import Reason, Unverified
-from web.verification.fetching import Fetcher, FetchError
-from web.verification.key_sets import KeySet
+from web.verification.sources import FetchError, KeySource
+
+if TYPE_CHECKING:
+    from jwt import PyJWK
+
+    from web.verification.issuers import Issuers
+    from web.verification.key_sets import KeySet
 
 log = logging.getLogger(__name__)
 
@@ -39,23 +42,15 @@ AGAIN: Final = 5.0
 
 _THREADS: Final = 4
 _MOST_SOURCES: Final = 256
-_DISCOVERY: Final = "/.well-known/openid-configuration"
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeySource:
-    """`jwks_url` None: the issuer's discovery document says where its keys are."""
-
-    issuer: str
-    jwks_url: str | None = None
 
 
 class Keys:
     """Belongs to one event loop, which waits for no issuer: threads of its own do. `clock`: monotonic seconds."""
 
-    def __init__(self, fetcher: Fetcher, clock: Callable[[], float] = time.monotonic) -> None:
-        self._fetcher = fetcher
+    def __init__(self, issuers: Issuers | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._issuers = issuers
         self._clock = clock
+        self._mutex = threading.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="issuer-keys")
         self._kept: OrderedDict[tuple[KeySource, tuple[str, ...]], _Kept] = OrderedDict()
 
@@ -64,7 +59,8 @@ class Keys:
         for kept in self._kept.values():
             if kept.looking is not None:
                 kept.looking.cancel()
-        self._fetcher.close()
+        if self._issuers is not None:
+            self._issuers.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def get(
@@ -105,13 +101,20 @@ class Keys:
     async def _refresh(self, source: KeySource, allow: tuple[str, ...], kept: _Kept) -> None:
         loop = asyncio.get_running_loop()
         try:
-            keys = await loop.run_in_executor(self._threads, _fetch, self._fetcher, source, allow)
+            keys = await loop.run_in_executor(self._threads, self._ask, source, allow)
             kept.renew(keys, self._clock())
         except FetchError as error:
             kept.failed(self._clock())
             log.warning("issuer_keys_unavailable", extra={"issuer": source.issuer, "error": str(error)})
         finally:
             kept.looking = None
+
+    def _ask(self, source: KeySource, allow: tuple[str, ...]) -> KeySet:
+        """In a thread. Few rules have issuers, and what asks them takes long to read: it is when it is needed."""
+        with self._mutex:
+            if self._issuers is None:
+                self._issuers = importlib.import_module("web.verification.issuers").Issuers()
+        return self._issuers.keys(source, allow)
 
 
 class _Kept:
@@ -148,23 +151,3 @@ class _Kept:
                 "The issuer's keys cannot be had just now, so no token can be checked: try again.",
             )
         return Unverified(Reason.UNKNOWN_KEY, "The issuer has no such key as the token is signed with.")
-
-
-def _fetch(fetcher: Fetcher, source: KeySource, allow: tuple[str, ...]) -> KeySet:
-    """In a thread. Raises FetchError."""
-    url = source.jwks_url or _discovered(fetcher, source.issuer, allow)
-    try:
-        return KeySet(fetcher.fetch(url, allow))
-    except ValueError as error:
-        raise FetchError(f"{url[:300]}: no JWKS: {error}") from error
-
-
-def _discovered(fetcher: Fetcher, issuer: str, allow: tuple[str, ...]) -> str:
-    """Where the issuer says that its keys are (OpenID Connect Discovery 1.0, section 4)."""
-    document: JSON = fetcher.fetch(issuer.rstrip("/") + _DISCOVERY, allow)
-    if not isinstance(document, dict) or document.get("issuer") != issuer:
-        raise FetchError(f"{issuer[:300]}: its discovery document is that of another issuer")
-    url = document.get("jwks_uri")
-    if not isinstance(url, str):
-        raise FetchError(f"{issuer[:300]}: its discovery document has no jwks_uri")
-    return url

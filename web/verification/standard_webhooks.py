@@ -9,11 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import importlib
 from collections.abc import Callable, Sequence
-from typing import Final
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from typing import Final, cast
 
 from web.verification.call import Reason, SignedCall, Unverified, only
 from web.verification.times import check_time, unix_seconds
@@ -62,10 +60,10 @@ def _right(secret: str) -> _IsRight | None:
     encoded = secret.removeprefix(PUBLIC_PREFIX if public else SECRET_PREFIX)
     try:
         key = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+        if public:
+            return cast(_IsRight, importlib.import_module("web.verification.edwards").EdwardsKey(key))
+    except ValueError:  # binascii.Error is one
         return None
-    if public:
-        return _asymmetric(key) if len(key) == _KEY_LENGTH else None
     return _symmetric(key) if key else None
 
 
@@ -75,21 +73,3 @@ def _symmetric(key: bytes) -> _IsRight:
         return any(hmac.compare_digest(one, expected) for one in given)
 
     return right
-
-
-def _asymmetric(key: bytes) -> _IsRight:
-    public_key = Ed25519PublicKey.from_public_bytes(key)
-
-    def right(given: Sequence[bytes], signed: bytes) -> bool:
-        candidates = [one.removeprefix(b"v1a,") for one in given if one.startswith(b"v1a,")]
-        return any(_verifies(public_key, one, signed) for one in candidates[:_MOST_TRIED])
-
-    return right
-
-
-def _verifies(key: Ed25519PublicKey, encoded: bytes, signed: bytes) -> bool:
-    try:
-        key.verify(base64.b64decode(encoded, validate=True), signed)
-    except (binascii.Error, ValueError, InvalidSignature):
-        return False
-    return True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from schemas.verification import BasicOptions, BearerOptions, HmacOptions, JwtOptions, Provider, Verify
 from web.verification import digests
@@ -11,11 +12,14 @@ from web.verification.call import Check, Reason, SignedCall, Unverified, secret_
 from web.verification.credentials import AUTHORIZATION, BasicCheck, TokenCheck
 from web.verification.digests import DigestCheck
 from web.verification.gitlab import TOKEN_HEADER, GitlabCheck
-from web.verification.jwks import Keys, KeySource
+from web.verification.sources import KeySource
 from web.verification.standard_webhooks import StandardCheck
 from web.verification.stripe import StripeCheck
-from web.verification.tokens import SecretTokenCheck, TokenReader
 from web.verification.twilio import TwilioCheck
+
+if TYPE_CHECKING:
+    from web.verification.jwks import Keys
+    from web.verification.tokens import TokenReader
 
 _NO_SECRET: Final = "No secret is set here by the name that `verify` has: nobody can be verified."  # noqa: S105
 
@@ -73,7 +77,7 @@ class _IssuerTokens(NamedTuple):
         if not isinstance(options, JwtOptions) or options.issuer is None or rule.secrets:
             return None
         source = KeySource(issuer=options.issuer, jwks_url=options.jwks_url)
-        return cls(source, TokenReader(options, rule.tolerance))
+        return cls(source, _tokens().TokenReader(options, rule.tolerance))
 
 
 def _refuse_all(_call: SignedCall, _now: float) -> None:
@@ -101,7 +105,12 @@ def _basic(rule: Verify, secrets: Sequence[str]) -> Check:
 
 def _jwt(rule: Verify, secrets: Sequence[str]) -> Check:
     assert isinstance(rule.options, JwtOptions)
-    return SecretTokenCheck(rule.options, _encoded(secrets), rule.tolerance)
+    return cast(Check, _tokens().SecretTokenCheck(rule.options, _encoded(secrets), rule.tolerance))
+
+
+def _tokens() -> Any:
+    """Its library takes long to read, and few rules need it."""
+    return importlib.import_module("web.verification.tokens")
 
 
 def _by_digest(options: HmacOptions) -> Callable[[Verify, Sequence[str]], Check]:

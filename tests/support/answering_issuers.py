@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from web.verification.fetching import Fetcher, FetchError
+from web.verification.fetching import Fetcher
+from web.verification.sources import FetchError
 
 
 class Answers(Fetcher):
