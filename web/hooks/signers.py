@@ -16,7 +16,6 @@ from web.hooks.call import Call
 from web.hooks.refusal import Reason, Refusal
 from web.verification.call import Reason as Why
 from web.verification.call import SignedCall, Unverified
-from web.verification.fetching import Fetcher
 from web.verification.jwks import Keys
 from web.verification.slack import url_verification
 from web.verification.verifier import Verifier
@@ -101,7 +100,7 @@ class Signers:
 
     async def _ask_issuer(self, verifier: Verifier, signed: SignedCall, organisation: str) -> None:
         if self._keys is None:
-            self._keys = Keys(Fetcher())
+            self._keys = Keys()
         allow = self._allow.get(organisation)
         if allow is None:
             allow = self._allow[organisation] = await asyncio.to_thread(self._allowed, organisation)
