@@ -16,6 +16,7 @@ from schemas.verification import ASYMMETRIC, BODY, SYMMETRIC, TIMESTAMP, Provide
 LONGEST_TOLERANCE: Final = 3600.0
 """Seconds. Whoever overhears a call can repeat it for so long."""
 
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _SHARED: Final = frozenset({"provider", "secret", "mode", "methods"})
 _TIMED: Final = frozenset({"tolerance"})
 _KEYS: Final[Mapping[Provider, frozenset[str]]] = {
@@ -68,6 +69,19 @@ def verify_mistakes(written: JSON, at: _Path) -> Iterator[Mistake]:
         yield from _payload_mistakes(written, at)
     if provider is Provider.JWT:
         yield from _jwt_mistakes(written, at)
+
+
+def method_mistakes(webhook: Mapping[str, JSON], at: _Path) -> Iterator[Mistake]:
+    """Methods that `verify` names and the webhook does not take: then the ones that it takes are not verified."""
+    verify = webhook.get("verify")
+    named = verify.get("methods") if isinstance(verify, dict) else None
+    taken = webhook.get("methods", ["POST"])
+    for index, method in enumerate(named if isinstance(named, list) and isinstance(taken, list) else ()):
+        if method in _METHODS and method not in taken:
+            path = (*at, "verify", "methods", index)
+            message = f"{method} is verified, but the webhook does not take it"
+            hint = "Name methods of the webhook. Those that are not named here are taken unverified."
+            yield Mistake(path=path, code="invalid-value", message=message, hint=hint)
 
 
 def _key_mistakes(provider: Provider, written: Mapping[str, JSON], at: _Path) -> Iterator[Mistake]:

@@ -12,7 +12,7 @@ from schemas.naming import early_mistakes
 from schemas.outline import Outline, Path, all_nodes
 from schemas.pattern import JSON
 from schemas.quantities import duration, seconds, size_in_bytes
-from schemas.verification_rules import verify_mistakes
+from schemas.verification_rules import method_mistakes, verify_mistakes
 from schemas.webhook import Respond
 
 LARGEST_BODY: Final = 16 * 1024 * 1024
@@ -31,6 +31,7 @@ def webhook_mistakes(webhook: JSON, at: Path) -> Iterator[Mistake]:
     yield from _waiting(webhook, at)
     yield from _ranges(webhook.get("allowFrom"), (*at, "allowFrom"))
     yield from verify_mistakes(webhook.get("verify"), (*at, "verify"))
+    yield from method_mistakes(webhook, at)
     if isinstance(webhook.get("body"), dict | bool):
         yield from schema_mistakes(webhook["body"], (*at, "body"))
     if isinstance(webhook.get("dedupe"), str):

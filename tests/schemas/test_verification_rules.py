@@ -73,6 +73,8 @@ JWT = "provider: jwt, issuer: 'https://a', audience: weft"
         ("{provider: githb, secret: A}", "invalid-value", 'Did you mean "github"?'),
         ("{provider: github, secret: A, mode: watch}", "invalid-value", "observe"),
         ("{provider: github, secret: A, methods: [FETCH]}", "invalid-value", "FETCH"),
+        ("{provider: github, secret: A, methods: []}", "invalid-value", "empty"),
+        ("{provider: github, secret: A, methods: [POST, PUT]}", "invalid-value", "taken unverified"),
         ("{provider: github, secret: A, secrets: B}", "unknown-key", 'Did you mean "secret"?'),
         ("{provider: github, secret: A, header: X-Sig}", "unknown-key", 'github has no "header"'),
         ("{provider: shopify, secret: A, tolerance: 5m}", "unknown-key", 'shopify has no "tolerance"'),

@@ -43,9 +43,11 @@ def _usable(written: Any) -> Iterator[PyJWK]:
         return
     for algorithm in _algorithms(written):
         try:
-            yield PyJWK(dict(written), algorithm)
+            key = PyJWK(dict(written), algorithm)
         except (PyJWTError, ValueError, TypeError):
             return
+        if key.Algorithm.check_key_length(key.key) is None:  # RFC 7518, section 3.3: 2,048 bits of RSA
+            yield key
 
 
 def _algorithms(written: Mapping[str, Any]) -> Sequence[str]:

@@ -6,34 +6,32 @@ OpenID Connect Discovery says where an issuer's keys are: https://openid.net/spe
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
-from jwt import PyJWK, PyJWS
-from jwt.exceptions import PyJWTError
+from jwt import PyJWK, get_algorithm_by_name
 
 from schemas.pattern import JSON
-from schemas.verification import ASYMMETRIC, SYMMETRIC, JwtOptions
+from schemas.verification import JwtOptions
 from web.verification.call import Reason, SignedCall, Unverified
 from web.verification.credentials import TokenCarrier
 
-_JWS: Final = PyJWS((*ASYMMETRIC, *SYMMETRIC))
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LONGEST: Final = 16 * 1024  # bytes of a token
 _LONGEST_KEY_ID: Final = 500  # characters
 _SHORTEST_SECRET: Final = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes (RFC 7518, section 3.2)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Token:
-    """One that is not believed yet: which key it says it is signed with."""
+class Token(NamedTuple):
+    """One that is not believed yet: which key it says it is signed with, and what that key has to have signed."""
 
-    text: bytes
     algorithm: str
     key_id: str | None
+    signed: bytes
+    signature: bytes
+    payload: bytes
 
 
 class TokenReader:
@@ -49,14 +47,20 @@ class TokenReader:
         text = self._carrier.token(call)
         if len(text) > _LONGEST or not _TOKEN.fullmatch(text):
             raise Unverified(Reason.MALFORMED, f"{self._carrier.shown} does not hold a signed JWT.")
-        head = _head(text.partition(b".")[0])
+        signed, _, signature = text.rpartition(b".")
+        first, _, payload = signed.partition(b".")
+        head = _mapping(_decoded(first), "head")
         algorithm, key_id = head.get("alg"), head.get("kid")
         if algorithm not in self._options.algorithms:
             known = ", ".join(self._options.algorithms)
             raise Unverified(Reason.MALFORMED, f"The token is signed with another algorithm than {known}.")
         if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= _LONGEST_KEY_ID):
             raise Unverified(Reason.MALFORMED, "The token does not name its key (`kid`) by a short text.")
-        return Token(text=text, algorithm=algorithm, key_id=key_id)
+        if "crit" in head:  # RFC 7515, section 4.1.11
+            raise Unverified(
+                Reason.MALFORMED, "The token's head has something critical that is not known here."
+            )
+        return Token(algorithm, key_id, signed, _decoded(signature), _decoded(payload))
 
     def check(self, token: Token, keys: Sequence[PyJWK | bytes], now: float) -> None:
         """Raises Unverified where no key fits, or where the token is for another time or purpose."""
@@ -110,47 +114,40 @@ class SecretTokenCheck:
         self._reader.check(token, long_enough, now)
 
 
-def _head(segment: bytes) -> Mapping[str, Any]:
-    """Read only to know which key is needed: with the key, PyJWT reads and judges the whole head itself."""
-    try:
-        head = orjson.loads(urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
-    except ValueError:  # also where it is no base64
-        head = None
-    if not isinstance(head, dict):
-        raise Unverified(Reason.MALFORMED, "The head of the token cannot be read.")
-    return head
-
-
 def _claims(token: Token, keys: Sequence[PyJWK | bytes]) -> Mapping[str, JSON]:
-    for key in keys:
-        payload = _payload(token, key)
-        if payload is not None:
-            return _mapping(payload)
-    raise Unverified(Reason.WRONG, "The token is not signed with a key that is right here.")
+    if not any(_is_signed(token, key) for key in keys):
+        raise Unverified(Reason.WRONG, "The token is not signed with a key that is right here.")
+    return _mapping(token.payload, "claims")
 
 
-def _payload(token: Token, key: PyJWK | bytes) -> bytes | None:
+def _is_signed(token: Token, key: PyJWK | bytes) -> bool:
+    """By PyJWT's algorithms; what its `decode` checks of a key each time was checked when the key came."""
+    if isinstance(key, bytes):
+        return get_algorithm_by_name(token.algorithm).verify(token.signed, key, token.signature)
+    return key.algorithm_name == token.algorithm and key.Algorithm.verify(
+        token.signed, key.key, token.signature
+    )
+
+
+def _decoded(segment: bytes) -> bytes:
+    """Base64url without padding, in the one spelling that there is of it."""
     try:
-        decoded = _JWS.decode_complete(
-            token.text,
-            key,
-            algorithms=[token.algorithm],
-            options={"verify_signature": True, "enforce_minimum_key_length": True},
-        )
-    except PyJWTError:
-        return None
-    payload: bytes = decoded["payload"]
-    return payload
+        content = urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+    except ValueError:
+        content = b""
+    if urlsafe_b64encode(content).rstrip(b"=") != segment:
+        raise Unverified(Reason.MALFORMED, "The token is not base64url.")
+    return content
 
 
-def _mapping(payload: bytes) -> Mapping[str, Any]:
+def _mapping(content: bytes, what: str) -> Mapping[str, Any]:
     try:
-        claims = orjson.loads(payload)
+        value = orjson.loads(content)
     except orjson.JSONDecodeError:
-        claims = None
-    if not isinstance(claims, dict):
-        raise Unverified(Reason.MALFORMED, "The token's claims are no JSON object.")
-    return claims
+        value = None
+    if not isinstance(value, dict):
+        raise Unverified(Reason.MALFORMED, f"The token's {what} cannot be read: no JSON object.")
+    return value
 
 
 def _time(claims: Mapping[str, JSON], name: str) -> float | None:
