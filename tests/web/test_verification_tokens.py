@@ -279,3 +279,13 @@ def test_without_its_issuer_asked_a_rule_of_an_issuer_verifies_nobody() -> None:
     with pytest.raises(Unverified) as caught:
         Verifier(rule, ()).check(call, NOW)
     assert caught.value.reason is Reason.NO_SECRET
+
+
+def test_a_token_has_one_spelling() -> None:
+    """The last letter of a segment has bits that mean nothing: with others of them it would be another text."""
+    text = token()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(text[-1])
+    assert last % 16 == 0, "64 bytes leave four bits"
+    for letter in alphabet[last + 1 : last + 16]:
+        assert refusal(text[:-1] + letter) is Reason.MALFORMED
