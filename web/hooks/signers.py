@@ -54,6 +54,8 @@ class Signers:
         """
         assert call.raw is not None, "it was read"
         verifier = await self._verifier(rule, route)
+        if not verifier.covers(call.method):
+            return None  # nobody looked: neither verified nor not, and no challenge of Slack's
         urls = self._urls(call) if verifier.signs_url else ()
         signed = SignedCall(call.method, urls, call.scope["headers"], call.raw)
         try:

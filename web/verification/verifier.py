@@ -49,9 +49,13 @@ class Verifier:
         known = [secret for secret in secrets if secret]
         self._check: Check = _FAMILIES[rule.provider](rule, known) if known else _refuse_all
 
+    def covers(self, method: str) -> bool:
+        """Whether calls of that method are verified; others go through."""
+        return self._methods is None or method in self._methods
+
     def check(self, call: SignedCall, now: float) -> None:
         """Raises Unverified where the call, at `now` (Unix time), is not from whom the rule names."""
-        if self._methods is None or call.method in self._methods:
+        if self.covers(call.method):
             self._check(call, now)
 
     async def check_by_issuer(
@@ -60,7 +64,7 @@ class Verifier:
         """As `check`, with the issuer's keys. `allow` is the project's `network.allow`."""
         if self._issuer is None:
             self.check(call, now)
-        elif self._methods is None or call.method in self._methods:
+        elif self.covers(call.method):
             source, reader = self._issuer
             token = reader.read(call)
             found = await keys.get(source, allow, token.key_id, token.algorithm)
