@@ -37,7 +37,8 @@ def rate(weft: Installation, hook: str, headers: str) -> float:
         load = post(hook, BODY, clients=CLIENTS, seconds=SECONDS, headers=headers)
         settle(connection)
         took = time.perf_counter() - began
-        done = scalar(connection, "SELECT count(*) FROM runs WHERE status = 'completed'") - before
+        ended = scalar(connection, "SELECT count(*) FROM runs WHERE status = 'completed'")
+        done = int(ended) - int(before)
     assert load.statuses == {202: done}, (load.statuses, done)
     return done / took
 
