@@ -465,6 +465,7 @@ def test_no_log_of_a_library_tells_a_value_or_a_token(
 def test_the_book_survives_the_way_to_another_process(database: Database, tmp_path: Path) -> None:
     places = SecretPlaces(
         installation_key=KEY,
+        key=b"s" * 32,
         old_key=b"o" * 32,
         folder=tmp_path,
         vault=VaultSettings(url="http://vault", mount="secret", prefix="weft", token="t"),
