@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reconciler.connections import wanted_connections
+from reconciler.freeze import Version
 from reconciler.landing import Landing
 from reconciler.session import LostVersionError, Session
 from reconciler.steps import Action, Plan, Step, UnknownSecret, VersionRef
@@ -63,8 +64,9 @@ class _Named:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reader:
-    """Reads each version once."""
+    """Reads each version once. `held`: those that the head holds, which need not be asked for."""
 
+    held: Mapping[str, Version]
     content: Callable[[VersionRef], Mapping[str, JSON]]
     seen: dict[str, _Named] = field(default_factory=dict)
 
@@ -76,24 +78,29 @@ class _Reader:
 
     def _read(self, version: str) -> _Named:
         try:
-            held = self.content(VersionRef(id=version, number=None))
+            content = self._content(version)
         except LostVersionError:
             return _Named()  # told elsewhere
-        spec = held["spec"]
-        called = [self.named(one) for one in held["calls"].values()]
+        spec = content["spec"]
+        called = [self.named(one) for one in content["calls"].values()]
         return _Named(
             secrets=_secrets(spec).union(*(one.secrets for one in called)),
             hook=frozenset(_hook_secrets(spec)),
             connections=frozenset(_connections(spec)).union(*(one.connections for one in called)),
         )
 
+    def _content(self, version: str) -> Mapping[str, JSON]:
+        held = self.held.get(version)
+        return self.content(VersionRef(id=version, number=None)) if held is None else held.content
+
 
 def _needed(landing: Landing, stored: Callable[[str], Mapping[str, JSON]]) -> Needed:
-    reader = _Reader(content=landing.content(stored))
     needed: Needed = defaultdict(dict)
     steps = [step for step in landing.plan.looked_at if step.action in _ACTIONS and _runs(step)]
     if not steps and not landing.plan.connections:
         return needed
+    held = {version.id: version for version in landing.view.snapshot.frozen.versions.values()}
+    reader = _Reader(held=held, content=landing.content(stored))
     connections = wanted_connections(landing.view.snapshot)
     for step in steps:
         for environment, name, user in _of_step(step, reader, connections):
