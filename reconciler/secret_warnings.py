@@ -72,7 +72,6 @@ class _Reader:
 
     def named(self, version: str) -> _Named:
         if version not in self.seen:
-            self.seen[version] = _Named()  # of a circle, each member is read once
             self.seen[version] = self._read(version)
         return self.seen[version]
 
