@@ -323,6 +323,32 @@ def test_what_nobody_tells_about_is_forgotten_after_a_while(
         book.get("default", "production", "TOKEN")
 
 
+def test_one_that_is_missing_is_not_asked_for_at_every_call(
+    database: Database, stored: StoredSecrets, listening: SecretBook
+) -> None:
+    with pytest.raises(SecretMissing) as missing:
+        listening.get("default", "production", "TOKEN")
+    sealed = seal(new_key(), b"x", "x")
+    with database.connection() as connection:  # and nobody is told
+        connection.execute(
+            """INSERT INTO secrets (organisation, environment, name, key_id, sealed, updated_by)
+               VALUES ('default', '', 'TOKEN', gen_random_uuid(), %s, 'eve')""",
+            [sealed],
+        )
+    with pytest.raises(SecretMissing) as again:
+        listening.get("default", "production", "TOKEN")
+    assert again.value.looked == missing.value.looked
+    stored.put("default", "", "TOKEN", "hunter2", by="ada")
+    deadline = time.monotonic() + 1
+    while True:
+        try:
+            assert listening.get("default", "production", "TOKEN") == "hunter2"
+            break
+        except SecretMissing:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+
 def test_what_was_read_while_it_changed_is_not_remembered(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
