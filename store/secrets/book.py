@@ -22,8 +22,11 @@ OUTSIDE_SECONDS: Final = 30.0
 MISSING_SECONDS: Final = 5.0
 """For so long nobody is asked again for one that nobody has."""
 
+SILENT_SECONDS: Final = 1.0
+"""The same for one that could not be asked for, or not be read."""
+
 MOST: Final = 4096
-"""Secrets that are remembered, and as many that are missing."""
+"""Secrets that are remembered, and as many that were not to be had."""
 
 _Key = tuple[str, str, str]
 _Memory = TypeVar("_Memory")
@@ -34,8 +37,8 @@ class _Remembered(NamedTuple):
     until: float  # by the monotonic clock
 
 
-class _Missed(NamedTuple):
-    looked: tuple[str, ...]
+class _Refused(NamedTuple):
+    error: SecretMissing | SecretsUnavailable
     until: float
 
 
@@ -64,7 +67,7 @@ class SecretBook:
         self._sources = sources
         self._mutex = threading.Lock()
         self._known: dict[_Key, _Remembered] = {}
-        self._missing: dict[_Key, _Missed] = {}
+        self._refused: dict[_Key, _Refused] = {}
         self._forgotten = 0
 
     def get(self, organisation: str, environment: str, name: str) -> str:
@@ -119,13 +122,13 @@ class SecretBook:
         with self._mutex:
             self._forgotten += 1
             self._known = {key: one for key, one in self._known.items() if key[0] != organisation}
-            self._missing = {key: one for key, one in self._missing.items() if key[0] != organisation}
+            self._refused = {key: one for key, one in self._refused.items() if key[0] != organisation}
 
     def forget(self) -> None:
         """All of it: a notification may have been missed."""
         with self._mutex:
             self._forgotten += 1
-            self._known, self._missing = {}, {}
+            self._known, self._refused = {}, {}
 
     def close(self) -> None:
         for source in self._sources:
@@ -133,15 +136,14 @@ class SecretBook:
 
     def _find(self, organisation: str, environment: str, name: str) -> str:
         key, forgotten = (organisation, environment, name), self._forgotten
-        missed = self._missing.get(key)
-        if missed is not None and missed.until > time.monotonic():
-            raise SecretMissing(name, missed.looked)
+        refused = self._refused.get(key)
+        if refused is not None and refused.until > time.monotonic():
+            raise refused.error.with_traceback(None)
         try:
             value, lasts = self._asked(organisation, environment, name)
-        except SecretMissing as error:
-            self._keep(
-                self._missing, key, _Missed(error.looked, time.monotonic() + MISSING_SECONDS), forgotten
-            )
+        except (SecretMissing, SecretsUnavailable) as error:
+            lasts = MISSING_SECONDS if isinstance(error, SecretMissing) else SILENT_SECONDS
+            self._keep(self._refused, key, _Refused(error, time.monotonic() + lasts), forgotten)
             raise
         self._keep(self._known, key, _Remembered(value, time.monotonic() + lasts), forgotten)
         return value
