@@ -21,9 +21,10 @@ from cli.settings import (
     FORGE_API,
     FORGE_SECRET,
     INSTALLATION_KEY,
-    INSTALLATION_KEY_OLD,
     REDIS_URL,
     SECRETS_DIR,
+    SECRETS_KEY,
+    SECRETS_KEY_OLD,
     SETTINGS,
     STARS,
     TOKEN,
@@ -49,7 +50,7 @@ from cli.values import without_password
 from reconciler.upstream.address import address
 
 OPTIONAL = (
-    *(UPSTREAM_TOKEN, FORGE_SECRET, FORGE_API, INSTALLATION_KEY_OLD, SECRETS_DIR),
+    *(UPSTREAM_TOKEN, FORGE_SECRET, FORGE_API, SECRETS_KEY, SECRETS_KEY_OLD, SECRETS_DIR),
     *(
         VAULT_URL,
         VAULT_MOUNT,

@@ -14,6 +14,7 @@ from cli.errors import StartError
 from cli.installation import find_key, holder
 from cli.settings import Settings
 from store.database import Database, connect
+from store.secrets import SecretPlaces
 from store.secrets.errors import SecretsUnavailable
 from store.secrets.rows import count_stored
 from store.secrets.stored import StoredSecrets
@@ -49,9 +50,10 @@ def check_stored(settings: Settings, url: str) -> Iterator[Check]:
     except StartError as error:
         yield Check(name="secrets", found=f"{count} stored, and no key for them", remedy=str(error))
         return
+    places = SecretPlaces(installation_key=key, key=settings.secrets_key, old_key=settings.secrets_key_old)
     database = Database(url, connections=1)
     try:
-        yield from _stored(StoredSecrets(database, key, settings.installation_key_old), count)
+        yield from _stored(places.stored(database), count)
     finally:
         database.close()
 
@@ -72,8 +74,8 @@ def _stored(stored: StoredSecrets, count: int) -> Iterator[Check]:
     if old:
         yield Check(
             name="secrets",
-            found=f"{count} can be decrypted, some with WEFT_INSTALLATION_KEY_OLD alone ({', '.join(old)})",
-            remedy="weft secret rotate, and then take WEFT_INSTALLATION_KEY_OLD away",
+            found=f"{count} can be decrypted, some with an old key alone ({', '.join(old)})",
+            remedy="weft secret rotate, and then take WEFT_SECRETS_KEY_OLD away where it is set",
         )
     else:
         yield Check(name="secrets", found=f"{count} stored, all can be decrypted")

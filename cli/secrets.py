@@ -125,10 +125,8 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
         return
     count = done["secrets"]
     typer.echo(f"{count} secret{'' if count == 1 else 's'} encrypted anew.")
-    if done["installationKeyChanged"]:
-        typer.echo(
-            "The installation key of before opens nothing here any more: take WEFT_INSTALLATION_KEY_OLD away."
-        )
+    if done["keyChanged"]:
+        typer.echo("They need the key of before no more: take WEFT_SECRETS_KEY_OLD away where it is set.")
 
 
 def _read(name: str) -> str:

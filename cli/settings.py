@@ -108,10 +108,17 @@ INSTALLATION_KEY = Setting(
     default="made at the first start",
     secret=True,
 )
-INSTALLATION_KEY_OLD = Setting(
-    name="WEFT_INSTALLATION_KEY_OLD",
+SECRETS_KEY = Setting(
+    name="WEFT_SECRETS_KEY",
     parse=values.key,
-    right="what WEFT_INSTALLATION_KEY was: at least 64 hexadecimal digits",
+    right="at least 64 hexadecimal digits, such as `openssl rand -hex 32` prints",
+    default="the installation key",
+    secret=True,
+)
+SECRETS_KEY_OLD = Setting(
+    name="WEFT_SECRETS_KEY_OLD",
+    parse=values.key,
+    right="what WEFT_SECRETS_KEY was: at least 64 hexadecimal digits",
     default="none",
     secret=True,
 )
@@ -240,7 +247,7 @@ TOKEN = Setting(
 )
 SETTINGS: tuple[Setting[Any], ...] = (
     *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, BLOBS, BLOBS_ENDPOINT),
-    *(ADMIN_TOKEN, INSTALLATION_KEY, INSTALLATION_KEY_OLD),
+    *(ADMIN_TOKEN, INSTALLATION_KEY, SECRETS_KEY, SECRETS_KEY_OLD),
     *(SECRETS_DIR, VAULT_URL, VAULT_MOUNT, VAULT_PREFIX),
     *(VAULT_TOKEN, VAULT_ROLE_ID, VAULT_SECRET_ID, VAULT_KUBERNETES_ROLE),
     *(WORKERS, THREADS, UPSTREAM, UPSTREAM_TOKEN, UPSTREAM_EVERY),
@@ -267,7 +274,8 @@ class Settings:
     blobs_endpoint: str | None
     admin_token: str | None = field(repr=False)
     installation_key: bytes | None = field(repr=False)
-    installation_key_old: bytes | None = field(repr=False)
+    secrets_key: bytes | None = field(repr=False)
+    secrets_key_old: bytes | None = field(repr=False)
     secrets_dir: Path | None
     vault: VaultSettings | None
     workers: int
@@ -327,7 +335,8 @@ def read_settings(given: Given | None = None) -> Settings:
         blobs_endpoint=given.read(BLOBS_ENDPOINT),
         admin_token=given.read(ADMIN_TOKEN),
         installation_key=given.read(INSTALLATION_KEY),
-        installation_key_old=given.read(INSTALLATION_KEY_OLD),
+        secrets_key=given.read(SECRETS_KEY),
+        secrets_key_old=given.read(SECRETS_KEY_OLD),
         secrets_dir=given.read(SECRETS_DIR),
         vault=read_vault(given),
         workers=given.read(WORKERS) or default_workers(),

@@ -117,7 +117,8 @@ def fill_in(settings: Settings, servers: Servers, *, key: bytes, token: str | No
         forge_api=settings.forge_api,
         trusted_proxies=settings.trusted_proxies,
         log=settings.log,
-        old_installation_key=settings.installation_key_old,
+        secrets_key=settings.secrets_key,
+        secrets_key_old=settings.secrets_key_old,
         secrets_dir=settings.secrets_dir,
         vault=settings.vault,
     )

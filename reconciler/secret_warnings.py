@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from reconciler.connections import wanted_connections
+from reconciler.freeze import Version
 from reconciler.landing import Landing
 from reconciler.session import LostVersionError, Session
 from reconciler.steps import Action, Plan, Step, UnknownSecret, VersionRef
@@ -63,37 +64,43 @@ class _Named:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reader:
-    """Reads each version once."""
+    """Reads each version once. `held`: those that the head holds, by pattern, which need not be asked for."""
 
+    held: Mapping[str, Version]
     content: Callable[[VersionRef], Mapping[str, JSON]]
     seen: dict[str, _Named] = field(default_factory=dict)
 
-    def named(self, version: str) -> _Named:
+    def named(self, pattern: str, version: str) -> _Named:
         if version not in self.seen:
-            self.seen[version] = _Named()  # of a circle, each member is read once
-            self.seen[version] = self._read(version)
+            self.seen[version] = self._read(pattern, version)
         return self.seen[version]
 
-    def _read(self, version: str) -> _Named:
+    def _read(self, pattern: str, version: str) -> _Named:
         try:
-            held = self.content(VersionRef(id=version, number=None))
+            content = self._content(pattern, version)
         except LostVersionError:
             return _Named()  # told elsewhere
-        spec = held["spec"]
-        called = [self.named(one) for one in held["calls"].values()]
+        spec = content["spec"]
+        called = [self.named(key.partition("@")[0], one) for key, one in content["calls"].items()]
         return _Named(
             secrets=_secrets(spec).union(*(one.secrets for one in called)),
             hook=frozenset(_hook_secrets(spec)),
             connections=frozenset(_connections(spec)).union(*(one.connections for one in called)),
         )
 
+    def _content(self, pattern: str, version: str) -> Mapping[str, JSON]:
+        held = self.held.get(pattern)
+        if held is not None and held.id == version:
+            return held.content
+        return self.content(VersionRef(id=version, number=None))
+
 
 def _needed(landing: Landing, stored: Callable[[str], Mapping[str, JSON]]) -> Needed:
-    reader = _Reader(content=landing.content(stored))
     needed: Needed = defaultdict(dict)
     steps = [step for step in landing.plan.looked_at if step.action in _ACTIONS and _runs(step)]
     if not steps and not landing.plan.connections:
         return needed
+    reader = _Reader(held=landing.view.snapshot.frozen.versions, content=landing.content(stored))
     connections = wanted_connections(landing.view.snapshot)
     for step in steps:
         for environment, name, user in _of_step(step, reader, connections):
@@ -112,7 +119,7 @@ def _of_step(
 ) -> Iterator[tuple[str, str, str]]:
     assert step.after is not None
     assert step.after.version is not None
-    named, environment = reader.named(step.after.version.id), step.after.environment
+    named, environment = reader.named(step.after.pattern, step.after.version.id), step.after.environment
     for name in sorted(named.secrets):
         yield environment, name, f"deployment {step.name}"
     for name in sorted(named.hook):
@@ -133,12 +140,13 @@ def _of_changed_connections(
     changed = {change.path.split(".")[1] for change in landing.plan.connections} & connections.keys()
     if not any(next(secret_names(connections[name]), None) for name in changed):
         return
-    frozen = landing.view.snapshot.frozen.versions
     used: dict[str, set[str]] = {name: set() for name in changed}
     for step in landing.plan.steps:
-        if _runs(step) and step.after is not None and step.after.pattern in frozen:
-            for name in changed & reader.named(frozen[step.after.pattern].id).connections:
-                used[name].add(step.after.environment)
+        after = step.after
+        if after is not None and _runs(step) and after.pattern in reader.held:
+            held = reader.held[after.pattern]
+            for name in changed & reader.named(held.pattern, held.id).connections:
+                used[name].add(after.environment)
     for name in sorted(changed):
         for environment in sorted(used[name] or {UNUSED_IN}):
             yield from _of_connection(name, connections[name], environment)

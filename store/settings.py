@@ -62,7 +62,8 @@ class ServiceSettings:
     forge_api: str | None = None  # where that forge's API is, if not where the upstream's host has it
     trusted_proxies: tuple[str, ...] = ()  # ranges of addresses
     listener: int | None = None
-    # What the installation key was: opens what is not encrypted anew since.
-    old_installation_key: bytes | None = field(repr=False, default=None)
+    # What stored secrets are under; None: the installation key. The old one opens what was not rotated since.
+    secrets_key: bytes | None = field(repr=False, default=None)
+    secrets_key_old: bytes | None = field(repr=False, default=None)
     secrets_dir: Path | None = None
     vault: VaultSettings | None = None

@@ -1,10 +1,10 @@
--- The data key of an organisation's secrets, sealed with a key that is derived from the installation key: so it can be
--- replaced, with every secret encrypted anew, while the installation key (and all that is derived from it) stays.
+-- The data key of an organisation's secrets, sealed with a key that the processes are given (WEFT_SECRETS_KEY, else the
+-- installation key): either can be replaced while the installation key, and the webhook URLs that come of it, stay.
 CREATE TABLE secret_keys (
     organisation text PRIMARY KEY,
     id           uuid NOT NULL,
     sealed       bytea NOT NULL,
-    sealed_by    text NOT NULL,  -- by which this installation key is known from another: no part of it
+    sealed_by    text NOT NULL,  -- by which that key is known from another: no part of it
     made_at      timestamptz NOT NULL DEFAULT now()
 );
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from store.database import Connection, StoreUnavailable
 from store.secrets.errors import SecretMissing, SecretsUnavailable
@@ -19,15 +19,27 @@ STORED_SECONDS: Final = 60.0
 OUTSIDE_SECONDS: Final = 30.0
 """For so long one from elsewhere is believed: nobody tells when it changes."""
 
+MISSING_SECONDS: Final = 5.0
+"""For so long nobody is asked again for one that nobody has."""
+
+SILENT_SECONDS: Final = 1.0
+"""The same for one that could not be asked for, or not be read."""
+
 MOST: Final = 4096
-"""Secrets that are remembered."""
+"""Secrets that are remembered, and as many that were not to be had."""
 
 _Key = tuple[str, str, str]
+_Memory = TypeVar("_Memory")
 
 
 class _Remembered(NamedTuple):
     value: str
     until: float  # by the monotonic clock
+
+
+class _Refused(NamedTuple):
+    error: SecretMissing | SecretsUnavailable
+    until: float
 
 
 class Listed(NamedTuple):
@@ -55,6 +67,7 @@ class SecretBook:
         self._sources = sources
         self._mutex = threading.Lock()
         self._known: dict[_Key, _Remembered] = {}
+        self._refused: dict[_Key, _Refused] = {}
         self._forgotten = 0
 
     def get(self, organisation: str, environment: str, name: str) -> str:
@@ -108,31 +121,47 @@ class SecretBook:
         """What is remembered of an organisation is of before: the handler of SECRETS_CHANGED."""
         with self._mutex:
             self._forgotten += 1
-            for key in [key for key in self._known if key[0] == organisation]:
-                del self._known[key]
+            self._known = {key: one for key, one in self._known.items() if key[0] != organisation}
+            self._refused = {key: one for key, one in self._refused.items() if key[0] != organisation}
 
     def forget(self) -> None:
         """All of it: a notification may have been missed."""
         with self._mutex:
             self._forgotten += 1
-            self._known.clear()
+            self._known, self._refused = {}, {}
 
     def close(self) -> None:
         for source in self._sources:
             source.close()
 
     def _find(self, organisation: str, environment: str, name: str) -> str:
-        forgotten = self._forgotten
-        value, lasts = self._stored(organisation, environment, name), STORED_SECONDS
-        if value is None:
-            value, lasts = self._outside(organisation, environment, name), OUTSIDE_SECONDS
-        with self._mutex:
-            if forgotten == self._forgotten:  # else it may be of before
-                if len(self._known) >= MOST:
-                    self._known.clear()
-                until = time.monotonic() + lasts
-                self._known[organisation, environment, name] = _Remembered(value, until)
+        key, forgotten = (organisation, environment, name), self._forgotten
+        refused = self._refused.get(key)
+        if refused is not None and refused.until > time.monotonic():
+            raise refused.error.with_traceback(None)
+        try:
+            value, lasts = self._asked(organisation, environment, name)
+        except (SecretMissing, SecretsUnavailable) as error:
+            lasts = MISSING_SECONDS if isinstance(error, SecretMissing) else SILENT_SECONDS
+            self._keep(self._refused, key, _Refused(error, time.monotonic() + lasts), forgotten)
+            raise
+        self._keep(self._known, key, _Remembered(value, time.monotonic() + lasts), forgotten)
         return value
+
+    def _keep(self, memory: dict[_Key, _Memory], key: _Key, one: _Memory, forgotten: int) -> None:
+        """Unless something was forgotten since it was asked for: it may be of before."""
+        with self._mutex:
+            if forgotten == self._forgotten:
+                if len(memory) >= MOST:
+                    memory.clear()
+                memory[key] = one
+
+    def _asked(self, organisation: str, environment: str, name: str) -> tuple[str, float]:
+        """The value, and for how many seconds it is believed."""
+        value = self._stored(organisation, environment, name)
+        if value is not None:
+            return value, STORED_SECONDS
+        return self._outside(organisation, environment, name), OUTSIDE_SECONDS
 
     def _stored(self, organisation: str, environment: str, name: str) -> str | None:
         try:

@@ -10,7 +10,7 @@ from store.database import SECRETS_CHANGED, Connection, scalar
 
 
 class DataKey(NamedTuple):
-    """An organisation's, sealed with the installation key that `sealed_by` names."""
+    """An organisation's, sealed with the key that `sealed_by` names."""
 
     organisation: str
     id: str

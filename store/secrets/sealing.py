@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 _KEY: Final = 32  # bytes: AES-256
 _NONCE: Final = 12  # bytes, as NIST SP 800-38D wants them; random for each sealing
 _SEALS: Final = b"weft secrets: seals data keys (1)"
-_NAMES: Final = b"weft secrets: names the installation key (1)"
+_NAMES: Final = b"weft secrets: names the key that seals (1)"
 
 
 class SealBroken(Exception):
@@ -50,16 +50,14 @@ def _bound(place: Sequence[str]) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Sealer:
-    """What an installation key comes to here. `name` tells it from another one and says nothing about it."""
+    """What the process' key comes to here. `name` tells it from another one and says nothing about it."""
 
     name: str
     key: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, installation_key: bytes) -> Self:
-        return cls(
-            name=_derived(installation_key, _NAMES, 8).hex(), key=_derived(installation_key, _SEALS, _KEY)
-        )
+    def of(cls, given: bytes) -> Self:
+        return cls(name=_derived(given, _NAMES, 8).hex(), key=_derived(given, _SEALS, _KEY))
 
 
 def _derived(key: bytes, purpose: bytes, length: int) -> bytes:

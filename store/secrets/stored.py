@@ -1,9 +1,9 @@
-"""The secrets that Weft keeps itself: encrypted with a data key, and that with the installation's."""
+"""The secrets that Weft keeps itself: encrypted with a data key, which is sealed with the process' key."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from store.database import Connection, Database
@@ -17,19 +17,18 @@ _SECRET: Final = "secret"  # noqa: S105 (what a seal is for)
 
 
 class Rotated(NamedTuple):
-    """`secrets`: encrypted anew. `organisations`: whose data keys were sealed by an old installation key."""
+    """`secrets`: encrypted anew. `organisations`: whose data keys were sealed by an old key."""
 
     secrets: int
     organisations: tuple[str, ...]
 
 
 class StoredSecrets:
-    def __init__(self, database: Database, installation_key: bytes, old_key: bytes | None = None) -> None:
-        """`old_key`: what the installation key was; data keys that are still sealed with it are opened, too."""
+    def __init__(self, database: Database, key: bytes, old_keys: Iterable[bytes] = ()) -> None:
+        """`old_keys`: what `key` may have been before; data keys that they have sealed are opened, too."""
         self._database = database
-        self._sealer = Sealer.of(installation_key)
-        old = None if old_key is None else Sealer.of(old_key)
-        self._sealers = {one.name: one for one in (old, self._sealer) if one is not None}
+        self._sealer = Sealer.of(key)
+        self._sealers = {one.name: one for one in (*map(Sealer.of, old_keys), self._sealer)}
 
     def find(self, organisation: str, environment: str, name: str) -> str | None:
         """Raises SecretUnreadable, StoreUnavailable."""
@@ -61,7 +60,7 @@ class StoredSecrets:
 
     def rotate(self, organisation: str) -> Rotated:
         """A new data key, and every secret of the organisation encrypted with it; data keys of all organisations
-        that an old installation key has sealed are sealed by the present one. All at one moment: who reads
+        that an old key has sealed are sealed by the present one. All at one moment: who reads
         meanwhile reads what was before.
 
         Raises SecretUnreadable, and nothing has changed, when one of them cannot be opened.
@@ -90,7 +89,7 @@ class StoredSecrets:
                     yield error
 
     def under_old_keys(self) -> list[str]:
-        """The organisations whose data key the present installation key has not sealed."""
+        """The organisations whose data key the present key has not sealed."""
         with self._database.connection() as connection:
             return [key.organisation for key in rows.keys_not_sealed_by(connection, self._sealer.name)]
 
@@ -118,9 +117,9 @@ class StoredSecrets:
         sealer = self._sealers.get(key.sealed_by)
         if sealer is None:
             raise SecretUnreadable(
-                f"The stored secrets of the organisation {key.organisation} are encrypted with another"
-                " installation key than this process has: give it the right WEFT_INSTALLATION_KEY; or, where that"
-                " was changed, the one of before as WEFT_INSTALLATION_KEY_OLD."
+                f"The stored secrets of the organisation {key.organisation} are encrypted with another key than"
+                " this process has: give it the right WEFT_SECRETS_KEY, or without one the right"
+                " WEFT_INSTALLATION_KEY; where it was changed, the one of before as WEFT_SECRETS_KEY_OLD."
             )
         try:
             return unseal(sealer.key, key.sealed, _DATA_KEY, key.organisation, key.id)

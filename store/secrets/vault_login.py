@@ -19,6 +19,9 @@ PATIENCE: Final = 3.0
 """Seconds that Vault has for an answer."""
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+AGAIN: Final = 10.0
+"""Seconds from one login to the next at least, where Vault denies what is asked: mostly it is the path."""
+
 RETRY: Final = 5.0
 """Seconds between two attempts to renew a token."""
 
@@ -38,6 +41,7 @@ class VaultDoor:
         self._client: Any = hvac.Client(url=settings.url, token=settings.token or "", timeout=PATIENCE)
         self._until = float("inf") if settings.token else 0.0
         self._logins = 0
+        self._since = 0.0
         self._stopping = threading.Event()
         if settings.token:
             threading.Thread(target=self._renew, name="vault-token", daemon=True).start()
@@ -48,9 +52,9 @@ class VaultDoor:
         try:
             return request(self._client)
         except self.errors.Forbidden:
-            if self._settings.token or login != self._logins:
+            if self._settings.token or (login == self._logins and time.monotonic() < self._since + AGAIN):
                 raise
-            # It may have been revoked, or Vault has forgotten it; if it is the path that is denied, so it is again.
+            # It may have been revoked, or Vault has forgotten it.
             self._enter_again(login)
             return request(self._client)
 
@@ -79,7 +83,8 @@ class VaultDoor:
         else:
             answer = self._client.auth.approle.login(role_id=given.role_id, secret_id=given.secret_id)
         lasts = float(answer["auth"]["lease_duration"]) or float("inf")
-        self._until = time.monotonic() + lasts * 2 / 3
+        self._since = time.monotonic()
+        self._until = self._since + lasts * 2 / 3
         self._logins += 1
 
     def _service_account(self) -> str:

@@ -14,7 +14,7 @@ from weft_command import weft
 from store.database import Database
 from store.secrets.stored import StoredSecrets
 
-KEY, OTHER = "aa" * 32, "bb" * 32
+KEY, OTHER, THIRD = "aa" * 32, "bb" * 32, "cc" * 32
 
 
 @pytest.fixture
@@ -43,10 +43,16 @@ def test_stored_secrets_are_decrypted_with_the_installation_key(
     assert (fine["found"], fine["ok"]) == ("2 stored, all can be decrypted", True)
     said, wrong = checks(tmp_path, WEFT_INSTALLATION_KEY=OTHER, **servers)
     assert len(wrong) == 2
-    assert all("give it the right WEFT_INSTALLATION_KEY" in one["remedy"] for one in wrong)
-    changing = {"WEFT_INSTALLATION_KEY": OTHER, "WEFT_INSTALLATION_KEY_OLD": KEY}
-    more, [half] = checks(tmp_path, **changing, **servers)
-    assert half["remedy"].startswith("weft secret rotate")
+    assert all("give it the right WEFT_SECRETS_KEY" in one["remedy"] for one in wrong)
+    more = ""
+    for changing in (
+        {"WEFT_INSTALLATION_KEY": KEY, "WEFT_SECRETS_KEY": OTHER},
+        {"WEFT_INSTALLATION_KEY": OTHER, "WEFT_SECRETS_KEY_OLD": KEY},
+        {"WEFT_INSTALLATION_KEY": THIRD, "WEFT_SECRETS_KEY": OTHER, "WEFT_SECRETS_KEY_OLD": KEY},
+    ):
+        told, [half] = checks(tmp_path, **changing, **servers)
+        assert half["remedy"].startswith("weft secret rotate")
+        more += told
     assert KEY not in said + more
     assert "hunter2" not in said + more
 

@@ -101,7 +101,7 @@ def test_who_is_no_admin_sees_names_and_sets_nothing(site: Site, weft: Weft) -> 
 def test_rotating_says_how_many_and_when_an_old_key_is_used_up(site: Site, weft: Weft) -> None:
     weft("set", "TOKEN", given=VALUE)
     assert weft("rotate").stdout == "1 secret encrypted anew.\n"
-    assert json.loads(weft("rotate", "--json").stdout) == {"secrets": 1, "installationKeyChanged": False}
+    assert json.loads(weft("rotate", "--json").stdout) == {"secrets": 1, "keyChanged": False}
     assert site.secrets.get("default", "production", "TOKEN") == VALUE
 
 

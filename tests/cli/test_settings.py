@@ -178,12 +178,16 @@ def test_vault_is_entered_in_one_way(environ: dict[str, str], said: str) -> None
 
 
 def test_what_opens_secrets_is_not_in_a_repr() -> None:
-    environ = VAULT | {"WEFT_VAULT_TOKEN": "hunter2", "WEFT_INSTALLATION_KEY_OLD": "ab" * 32}
+    environ = VAULT | {
+        "WEFT_VAULT_TOKEN": "hunter2",
+        "WEFT_SECRETS_KEY": "ab" * 32,
+        "WEFT_SECRETS_KEY_OLD": "ab" * 32,
+    }
     settings = read_settings(Given(environ=environ))
     assert settings.vault == VaultSettings(
         url="https://vault.example:8200", mount="secret", prefix="weft", token="hunter2"
     )
-    assert settings.installation_key_old == b"\xab" * 32
+    assert settings.secrets_key == settings.secrets_key_old == b"\xab" * 32
     assert "hunter2" not in repr(settings)
     assert repr(b"\xab" * 32) not in repr(settings)
     assert read_settings(Given(environ={})).vault is None

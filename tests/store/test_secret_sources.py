@@ -392,8 +392,9 @@ def test_a_token_that_cannot_be_renewed_is_told_before_it_ends(
 
 
 def test_a_role_logs_in_when_it_is_needed_and_again_when_that_runs_out(
-    vault: VaultSite, opened: Callable[..., Vault]
+    vault: VaultSite, opened: Callable[..., Vault], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("store.secrets.vault_login.AGAIN", 0.0)
     vault.secrets["weft/production/TOKEN"] = {"value": "hunter2"}
     vault.roles["weft", "s3cret"] = Token(ttl=0.3)
     source = opened(role_id="weft", secret_id="s3cret")
@@ -405,6 +406,37 @@ def test_a_role_logs_in_when_it_is_needed_and_again_when_that_runs_out(
     vault.tokens.clear()  # Vault was restored from a backup, or somebody has revoked them
     assert source.find(FIRST, "production", "TOKEN") == "hunter2"
     assert vault.seen.count("POST auth/approle/login") == 3
+
+
+def test_what_a_roles_policy_denies_is_no_reason_to_log_in_at_every_call(
+    vault: VaultSite, opened: Callable[..., Vault]
+) -> None:
+    vault.roles["weft", "s3cret"] = Token(ttl=60, paths=("weft/staging/",))
+    source = opened(role_id="weft", secret_id="s3cret")
+    for _ in range(5):
+        with pytest.raises(SecretsUnavailable, match="denies"):
+            source.find(FIRST, "production", "TOKEN")
+    assert vault.seen.count("POST auth/approle/login") == 1
+
+
+def test_a_source_that_refuses_is_not_asked_at_every_call(
+    database: Database, vault: VaultSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.secrets.book.SILENT_SECONDS", 0.3)
+    vault.secrets["weft/production/TOKEN"] = {"value": "hunter2"}
+    settings = vault_settings(vault, token=vault.token(paths=("weft/staging/",)))
+    book = SecretPlaces(installation_key=KEY, vault=settings).open(database)
+    said = set()
+    for _ in range(20):
+        with pytest.raises(SecretsUnavailable) as error:
+            book.get(FIRST, "production", "TOKEN")
+        said.add(str(error.value))
+    assert len(said) == 1
+    assert vault.seen.count("GET secret/data/weft/production/TOKEN") == 1
+    vault.tokens[settings.token or ""].paths = ("weft/",)
+    time.sleep(0.31)
+    assert book.get(FIRST, "production", "TOKEN") == "hunter2"
+    book.close()
 
 
 def test_threads_that_find_a_role_logged_out_log_in_once(
@@ -465,6 +497,7 @@ def test_no_log_of_a_library_tells_a_value_or_a_token(
 def test_the_book_survives_the_way_to_another_process(database: Database, tmp_path: Path) -> None:
     places = SecretPlaces(
         installation_key=KEY,
+        key=b"s" * 32,
         old_key=b"o" * 32,
         folder=tmp_path,
         vault=VaultSettings(url="http://vault", mount="secret", prefix="weft", token="t"),

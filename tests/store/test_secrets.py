@@ -51,7 +51,7 @@ def test_the_same_value_is_never_encrypted_alike() -> None:
     assert len({seal(key, b"hunter2", "TOKEN") for _ in range(100)}) == 100
 
 
-def test_what_is_derived_from_an_installation_key_tells_nothing_of_it() -> None:
+def test_what_is_derived_from_a_key_tells_nothing_of_it() -> None:
     one, other = Sealer.of(KEY), Sealer.of(OTHER_KEY)
     assert one == Sealer.of(KEY)
     assert {one.name, one.key.hex()}.isdisjoint({other.name, other.key.hex()})
@@ -146,10 +146,10 @@ def test_a_row_that_was_moved_to_another_organisation_with_its_key_opens_nowhere
         stored.find("default", "", "TOKEN")
 
 
-def test_another_installation_key_says_which_one_is_wanted(database: Database, stored: StoredSecrets) -> None:
+def test_another_key_says_which_one_is_wanted(database: Database, stored: StoredSecrets) -> None:
     stored.put("default", "", "TOKEN", "hunter2", by="ada")
     other = StoredSecrets(database, OTHER_KEY)
-    with pytest.raises(SecretUnreadable, match="WEFT_INSTALLATION_KEY_OLD"):
+    with pytest.raises(SecretUnreadable, match="WEFT_SECRETS_KEY_OLD"):
         other.find("default", "", "TOKEN")
     with pytest.raises(SecretUnreadable):
         other.put("default", "", "MORE", "hunter3", by="ada")
@@ -159,10 +159,10 @@ def test_another_installation_key_says_which_one_is_wanted(database: Database, s
     assert [one.name for one in stored.names("default")] == ["TOKEN"]
 
 
-def test_an_installation_key_is_changed_in_three_steps(database: Database, stored: StoredSecrets) -> None:
+def test_a_key_is_changed_in_three_steps(database: Database, stored: StoredSecrets) -> None:
     stored.put("default", "", "TOKEN", "hunter2", by="ada")
     stored.put("acme", "", "TOKEN", "acme's", by="ada")
-    both = StoredSecrets(database, OTHER_KEY, KEY)
+    both = StoredSecrets(database, OTHER_KEY, [KEY])
     assert both.find("default", "", "TOKEN") == "hunter2"
     assert both.under_old_keys() == ["acme", "default"]
     assert both.rotate("default") == (1, ("acme", "default"))
@@ -323,6 +323,32 @@ def test_what_nobody_tells_about_is_forgotten_after_a_while(
         book.get("default", "production", "TOKEN")
 
 
+def test_one_that_is_missing_is_not_asked_for_at_every_call(
+    database: Database, stored: StoredSecrets, listening: SecretBook
+) -> None:
+    with pytest.raises(SecretMissing) as missing:
+        listening.get("default", "production", "TOKEN")
+    sealed = seal(new_key(), b"x", "x")
+    with database.connection() as connection:  # and nobody is told
+        connection.execute(
+            """INSERT INTO secrets (organisation, environment, name, key_id, sealed, updated_by)
+               VALUES ('default', '', 'TOKEN', gen_random_uuid(), %s, 'eve')""",
+            [sealed],
+        )
+    with pytest.raises(SecretMissing) as again:
+        listening.get("default", "production", "TOKEN")
+    assert again.value.looked == missing.value.looked
+    stored.put("default", "", "TOKEN", "hunter2", by="ada")
+    deadline = time.monotonic() + 1
+    while True:
+        try:
+            assert listening.get("default", "production", "TOKEN") == "hunter2"
+            break
+        except SecretMissing:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+
 def test_what_was_read_while_it_changed_is_not_remembered(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,3 +387,28 @@ def test_a_database_that_is_away_is_told_as_a_source_that_does_not_answer(
     database.close()
     with pytest.raises(SecretsUnavailable, match="database"):
         book.get("default", "production", "TOKEN")
+
+
+def test_secrets_get_a_key_of_their_own_and_another_one_later(database: Database) -> None:
+    """The installation key, and with it every webhook URL, stays."""
+    first = SecretPlaces(installation_key=KEY)
+    own = SecretPlaces(installation_key=KEY, key=OTHER_KEY)
+    next_ = SecretPlaces(installation_key=KEY, key=b"n" * 32, old_key=OTHER_KEY)
+    first.stored(database).put("default", "", "TOKEN", "hunter2", by="ada")
+    for places in (own, next_):
+        stored = places.stored(database)
+        assert stored.find("default", "", "TOKEN") == "hunter2"
+        assert stored.rotate("default") == (1, ("default",))
+        assert stored.rotate("default") == (1, ())
+    with pytest.raises(SecretUnreadable):
+        first.stored(database).find("default", "", "TOKEN")
+    with pytest.raises(SecretUnreadable):
+        own.stored(database).find("default", "", "TOKEN")
+
+
+def test_the_present_key_is_never_the_old_one(database: Database) -> None:
+    """Of an installation key that has changed, the one of before is given as the old one."""
+    SecretPlaces(installation_key=KEY).stored(database).put("default", "", "TOKEN", "hunter2", by="ada")
+    SecretPlaces(installation_key=OTHER_KEY, old_key=KEY).stored(database).rotate("default")
+    found = SecretPlaces(installation_key=OTHER_KEY).stored(database).find("default", "", "TOKEN")
+    assert found == "hunter2"

@@ -94,7 +94,7 @@ def test_another_organisation_has_secrets_of_its_own(site: Site, monkeypatch: py
         assert client.get("/secrets").json()["items"] == []
         assert client.delete("/secrets/TOKEN").status_code == 404
         assert client.put("/secrets/TOKEN", json={"value": "acme's"}).status_code == 200
-        assert client.post("/secrets/rotate").json() == {"secrets": 1, "installationKeyChanged": False}
+        assert client.post("/secrets/rotate").json() == {"secrets": 1, "keyChanged": False}
     assert site.secrets.get("default", "production", "TOKEN") == VALUE
     assert site.secrets.get("acme", "production", "TOKEN") == "acme's"
 
@@ -135,7 +135,7 @@ def test_the_largest_value_and_the_longest_name_are_taken(site: Site) -> None:
 
 def test_a_secret_may_be_called_rotate(site: Site) -> None:
     assert put(site, "rotate").status_code == 200
-    assert site.http.post("/secrets/rotate").json() == {"secrets": 1, "installationKeyChanged": False}
+    assert site.http.post("/secrets/rotate").json() == {"secrets": 1, "keyChanged": False}
     assert site.http.delete("/secrets/rotate").status_code == 200
 
 
@@ -146,7 +146,7 @@ def test_keys_that_do_not_open_refuse_writing_and_say_why(site: Site) -> None:
     for answer in (put(site, "OTHER"), site.http.post("/secrets/rotate")):
         assert answer.status_code == 409
         assert answer.json()["type"] == "urn:weft:problem:secrets-unreadable"
-        assert "WEFT_INSTALLATION_KEY_OLD" in answer.json()["detail"]
+        assert "WEFT_SECRETS_KEY_OLD" in answer.json()["detail"]
     assert [one["name"] for one in site.http.get("/secrets").json()["items"]] == ["TOKEN"]
 
 

@@ -63,7 +63,7 @@ class Secrets:
         with _translated():
             done = self._book.stored.rotate(organisation)
         self._book.forget()
-        return {"secrets": done.secrets, "installationKeyChanged": organisation in done.organisations}
+        return {"secrets": done.secrets, "keyChanged": bool(done.organisations)}
 
     def _why_not(self, organisation: str, environment: str, name: str) -> str:
         others = [one for one in self._book.listed(organisation).secrets if one.name == name]
