@@ -12,7 +12,7 @@ from schemas.pattern import JSON
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Of one answer."""
-MOST_VALUES: Final = 500_000
+MOST_VALUES: Final = 250_000
 """In one answer: small ones take much more memory than what is sent of them."""
 _DEEPEST: Final = 64
 _LONGEST_LINE: Final = 64 * 1024

@@ -238,7 +238,7 @@ def test_a_wait_ends_with_the_time_and_with_the_run(send: Sender) -> None:
     ("answer", "type_"),
     [
         (b"", "connection"), (b"HTTP/1.1 200 OK\r\n\r\n", "connection"), (b"$5\r\nab", "connection"),
-        (b"*100000000\r\n" + b"*0\r\n" * 600_000, "output_too_large"), (b"$999999999999\r\n", "output_too_large"),
+        (b"*100000000\r\n" + b"*0\r\n" * 260_000, "output_too_large"), (b"$999999999999\r\n", "output_too_large"),
         (b"*1\r\n" * 100, "output_too_large"), (b"$x\r\n", "connection"), (b"+" + b"x" * 200_000, "connection"),
         (b"-LOADING the data\r\n", "redis_error"), (b"$3\r\nabcde\r\n", "connection"), (b":1.5\r\n", "connection"),
     ],

@@ -1,6 +1,4 @@
-"""A TCP port (with TLS, if wanted) in front of a server that has only a Unix socket: it is reached, and lost, as over
-a network.
-"""
+"""A TCP port (or TLS) before a server that has only a Unix socket: it is reached, and lost, as over a network."""
 
 from __future__ import annotations
 
