@@ -1,4 +1,4 @@
-"""A web server that counts who is with it at one time: from a request's arrival to its answer, or to its hanging up."""
+"""A web server that counts who is with it at one time: from a request to its answer, or to its hanging up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ANSWER = (
 
 
 class Counting:
-    """Each request is answered after `seconds`. `most` is how many there were at one time, `served` how many in all."""
+    """Each request is answered after `seconds`. `most` were there at one time, `served` in all."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
