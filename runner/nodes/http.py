@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from runner.nodes.base import NodeContext, NodeError
 from runner.nodes.found import Found
-from runner.nodes.http_client import HttpAnswer, Wanted
+from runner.nodes.http_client import HttpAnswer
 from runner.nodes.http_inputs import MAX_RESPONSE, HttpInputs
 from runner.nodes.http_pool import HttpPools
 from runner.nodes.http_response import value_of
@@ -53,7 +53,9 @@ class HttpNode:
             if answer.status not in _NO_HEAD:
                 break
         if answer.status >= 500:
-            answer.checked(Wanted(max_response=MAX_RESPONSE))
+            message = f"{answer.request}: status {answer.status}"
+            hint = "The service is there, and fails: see what it says itself."
+            raise NodeError("http_status", message, hint=hint, retryable=answer.retryable)
         if answer.status in _NOT_SIGNED_IN:
             context.log("warning", f"{name}: it answers {answer.status}: it wants other credentials")
         url = answer.request.url
