@@ -14,6 +14,6 @@ CREATE INDEX turns_of ON turns (organisation, connection, environment, id);
 
 -- What listens to errors: which of them started no run, and why. Who decides about one holds its row.
 CREATE TABLE error_triggers (
-    deployment_id bigint PRIMARY KEY REFERENCES deployments (id),
+    deployment_id bigint PRIMARY KEY,
     passed_over   jsonb NOT NULL DEFAULT '{}'  -- reason → {count, firstAt, lastAt, run, pattern}
 );
