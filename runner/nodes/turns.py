@@ -57,9 +57,9 @@ class Turns:
         woken = self._waiting[turn] = threading.Event()
         taken = False
         try:
-            while not self._has(limit, turn):
-                _until(woken, context, limit)
-            taken = True
+            # At first as well: it may have come before anybody listened. Whoever is woken has it.
+            while not taken:
+                taken = self._has(limit, turn) or _woken(woken, context, limit)
         finally:
             self._waiting.pop(turn, None)
             if not taken:
@@ -119,14 +119,16 @@ class InTurn:
             return self._handler(context, inputs)
 
 
-def _until(woken: threading.Event, context: NodeContext, limit: Limit) -> None:
-    """Until there may be news. Raises NodeError when the node may not wait any longer."""
+def _woken(woken: threading.Event, context: NodeContext, limit: Limit) -> bool:
+    """False: it is time to look. Raises NodeError when the node may not wait any longer."""
     end = time.monotonic() + _LOOK
-    while not woken.wait(_SLICE) and time.monotonic() < end:
+    while not woken.wait(_SLICE):
+        if time.monotonic() >= end:
+            return False
         if context.cancelled.is_set():
             raise NodeError("cancelled", f"{limit.connection}: given up with its run", retryable=False)
         if context.remaining() <= 0:
             message = f"{limit.connection}: its turn did not come in time: {limit.most} at once may use it"
             hint = "Raise `maxConcurrent` of the connection, or give the node a longer `timeout`."
             raise NodeError("timeout", message, hint=hint)
-    woken.clear()
+    return True
