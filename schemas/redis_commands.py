@@ -85,8 +85,9 @@ def _without_end(words: Sequence[JSON]) -> bool:
         time = words[-1]
     elif name in _TIMEOUT_FIRST and len(words) > 1:
         time = words[1]
-    elif name in _MAY_BLOCK and "BLOCK" in words[:-1]:
-        time = words[words.index("BLOCK") + 1]
+    elif name in _MAY_BLOCK:
+        options = words[: words.index("STREAMS")] if "STREAMS" in words else words
+        time = options[options.index("BLOCK") + 1] if "BLOCK" in options[:-1] else "1"
     try:
         return float(time) <= 0
     except (TypeError, ValueError):
