@@ -71,7 +71,7 @@ class Answers:
         kind, rest = line[:1], line[1:]
         match kind:
             case b"+":
-                return rest.decode("utf-8", "replace")
+                return as_json(rest)
             case b"-":
                 return _error(rest, depth)
             case b":":
