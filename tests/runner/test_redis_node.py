@@ -19,7 +19,9 @@ from tcp_door import tcp_door
 from cli.embedded.valkey import Valkey
 from runner.nodes.base import NodeError
 from runner.nodes.redis import RedisNode
+from runner.retries import node_policy
 from schemas.errors import ERROR_TYPES, is_a
+from schemas.pattern import pattern_from_spec
 
 
 class Sender:
@@ -229,6 +231,23 @@ def test_a_wait_ends_with_the_time_and_with_the_run(send: Sender) -> None:
     threading.Timer(0.2, cancelled.set).start()
     assert send.error("BLPOP", "never", 30, cancelled=cancelled).type == "cancelled"
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("node", "attempts"),
+    [
+        ({"uses": "redis", "with": {"command": ["GET", "a"]}}, 3),
+        ({"uses": "redis", "with": {"command": ["INCR", "a"]}}, 1),
+        ({"uses": "redis", "with": {"command": "${{ input }}"}}, 1),
+        ({"uses": "redis", "with": {"command": ["GET", "a"]}, "retry": {"attempts": 2}}, 2),
+        ({"uses": "s3", "with": {"action": "put"}}, 3),
+        ({"uses": "probe", "with": {"connection": "a"}}, 3),
+        ({"uses": "sql", "with": {"query": "SELECT 1"}}, 1),
+    ],
+)
+def test_what_may_be_repeated_is_tried_three_times(node: dict[str, Any], attempts: int) -> None:
+    [read] = pattern_from_spec("p", {"nodes": [{"id": "a", **node}]}).nodes
+    assert node_policy(read, node["with"]).attempts == attempts
 
 
 # Bad servers

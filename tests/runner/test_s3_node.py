@@ -21,7 +21,7 @@ from node_contexts import GivenConnections, node_context
 from runner.nodes.base import NodeError
 from runner.nodes.s3 import S3Node
 from runner.nodes.s3_client import Place
-from runner.nodes.s3_signing import Signer, ToSign
+from runner.nodes.s3_signing import Signer, ToSign, path_text, query_text
 from schemas.buckets import Bucket
 from schemas.errors import ERROR_TYPES, is_a
 
@@ -281,6 +281,12 @@ NOW = 1369353600.0  # 20130524T000000Z
 )
 def test_signatures_are_those_of_amazons_examples(request_: ToSign, content: bytes, signature: str) -> None:
     assert AMAZON.headers(request_, content, NOW)["authorization"].endswith(f"Signature={signature}")
+
+
+def test_what_is_signed_is_encoded_once_and_in_amazons_way() -> None:
+    """As in its UriEncode: everything but letters, digits, `-._~`, and the slashes of a path."""
+    assert path_text("/a+b c/é~._-/%*'()") == "/a%2Bb%20c/%C3%A9~._-/%25%2A%27%28%29"
+    assert query_text({"prefix": "a/b+c d", "list-type": "2"}) == "list-type=2&prefix=a%2Fb%2Bc%20d"
 
 
 def test_a_presigned_address_is_that_of_amazons_example() -> None:
