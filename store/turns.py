@@ -15,39 +15,48 @@ from store.database import TURN_TAKEN, Connection
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """`token` names it, a UUID; it is for a node of `run` as long as that has `lease`."""
+
+    token: str
+    run: str
+    lease: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A turn that was asked for. `granted` are those that were given out meanwhile, perhaps itself."""
+    """How a turn that was asked for stands. `granted` are those that were given out by the way, perhaps itself."""
 
-    id: int
     taken: bool
-    granted: Sequence[int]
+    granted: Sequence[str]
 
 
-def ask(connection: Connection, limit: Limit, run: str, lease: int) -> Asked:
-    """Stand in line, at its end, within the caller's transaction."""
+MOST_TOLD = 200
+"""Turns that one notification names (it may have 8,000 bytes); the others find theirs when they look."""
+
+
+def ask(connection: Connection, limit: Limit, turn: Turn) -> Asked | None:
+    """Stand in line, at its end, within the caller's transaction; who stands there already, stays.
+
+    None: its run has gone elsewhere.
+    """
     _lock(connection, limit)
+    connection.execute(
+        """INSERT INTO turns (organisation, connection, environment, run_id, lease, token)
+           VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (token) DO NOTHING""",
+        [*_key(limit), turn.run, turn.lease, turn.token],
+    )
+    granted = _grant(connection, limit)
     row = connection.execute(
-        """INSERT INTO turns (organisation, connection, environment, run_id, lease)
-           VALUES (%s, %s, %s, %s, %s) RETURNING id""",
-        [*_key(limit), run, lease],
+        "SELECT taken_at IS NOT NULL FROM turns WHERE token = %s", [turn.token]
     ).fetchone()
-    assert row is not None
-    granted = _grant(connection, limit)
-    return Asked(id=row[0], taken=row[0] in granted, granted=granted)
+    return None if row is None else Asked(taken=row[0], granted=granted)
 
 
-def look(connection: Connection, limit: Limit, turn: int) -> Asked | None:
-    """How it stands, after what died was cleared away; None: it is void, its run has gone elsewhere."""
-    _lock(connection, limit)
-    granted = _grant(connection, limit)
-    row = connection.execute("SELECT taken_at IS NOT NULL FROM turns WHERE id = %s", [turn]).fetchone()
-    return None if row is None else Asked(id=turn, taken=row[0], granted=granted)
-
-
-def give_back(connection: Connection, limit: Limit, turn: int) -> Sequence[int]:
+def give_back(connection: Connection, limit: Limit, token: str) -> Sequence[str]:
     """Leave the line, or what was taken to the next. Gives the turns that were granted."""
     _lock(connection, limit)
-    connection.execute("DELETE FROM turns WHERE id = %s", [turn])
+    connection.execute("DELETE FROM turns WHERE token = %s", [token])
     return _grant(connection, limit)
 
 
@@ -62,7 +71,7 @@ def _lock(connection: Connection, limit: Limit) -> None:
     )
 
 
-def _grant(connection: Connection, limit: Limit) -> Sequence[int]:
+def _grant(connection: Connection, limit: Limit) -> Sequence[str]:
     connection.execute(
         """DELETE FROM turns t WHERE (t.organisation, t.connection, t.environment) = (%s, %s, %s) AND NOT EXISTS (
                SELECT FROM runs r WHERE r.id = t.run_id AND r.lease = t.lease AND r.status = 'running')""",
@@ -75,11 +84,11 @@ def _grant(connection: Connection, limit: Limit) -> Sequence[int]:
                LIMIT greatest(0, %s - (
                    SELECT count(*) FROM turns
                    WHERE (organisation, connection, environment) = (%s, %s, %s) AND taken_at IS NOT NULL)))
-           RETURNING id""",
+           RETURNING token::text""",
         [*_key(limit), limit.most, *_key(limit)],
     ).fetchall()
     granted = [row[0] for row in rows]
     if granted:
-        payload = " ".join(map(str, granted))
+        payload = " ".join(granted[:MOST_TOLD])
         connection.execute("SELECT pg_notify(%s, %s)", [TURN_TAKEN, payload])
     return granted

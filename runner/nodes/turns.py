@@ -13,6 +13,8 @@ from schemas.connection import Limit
 from schemas.pattern import JSON
 from store import turns
 from store.database import Database, StoreUnavailable
+from store.ids import new_id
+from store.turns import Turn
 
 log = logging.getLogger(__name__)
 
@@ -26,80 +28,81 @@ class Turns:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[int, threading.Event] = {}
+        self._waiting: dict[str, threading.Event] = {}
         self._closed = threading.Event()
 
     @contextmanager
     def taken(self, context: NodeContext, limit: Limit) -> Iterator[None]:
-        """Raises NodeError `timeout` and `cancelled` while it waits, StoreUnavailable without a database."""
-        turn = self._take(context, limit)
+        """Raises NodeError `timeout` and `cancelled` while it waits, StoreUnavailable without a database then."""
+        turn = Turn(token=new_id(), run=context.run_id, lease=context.lease)
+        self._take(context, limit, turn)
         try:
             yield
         finally:
-            self._give_back(limit, turn)
+            self._give_back(limit, turn.token)
 
     def heard(self, payload: str) -> None:
-        self._wake(map(int, payload.split()))
+        self._wake(payload.split())
 
     def close(self) -> None:
         self._closed.set()
 
-    def _take(self, context: NodeContext, limit: Limit) -> int:
-        with self._database.transaction() as connection:
-            asked = turns.ask(connection, limit, context.run_id, context.lease)
-        self._wake(asked.granted)
-        if not asked.taken:
-            self._wait(context, limit, asked.id)
-        return asked.id
-
-    def _wait(self, context: NodeContext, limit: Limit, turn: int) -> None:
-        context.log("info", f"waits for its turn at {limit.connection}: {limit.most} at once use it")
-        woken = self._waiting[turn] = threading.Event()
+    def _take(self, context: NodeContext, limit: Limit, turn: Turn) -> None:
+        woken = self._waiting[turn.token] = threading.Event()
         taken = False
         try:
-            # At first as well: it may have come before anybody listened. Whoever is woken has it.
-            while not taken:
-                taken = self._has(limit, turn) or _woken(woken, context, limit)
-        finally:
-            self._waiting.pop(turn, None)
+            taken = self._has(context, limit, turn)
             if not taken:
-                self._give_back(limit, turn)
+                context.log("info", f"waits for its turn at {limit.connection}: {limit.most} at once use it")
+            while not taken:
+                # Whoever is woken has it.
+                taken = _woken(woken, context, limit) or self._has(context, limit, turn)
+        finally:
+            self._waiting.pop(turn.token, None)
+            if not taken:
+                self._give_back(limit, turn.token)
 
-    def _has(self, limit: Limit, turn: int) -> bool:
-        with self._database.transaction() as connection:
-            found = turns.look(connection, limit, turn)
-        if found is None:
+    def _has(self, context: NodeContext, limit: Limit, turn: Turn) -> bool:
+        """Whether its turn has come. While the database is away, it has not: asked again, it keeps its place."""
+        try:
+            with self._database.transaction() as connection:
+                asked = turns.ask(connection, limit, turn)
+        except StoreUnavailable:
+            if context.cancelled.is_set() or context.remaining() <= 0:
+                raise
+            return False
+        if asked is None:
             raise NodeError("cancelled", "given up: its run goes on elsewhere", retryable=False)
-        self._wake(found.granted)
-        return found.taken
+        self._wake(asked.granted)
+        return asked.taken
 
-    def _wake(self, granted: Iterable[int]) -> None:
-        for turn in granted:
-            woken = self._waiting.get(turn)
+    def _wake(self, granted: Iterable[str]) -> None:
+        for token in granted:
+            woken = self._waiting.get(token)
             if woken is not None:
                 woken.set()
 
-    def _give_back(self, limit: Limit, turn: int) -> None:
+    def _give_back(self, limit: Limit, token: str) -> None:
         """The node is done, whatever the database says: what it cannot take now, it takes later."""
         try:
-            self._hand_on(limit, turn)
+            self._hand_on(limit, token)
         except StoreUnavailable as error:
             log.warning("turn_not_given_back", extra={"connection": limit.connection, "error": str(error)})
             threading.Thread(
-                target=self._give_back_later, args=[limit, turn], name="turns", daemon=True
+                target=self._give_back_later, args=[limit, token], name="turns", daemon=True
             ).start()
 
-    def _give_back_later(self, limit: Limit, turn: int) -> None:
+    def _give_back_later(self, limit: Limit, token: str) -> None:
         while not self._closed.wait(_AGAIN):
             try:
-                self._hand_on(limit, turn)
+                self._hand_on(limit, token)
             except StoreUnavailable:
                 continue
             return
 
-    def _hand_on(self, limit: Limit, turn: int) -> None:
+    def _hand_on(self, limit: Limit, token: str) -> None:
         with self._database.transaction() as connection:
-            granted = turns.give_back(connection, limit, turn)
+            granted = turns.give_back(connection, limit, token)
         self._wake(granted)
 
 

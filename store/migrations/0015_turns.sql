@@ -8,6 +8,7 @@ CREATE TABLE turns (
     environment  text NOT NULL,
     run_id       uuid NOT NULL,
     lease        integer NOT NULL,
+    token        uuid NOT NULL UNIQUE,  -- who asks again, because the answer was lost, gets the same turn
     taken_at     timestamptz
 );
 CREATE INDEX turns_of ON turns (organisation, connection, environment, id);

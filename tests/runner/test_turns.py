@@ -15,6 +15,8 @@ from schemas.connection import Limit, counted_in
 from store import leases, turns
 from store.connections import write_connections
 from store.database import Connection
+from store.ids import new_id
+from store.turns import Turn
 
 SECONDS = 0.05
 
@@ -130,26 +132,31 @@ def begin(running: Running, connection: Connection) -> tuple[str, int]:
     return run, claimed.lease
 
 
+def taken(connection: Connection, turn: Turn) -> bool:
+    asked = turns.ask(connection, LIMIT, turn)
+    assert asked is not None
+    return asked.taken
+
+
 def test_first_come_first_served_and_what_died_counts_no_more(running: Running) -> None:
     running.deploy("p", [{"id": "a", "uses": "set", "with": {}}])
     with running.database.connection() as connection:
         held = [begin(running, connection) for _ in range(4)]
-        asked = []
+        line: list[Turn] = []
         for run, lease in held:
             with connection.transaction():
-                asked.append(turns.ask(connection, LIMIT, run, lease))
-        assert [one.taken for one in asked] == [True, False, False, False]
+                line.append(Turn(token=new_id(), run=run, lease=lease))
+                assert taken(connection, line[-1]) is (len(line) == 1)
+        assert taken(connection, line[0]), "who asks again gets no second one"
         with connection.transaction():
-            assert turns.give_back(connection, LIMIT, asked[0].id) == [asked[1].id]
+            assert turns.give_back(connection, LIMIT, line[0].token) == [line[1].token]
         # The worker that holds it dies, and the one that is next in line: whoever looks is let in.
         connection.execute(
             "UPDATE runs SET lease = lease + 1 WHERE id = ANY(%s)", [[run for run, _ in held[1:3]]]
         )
         with connection.transaction():
-            found = turns.look(connection, LIMIT, asked[3].id)
-            assert found is not None
-            assert found.taken
-            assert turns.look(connection, LIMIT, asked[1].id) is None
+            assert taken(connection, line[3])
+            assert turns.ask(connection, LIMIT, line[1]) is None
         assert connection.execute("SELECT FROM turns").rowcount == 1
 
 
@@ -158,15 +165,16 @@ def test_asking_from_many_sides_at_once_grants_no_more(running: Running) -> None
     limit = Limit(organisation="default", connection="slow", environment="", most=2)
     with running.database.connection() as connection:
         held = [begin(running, connection) for _ in range(8)]
-    taken: list[bool] = []
+    answers: list[bool] = []
 
     def ask(run: str, lease: int) -> None:
         with running.database.transaction() as connection:
-            taken.append(turns.ask(connection, limit, run, lease).taken)
+            asked = turns.ask(connection, limit, Turn(token=new_id(), run=run, lease=lease))
+            answers.append(asked is not None and asked.taken)
 
     threads = [threading.Thread(target=ask, args=one) for one in held]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(taken) == [False] * 6 + [True] * 2
+    assert sorted(answers) == [False] * 6 + [True] * 2
