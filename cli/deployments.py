@@ -124,6 +124,8 @@ def _facts(found: JSON) -> Iterator[tuple[str, str | Text]]:
             yield "Stalled", Text(condition["message"], style="red")
         if condition["type"] == "CircuitOpen":
             yield "Circuit", Text(condition["message"], style="red")
+        if condition["type"] == "ErrorsPassedOver":
+            yield "Passed over", Text(condition["message"], style="yellow")
     yield "Pattern", _pattern(found)
     yield "Source", _source(found)
     yield "Deployed", f"{moment(found['deployedAt'])} by {found['deployedBy']}, commit {found['commit'][:10]}"

@@ -49,6 +49,7 @@ COMMANDS = {
     "merge": "cli.changes",
     "close": "cli.changes",
     "pushes": "cli.pushes",
+    "connection": "cli.connections",
     "token": "cli.tokens",
     "secret": "cli.secrets",
     "rebuild": "cli.rebuild",

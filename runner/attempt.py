@@ -98,6 +98,7 @@ class Attempt(Result):
             log=self._write_log,
             assets=run.context.assets,
             version_id=run.claimed.version_id,
+            lease=run.claimed.lease,
             network=run.context.network,
             connections=run.context.connections,
         )

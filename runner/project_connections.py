@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from runner.masking import masked, spellings
 from runner.nodes.base import NodeError
-from schemas.connection import in_environment, with_secrets
+from schemas.connection import Limit, counted_in, in_environment, with_secrets
 from schemas.connection_rules import url_problem
 from schemas.mistakes import did_you_mean
 from schemas.pattern import JSON
@@ -26,6 +26,7 @@ class ProjectConnections:
         self._organisation = organisation
         self._environment = environment
         self._specs: dict[str, Mapping[str, JSON]] = {}
+        self._limits: dict[str, Limit] = {}
         self._secrets: frozenset[str] = frozenset()
 
     def get(self, name: str, *types: str) -> Mapping[str, JSON]:
@@ -34,9 +35,7 @@ class ProjectConnections:
 
         Raises NodeError `unknown_connection`, `wrong_connection_type`, `unknown_secret`.
         """
-        spec = self._specs.get(name)
-        if spec is None:
-            spec = self._specs[name] = self._load(name)
+        spec = self._spec(name)
         if types and spec["type"] not in types:
             raise NodeError(
                 "wrong_connection_type",
@@ -51,9 +50,20 @@ class ProjectConnections:
             _check_url(filled)
         return filled
 
+    def limit(self, name: str) -> Limit | None:
+        """How many nodes may use it at one time; None: any number. Raises NodeError `unknown_connection`."""
+        self._spec(name)
+        return self._limits.get(name)
+
     def mask(self, text: str) -> str:
         """The text with stars for all secrets that were filled in so far."""
         return masked(text, self._secrets) if self._secrets else text
+
+    def _spec(self, name: str) -> Mapping[str, JSON]:
+        spec = self._specs.get(name)
+        if spec is None:
+            spec = self._specs[name] = self._load(name)
+        return spec
 
     def _load(self, name: str) -> Mapping[str, JSON]:
         with self._database.connection() as connection:
@@ -66,8 +76,16 @@ class ProjectConnections:
                 hint=did_you_mean(name, known) if known else f"Add connections/{name:.80}.yaml and push it.",
                 retryable=False,
             )
+        spec = in_environment(found, self._environment)
+        if "maxConcurrent" in spec:
+            self._limits[name] = Limit(
+                organisation=self._organisation,
+                connection=name,
+                environment=counted_in(found, self._environment),
+                most=spec["maxConcurrent"],
+            )
         return {
-            **in_environment(found, self._environment),
+            **spec,
             "organisation": self._organisation,
             "environment": self._environment,
             "name": name,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from schemas import redis_commands
 from schemas.errors import is_a
 from schemas.pattern import JSON, Node, RetryPolicy
 
@@ -24,15 +28,29 @@ def after_failure(policy: RetryPolicy, attempt: int, error_type: str, chance: fl
 
 
 def node_policy(node: Node, inputs: JSON) -> RetryPolicy:
-    """The node's own policy; an `http` node whose request may be repeated has three attempts by default."""
+    """The node's own policy; three attempts by default where it reaches outside and may do so again."""
     if node.retry is not None:
         return node.retry
-    return RetryPolicy(attempts=3) if node.uses == "http" and _may_repeat(inputs) else RetryPolicy()
+    may_repeat = _MAY_REPEAT.get(node.uses)
+    if may_repeat is not None and isinstance(inputs, dict) and may_repeat(inputs):
+        return RetryPolicy(attempts=3)
+    return RetryPolicy()
 
 
-def _may_repeat(inputs: JSON) -> bool:
-    if not isinstance(inputs, dict):
-        return False
+def _request(inputs: Mapping[str, JSON]) -> bool:
     headers = inputs.get("headers") or {}
     keyed = any(name.lower() == "idempotency-key" for name in headers)
     return keyed or str(inputs.get("method", "GET")).upper() in SAFE_METHODS
+
+
+def _command(inputs: Mapping[str, JSON]) -> bool:
+    command = inputs.get("command")
+    return isinstance(command, list) and redis_commands.may_repeat(command)
+
+
+_MAY_REPEAT: Final[Mapping[str, Callable[[Mapping[str, JSON]], bool]]] = {
+    "http": _request,
+    "redis": _command,
+    "s3": lambda _: True,  # every action: to write or to delete the same again changes nothing
+    "probe": lambda _: True,
+}

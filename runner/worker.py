@@ -20,6 +20,7 @@ from runner.executor import Executor
 from runner.hands import Hands
 from runner.ledger import Ledger
 from runner.nodes.kinds import Kinds
+from runner.nodes.turns import Turns
 from runner.solo import Addresses, Solo
 from runner.state import RunState, Stop
 from runner.teller import Teller
@@ -30,6 +31,7 @@ from store.database import (
     RUN_CANCELLED,
     RUN_WATCHED,
     RUN_WOKEN,
+    TURN_TAKEN,
     Database,
     StoreRefused,
     StoreUnavailable,
@@ -76,7 +78,8 @@ class Worker:
         self._hands = Hands()
         self._broker = BellBroker(redis_url, name=name)
         self._ledger = Ledger(database, name)
-        self._kinds = Kinds(databases)
+        self._turns = Turns(database)
+        self._kinds = Kinds(databases, self._turns)
         opened = None if blobs is None else blobs.open()
         self._executor = Executor(database, self._kinds.handlers, self._record, opened)
         self._teller = Teller(database, self._hands)
@@ -230,8 +233,13 @@ class Worker:
             RUN_WATCHED: self._teller.watch,
             RUN_CANCELLED: lambda run: self._hands.pull(run, Stop.CANCELLED),
             RUN_WOKEN: self._hands.poke,
-            DEPLOYMENTS_CHANGED: lambda _: self._executor.contexts.forget(),
+            TURN_TAKEN: self._turns.heard,
+            DEPLOYMENTS_CHANGED: lambda _: self._forget(),
         }
+
+    def _forget(self) -> None:
+        self._executor.contexts.forget()
+        self._kinds.forget()
 
     def _beat(self) -> None:
         """Keep the leases of long runs, hear about those that were lost or cancelled, give back what was left."""
@@ -283,6 +291,7 @@ class Worker:
         self._solo.close()
         self._executor.close()
         self._kinds.close()
+        self._turns.close()
         self._ledger.close()
         self._broker.close()
 

@@ -20,6 +20,8 @@ class ConnectionType(StrEnum):
     SQLITE = "sqlite"  # a file of this installation
     HTTP = "http"  # a web service
     SMTP = "smtp"  # a mail server
+    REDIS = "redis"  # and Valkey
+    S3 = "s3"  # a bucket, at Amazon or elsewhere
 
 
 DATABASES: Final = (ConnectionType.POSTGRESQL, ConnectionType.MYSQL, ConnectionType.SQLITE)
@@ -28,6 +30,9 @@ TYPES_OF_NODES: Final[Mapping[str, tuple[ConnectionType, ...]]] = {
     "sql": DATABASES,
     "http": (ConnectionType.HTTP,),
     "email": (ConnectionType.SMTP,),
+    "redis": (ConnectionType.REDIS,),
+    "s3": (ConnectionType.S3,),
+    "probe": tuple(ConnectionType),
 }
 """Kind of node → the types that its `connection` may be of."""
 
@@ -41,6 +46,16 @@ class Connection:
     spec: Mapping[str, JSON]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """At most `most` nodes use `connection` at one time. `environment` "": all that have none of their own."""
+
+    organisation: str
+    connection: str
+    environment: str
+    most: int
+
+
 def connection_from_spec(name: str, spec: Mapping[str, JSON]) -> Connection:
     """The typed connection of a `spec` that passed the checks."""
     return Connection(name=name, type=ConnectionType(spec["type"]), spec=spec)
@@ -50,6 +65,14 @@ def in_environment(spec: Mapping[str, JSON], environment: str) -> dict[str, JSON
     """The keys as they are in one environment: its own in place of those beside `environments`."""
     own = spec.get("environments", {}).get(environment, {})
     return {**{key: value for key, value in spec.items() if key != "environments"}, **own}
+
+
+def counted_in(spec: Mapping[str, JSON], environment: str) -> str:
+    """Where the use of a connection counts against its `maxConcurrent`: in an environment that has an address or a
+    limit of its own for itself (its name), else together with all others ("").
+    """
+    own = spec.get("environments", {}).get(environment, {})
+    return environment if own.keys() & {"url", "endpoint", "maxConcurrent"} else ""
 
 
 def with_secrets(value: JSON, secret: Callable[[str], str]) -> JSON:

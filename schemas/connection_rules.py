@@ -7,18 +7,21 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from schemas.buckets import Bucket
 from schemas.connection import SECRET, ConnectionType
 from schemas.mistakes import Mistake, did_you_mean
 from schemas.pattern import JSON
 from schemas.template_text import OPENING
 
-_SHARED: Final = frozenset({"type", "url", "environments"})
+_SHARED: Final = frozenset({"type", "url", "maxConcurrent", "environments"})
 _KEYS: Final = {
     ConnectionType.POSTGRESQL: frozenset({"user", "password"}),
     ConnectionType.MYSQL: frozenset({"user", "password"}),
     ConnectionType.SQLITE: frozenset(),
     ConnectionType.HTTP: frozenset({"headers", "auth", "tls"}),
     ConnectionType.SMTP: frozenset({"user", "password", "starttls", "from"}),
+    ConnectionType.REDIS: frozenset({"user", "password", "tls"}),
+    ConnectionType.S3: frozenset({"endpoint", "region", "accessKey", "secretKey", "tls"}),
 }
 _SCHEMES: Final = {
     ConnectionType.POSTGRESQL: ("postgresql", "postgres"),
@@ -26,6 +29,8 @@ _SCHEMES: Final = {
     ConnectionType.SQLITE: ("sqlite",),
     ConnectionType.HTTP: ("https", "http"),
     ConnectionType.SMTP: ("smtp", "smtps"),
+    ConnectionType.REDIS: ("redis", "rediss"),
+    ConnectionType.S3: ("s3",),
 }
 _EXAMPLES: Final = {
     ConnectionType.POSTGRESQL: "postgresql://db.internal/warehouse",
@@ -33,12 +38,15 @@ _EXAMPLES: Final = {
     ConnectionType.SQLITE: "sqlite:///orders.db",
     ConnectionType.HTTP: "https://api.example.com/v1",
     ConnectionType.SMTP: "smtp://mail.example.com:587",
+    ConnectionType.REDIS: "redis://cache.internal:6379/0",
+    ConnectionType.S3: "s3://bucket/folder",
 }
 SSL_MODES: Final = ("disable", "prefer", "require", "verify-full")
 """What `?sslmode=` may say in the address of a database."""
 
+_NUMBER: Final = re.compile(r"/?|/[0-9]{1,5}")
 _FILE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
-_SECRET_KEYS: Final = frozenset({"password", "token", "clientSecret", "key"})
+_SECRET_KEYS: Final = frozenset({"password", "token", "clientSecret", "key", "secretKey"})
 _SECRET_HEADERS: Final = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
 
 _Path = tuple[str | int, ...]
@@ -56,6 +64,8 @@ def connection_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
         url = own.get("url")
         if isinstance(url, str):
             yield from _url_mistakes(kind, url, (*at, "url"))
+    if kind is ConnectionType.S3:
+        yield from _half_credentials(spec)
 
 
 def url_problem(kind: str, url: str) -> str | None:
@@ -109,12 +119,20 @@ def _wrong_url(kind: ConnectionType, url: str) -> tuple[str, str, str] | None:
         return "invalid-value", f'the "url" of a connection of type {kind} begins with {words}', example
     if kind is ConnectionType.SQLITE:
         return _wrong_file(url)
+    if kind is ConnectionType.S3:
+        return _wrong_bucket(url)
     if not parts.hostname or re.search(r"[\s,%\\]", parts.netloc.rpartition("@")[2]) or port == 0:
         return "invalid-value", '"url" names no host', example
     if kind in (ConnectionType.POSTGRESQL, ConnectionType.MYSQL):
         return _wrong_database(kind, parts.path, parts.query)
     if kind is ConnectionType.SMTP and (parts.path.strip("/") or parts.query or parts.fragment):
         return "invalid-value", '"url" of a mail server has a host and a port and no more', example
+    if kind is ConnectionType.REDIS and (parts.query or parts.fragment or not _NUMBER.fullmatch(parts.path)):
+        return (
+            "invalid-value",
+            '"url" of Redis has a host, a port and the number of a database, and no more',
+            example,
+        )
     return None
 
 
@@ -133,6 +151,29 @@ def _wrong_file(url: str) -> tuple[str, str, str] | None:
         return None
     hint = "Write sqlite:///orders.db, or a folder as well: sqlite:///shop/orders.db."
     return "invalid-value", '"url" does not name a file below the folder of databases', hint
+
+
+def _wrong_bucket(url: str) -> tuple[str, str, str] | None:
+    try:
+        Bucket.read(url)
+    except ValueError:
+        hint = "Write s3://bucket, or with what all keys begin with: s3://bucket/folder."
+        return "invalid-value", '"url" is not the address of a bucket', hint
+    return None
+
+
+def _half_credentials(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
+    environments = spec.get("environments")
+    for name in ("", *(environments if isinstance(environments, dict) else ())):
+        own = environments.get(name) if name and isinstance(environments, dict) else {}
+        given = {*spec, *(own if isinstance(own, dict) else ())} & {"accessKey", "secretKey"}
+        if len(given) == 1:
+            at: _Path = ("spec", "environments", name) if name else ("spec",)
+            missing = ({"accessKey", "secretKey"} - given).pop()
+            message = f'"{given.pop()}" needs "{missing}" beside it'
+            hint = f"Add `{missing}`, or leave both out where the bucket is public."
+            yield Mistake(path=at, code="missing-key", message=message, hint=hint)
+            return
 
 
 def _wrong_database(kind: ConnectionType, path: str, query: str) -> tuple[str, str, str] | None:

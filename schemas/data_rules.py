@@ -10,6 +10,7 @@ from schemas.mistakes import Mistake
 from schemas.outline import Outline, Path, texts_in
 from schemas.pattern import JSON
 from schemas.quantities import size_in_bytes
+from schemas.redis_commands import refusal
 from schemas.template_text import OPENING
 
 LARGEST_OUTPUT: Final = 4 * 1024 * 1024
@@ -30,6 +31,8 @@ def data_mistakes(nodes: Iterable[Outline]) -> Iterator[Mistake]:
             yield from _options(inputs, path)
         elif node.uses == "validate":
             yield from _fixed_schema(inputs.get("schema"), (*path, "schema"))
+        elif node.uses == "redis":
+            yield from _redis_command(inputs.get("command"), (*path, "command"))
         elif node.uses == "shell":
             yield from _files(inputs.get("files"), (*path, "files"))
             yield from _output_size(inputs.get("maxOutput"), (*path, "maxOutput"))
@@ -57,6 +60,14 @@ def _fixed_schema(schema: JSON, path: Path) -> Iterator[Mistake]:
     """A schema with expressions in it is known, and checked, when the node runs."""
     if isinstance(schema, dict | bool) and not any(texts_in(schema, path)):
         yield from schema_mistakes(schema, path)
+
+
+def _redis_command(command: JSON, path: Path) -> Iterator[Mistake]:
+    """What comes from an expression is looked at when the node runs."""
+    refused = refusal(command) if isinstance(command, list) else None
+    if refused is not None:
+        message, hint = refused
+        yield Mistake(path=path, code="invalid-value", message=message, hint=hint)
 
 
 def _files(listed: JSON, path: Path) -> Iterator[Mistake]:

@@ -138,6 +138,52 @@ _ALL: Final = (
         hint="Look at the values that the expressions gave.",
     ),
     ErrorType(
+        name="redis",
+        means="a Redis or Valkey server did not do what was asked",
+        hint="Read the answer of the server.",
+    ),
+    ErrorType(
+        name="redis_error",
+        family="redis",
+        means="the server answered with an error",
+        hint="Read the answer of the server.",
+    ),
+    ErrorType(
+        name="bad_redis_command",
+        family="redis",
+        means="what the node would send is no command, or one that it does not send",
+        hint="Give a list such as [SET, key, value].",
+    ),
+    ErrorType(
+        name="s3",
+        means="a bucket did not do what was asked",
+        hint="Read the answer in the message.",
+    ),
+    ErrorType(
+        name="s3_error",
+        family="s3",
+        means="the service refused the request, or could not do it",
+        hint="Read the answer in the message.",
+    ),
+    ErrorType(
+        name="s3_denied",
+        family="s3",
+        means="the service does not let these keys do that",
+        hint="Check `accessKey`, `secretKey` and `region` of the connection, and what the key may do.",
+    ),
+    ErrorType(
+        name="s3_not_found",
+        family="s3",
+        means="there is no such object, or no such bucket",
+        hint="Check the key; `head` tells whether an object is there.",
+    ),
+    ErrorType(
+        name="bad_s3_request",
+        family="s3",
+        means="what the node would send is no valid request",
+        hint="Look at the values that the expressions gave.",
+    ),
+    ErrorType(
         name="setup",
         means="something is not there that the project or the installation has to provide",
         hint="Read what is missing.",

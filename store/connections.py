@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import NamedTuple
 
 from schemas.pattern import JSON
 from store.database import Connection
+
+
+class Applied(NamedTuple):
+    """A connection as the default branch has it. `commit` is the one that brought it."""
+
+    name: str
+    spec: Mapping[str, JSON]
+    commit: str
+    at: datetime
 
 
 def write_connections(
@@ -50,6 +61,15 @@ def connection_spec(connection: Connection, organisation: str, name: str) -> Map
         "SELECT spec FROM connections WHERE organisation = %s AND name = %s", [organisation, name]
     ).fetchone()
     return None if row is None else dict(row[0])
+
+
+def list_connections(connection: Connection, organisation: str) -> list[Applied]:
+    """All of them, by name."""
+    rows = connection.execute(
+        "SELECT name, spec, commit, applied_at FROM connections WHERE organisation = %s ORDER BY name",
+        [organisation],
+    )
+    return [Applied(*row) for row in rows]
 
 
 def connection_names(connection: Connection, organisation: str) -> list[str]:

@@ -27,6 +27,7 @@ RUN_ANSWERED = "weft_answered"  # payload: see store.answers
 TIMER_SET = "weft_timers"  # payload: empty
 UPSTREAM_ASKED = "weft_upstream"  # payload: organisation
 REFS_MOVED = "weft_refs"  # payload: organisation
+TURN_TAKEN = "weft_turns"  # payload: tokens of turns, with spaces between
 FORGE_EVENT = "weft_forge"  # payload: empty
 SECRETS_CHANGED = "weft_secrets"  # payload: organisation
 

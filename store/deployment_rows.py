@@ -98,6 +98,7 @@ def settle_admission(connection: Connection, ids: Sequence[int]) -> None:
         [list(ids)],
     )
     connection.execute("DELETE FROM circuits WHERE deployment_id = ANY(%s)", [list(ids)])
+    connection.execute("DELETE FROM error_triggers WHERE deployment_id = ANY(%s)", [list(ids)])
 
 
 _Place = tuple[int, int]

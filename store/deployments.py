@@ -30,7 +30,8 @@ class Deployment:
     """One deployment with its current revision (`spec` … `at`). `version` is None where it never had one.
 
     `state` is active, paused, archived or undeployed. `newest` is the highest number its pattern has. `circuit` is
-    there while it is open: `failures` (see store.circuits), `openedAt`, `tryAt`, `probe`.
+    there while it is open: `failures` (see store.circuits), `openedAt`, `tryAt`, `probe`. `passed_over` are the bad
+    ends that it listens to and that started no run, by reason (see store.passed_over).
     """
 
     id: int
@@ -52,6 +53,7 @@ class Deployment:
     actor: str | None
     at: datetime
     circuit: Mapping[str, JSON] | None
+    passed_over: Mapping[str, Mapping[str, JSON]] | None
     version: Freeze | None
     newest: int | None
 
@@ -93,11 +95,13 @@ _DEPLOYMENT = """SELECT d.id, d.organisation, d.name, d.pattern, d.environment, 
         r.spec, r.metadata, r.commit, r.author, r.message, r.actor, r.at,
         CASE WHEN d.circuit_open THEN json_build_object('failures', c.failures, 'openedAt', c.opened_at,
             'tryAt', c.try_at, 'probe', c.probe) END,
+        e.passed_over,
         (SELECT max(n.number) FROM freezes n WHERE n.organisation = d.organisation AND n.pattern = d.pattern),
         d.version_id, f.pattern, f.number, f.commit, f.author, f.message, f.frozen_at
     FROM deployments d
     JOIN revisions r ON r.deployment_id = d.id AND r.revision = d.revision
     LEFT JOIN circuits c ON c.deployment_id = d.id
+    LEFT JOIN error_triggers e ON e.deployment_id = d.id
     LEFT JOIN freezes f ON f.organisation = d.organisation AND f.version_id = d.version_id"""
 
 
@@ -261,7 +265,7 @@ def _deployment(row: tuple[JSON, ...]) -> Deployment:
     names = (
         "id", "organisation", "name", "pattern", "environment", "state", "revision", "hook_token", "conditions",
         "tried_commit", "updated_at", "spec", "metadata", "commit", "author", "message", "actor", "at", "circuit",
-        "newest",
+        "passed_over", "newest",
     )  # fmt: skip
     values = dict(zip(names, row, strict=False))
     values["conditions"] = tuple(Condition(**condition) for condition in values["conditions"])

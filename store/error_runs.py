@@ -3,73 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-from schemas.pattern import JSON
-from schemas.times import timestamp
-from store import admission, circuits
+from store import admission, circuits, passed_over
 from store.admission import Slot
 from store.database import Connection
-from store.ids import new_id
+from store.error_chains import (
+    MOST_A_MINUTE,
+    Ended,
+    Listener,
+    PassedOver,
+    hears,
+    refusal,
+    trigger_of,
+)
+from store.ids import first_id, new_id
 
-LONGEST_CHAIN = 5
-"""How many error runs may follow from each other's bad ends."""
+_SKEW = 300.0
+"""Seconds by which the clock of whoever made an id may differ from the database's."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """A run that ended badly. `cause` is the trigger of the run that all began with, `began` that run's pattern."""
-
-    id: str
-    deployment: str
-    pattern: str
-    version: int | None
-    attempt: int
-    input: JSON
-    error: JSON
-    cause: Mapping[str, JSON]
-    began: str
-    now: float
-
-    @property
-    def chain(self) -> int:
-        """How many error runs led here."""
-        return int(self.cause.get("chain", 1)) if self.cause.get("kind") == "error" else 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listener:
-    """A deployment that listens, and the globs of what it listens to."""
-
-    deployment_id: int
-    pattern: str
-    globs: Sequence[str]
-    circuit_open: bool
-
-
-def hears(listener: Listener, ended: Ended) -> bool:
-    """Whether a bad end starts a run of the listener: none answers its own answers, no chain is endless. Pure."""
-    if not any(fnmatchcase(ended.pattern, glob) for glob in listener.globs):
-        return False
-    if ended.chain >= LONGEST_CHAIN:
-        return False
-    return not (ended.chain and listener.pattern in (ended.pattern, ended.began))
-
-
-def trigger_of(ended: Ended) -> dict[str, JSON]:
-    """What the run of a listener sees of it."""
-    run = {
-        "id": ended.id,
-        "deployment": ended.deployment,
-        "pattern": ended.pattern,
-        "version": ended.version,
-        "attempt": ended.attempt,
-        "input": ended.input,
-    }
-    time = timestamp(ended.now)
-    return {"kind": "error", "error": ended.error, "run": run, "time": time, "chain": ended.chain + 1}
+_Answers = list[tuple[str, Ended]]
+"""New run → what it answers."""
+_Passed = list[tuple[PassedOver, Ended]]
 
 
 def start(connection: Connection, runs: Sequence[str]) -> tuple[list[str], list[Slot]]:
@@ -77,21 +34,62 @@ def start(connection: Connection, runs: Sequence[str]) -> tuple[list[str], list[
 
     Gives the runs to ring for, and the slots to settle once it is committed.
     """
+    heard = _heard(connection, runs)
+    # All circuits before all ledgers, each in one order: who waits for whom never goes in a circle.
+    decided = [(listener, *_let_in(connection, listener, ended)) for listener, ended in heard]
     ring: list[str] = []
     slots: list[Slot] = []
-    for listener, ended in _heard(connection, runs):
-        run = new_id()
-        if listener.circuit_open and circuits.let_in(connection, listener.deployment_id, run) is not None:
-            continue
-        limited = _insert(connection, run, listener, ended)
-        if limited is None:
-            ring.append(run)
-        else:
-            slots += admission.limit_called(connection, [(run, limited)])
+    for listener, answers, passed in decided:
+        for run, ended in _within_rate(connection, listener, answers, passed):
+            limited = _insert(connection, run, listener, ended)
+            if limited is None:
+                ring.append(run)
+            else:
+                slots += admission.limit_called(connection, [(run, limited)])
     return ring, slots
 
 
-def _heard(connection: Connection, runs: Sequence[str]) -> Iterator[tuple[Listener, Ended]]:
+def _let_in(connection: Connection, listener: Listener, ended: Sequence[Ended]) -> tuple[_Answers, _Passed]:
+    """What its chain and the listener's circuit say."""
+    answers: _Answers = []
+    passed: _Passed = []
+    for one in ended:
+        reason, run = refusal(listener, one), new_id()
+        if reason is None and listener.circuit_open:
+            shut = circuits.let_in(connection, listener.deployment_id, run) is not None
+            reason = PassedOver.CIRCUIT_OPEN if shut else None
+        if reason is None:
+            answers.append((run, one))
+        else:
+            passed.append((reason, one))
+    return answers, passed
+
+
+def _within_rate(connection: Connection, listener: Listener, answers: _Answers, passed: _Passed) -> _Answers:
+    """Those that may start now; of all others it is noted why they do not."""
+    ledger = passed_over.hold(connection, listener.deployment_id)
+    room = MOST_A_MINUTE - _started(connection, listener) if answers else 0
+    surplus = [(PassedOver.TOO_MANY, ended) for _, ended in answers[max(room, 0) :]]
+    passed_over.note(connection, ledger, [*passed, *surplus])
+    return answers[: max(room, 0)]
+
+
+def _started(connection: Connection, listener: Listener) -> int:
+    """Error runs of the last minute, or as many as may start."""
+    row = connection.execute(
+        """SELECT count(*) FROM (
+               SELECT FROM runs
+               WHERE deployment_id = %s AND id > %s AND trigger_kind = 'error'
+                   AND created_at > clock_timestamp() - interval '1 minute'
+               LIMIT %s) AS recent""",
+        [listener.deployment_id, first_id(time.time() - 60 - _SKEW), MOST_A_MINUTE],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _heard(connection: Connection, runs: Sequence[str]) -> list[tuple[Listener, Sequence[Ended]]]:
+    """By listener, in the order of their ids; what each hears, in the order of the runs."""
     rows = connection.execute(
         """SELECT d.id, d.pattern, d.error_from, d.circuit_open,
                r.id::text, o.name, r.pattern, f.number, r.attempt, r.input, r.error, b.trigger, b.pattern,
@@ -102,17 +100,21 @@ def _heard(connection: Connection, runs: Sequence[str]) -> Iterator[tuple[Listen
                AND d.error_from IS NOT NULL AND d.state = 'active'
            JOIN runs b ON b.id = coalesce(r.root_id, r.id)
            LEFT JOIN freezes f ON f.organisation = o.organisation AND f.version_id = r.version_id
-           WHERE r.id = ANY(%s::uuid[]) ORDER BY r.id, d.name""",
+           WHERE r.id = ANY(%s::uuid[]) ORDER BY d.id, r.id""",
         [list(runs)],
     ).fetchall()
     names = (
         "id", "deployment", "pattern", "version", "attempt", "input", "error", "cause", "began", "now",
     )  # fmt: skip
+    listeners: dict[int, Listener] = {}
+    heard: Mapping[int, list[Ended]] = defaultdict(list)
     for id_, pattern, globs, circuit_open, *told in rows:
         listener = Listener(deployment_id=id_, pattern=pattern, globs=globs, circuit_open=circuit_open)
         ended = Ended(**dict(zip(names, told, strict=True)))
         if hears(listener, ended):
-            yield listener, ended
+            listeners[id_] = listener
+            heard[id_].append(ended)
+    return [(listeners[id_], ended) for id_, ended in heard.items()]
 
 
 def _insert(connection: Connection, run: str, listener: Listener, ended: Ended) -> int | None:

@@ -138,7 +138,8 @@ def test_sql_lives_in_the_store_alone() -> None:
     found = [
         f"{module.path}:{node.lineno} {node.value[:40]!r}"
         for module in modules().values()
-        if module.folder != "store"
+        # The node `sql` asks databases of others what they are.
+        if module.folder != "store" and module.path != "runner/nodes/sql.py"
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
     ]

@@ -81,8 +81,10 @@ def connections() -> dict[str, Any]:
         "mail": "smtp://mail.example",
         "warehouse": "postgresql://db.example/w",
         "shop": "https://shop.example",
+        "cache": "redis://cache.example",
+        "archive": "s3://archive",
     }
-    types = {"mail": "smtp", "warehouse": "postgresql", "shop": "http"}
+    types = {"mail": "smtp", "warehouse": "postgresql", "shop": "http", "cache": "redis", "archive": "s3"}
     text = "apiVersion: weft/v1\nkind: Connection\nmetadata: {{name: {0}}}\nspec: {{type: {1}, url: '{2}'}}\n"
     return {
         f"connections/{name}.yaml": parse_file("c.yaml", text.format(name, types[name], url).encode())

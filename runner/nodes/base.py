@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas.connection import Limit
 from schemas.pattern import JSON
 
 
@@ -48,6 +49,10 @@ class Connections(Protocol):
         """The `spec` of the Connection, secrets filled in. Raises NodeError where there is none of `types`."""
         ...
 
+    def limit(self, name: str) -> Limit | None:
+        """How many nodes may use it at one time; None: any number. Raises NodeError where there is none."""
+        ...
+
     def mask(self, text: str) -> str:
         """The text with stars for the secrets that were filled in."""
         ...
@@ -58,6 +63,9 @@ class NoConnections:
 
     def get(self, name: str, *types: str) -> Mapping[str, JSON]:
         raise NodeError("unknown_connection", f"There is no connection {name!r:.80}.", retryable=False)
+
+    def limit(self, name: str) -> Limit | None:
+        return None
 
     def mask(self, text: str) -> str:
         return text
@@ -81,6 +89,7 @@ class NodeContext:
     `idempotency_key` is the same for every attempt of this node of this run.
     `remaining()` gives the seconds left until the node's or the run's time-out, whichever is first.
     `cancelled` is set when the run is cancelled, its lease is lost, or the worker must leave: give up at once.
+    `lease` is the one under which this worker has the run.
     `network` is the project's `network.allow`: the private addresses that this node may reach all the same.
     `connections` are those of the project, as they are for this run's environment.
     """
@@ -94,6 +103,7 @@ class NodeContext:
     log: Callable[..., None]  # log(level, message, **fields): a line of this node's span
     assets: Assets
     version_id: str
+    lease: int = 0
     network: tuple[str, ...] = ()
     connections: Connections = NO_CONNECTIONS
 

@@ -9,6 +9,7 @@ import httpcore
 
 from runner.nodes.base import NodeError
 from runner.nodes.network import CheckedBackend, NetworkPolicy, Target, targets
+from runner.nodes.watched import WatchedStream
 
 _RESOLVERS = 4  # names that are looked up at the same time
 _IDLE = 30  # seconds after which a silent connection is asked whether it still lives
@@ -25,8 +26,8 @@ class Dialer:
     def close(self) -> None:
         self._resolvers.shutdown(wait=False, cancel_futures=True)
 
-    def connect(self, host: str, port: int, allow: tuple[str, ...]) -> socket.socket:
-        """A connected socket that blocks. Raises NodeError and what `Watch` raises."""
+    def stream(self, host: str, port: int, allow: tuple[str, ...]) -> WatchedStream:
+        """A connection whose waits are the current `Watch`'s. Raises NodeError and what `Watch` raises."""
         try:
             policy = NetworkPolicy(allow)
         except ValueError as error:
@@ -34,10 +35,13 @@ class Dialer:
                 "blocked_address", f"network.allow in weft.yaml: {error}", retryable=False
             ) from error
         try:
-            stream = CheckedBackend(policy, self._resolve).connect_tcp(host, port)
+            return CheckedBackend(policy, self._resolve).connect_tcp(host, port)
         except httpcore.ConnectError as error:
             raise NodeError("connection", f"{host}:{port}: {error}") from error
-        found: socket.socket = stream.get_extra_info("socket")
+
+    def connect(self, host: str, port: int, allow: tuple[str, ...]) -> socket.socket:
+        """A connected socket that blocks. Raises as `stream` does."""
+        found: socket.socket = self.stream(host, port, allow).get_extra_info("socket")
         found.setblocking(True)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE)

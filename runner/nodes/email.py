@@ -6,12 +6,14 @@ import contextlib
 import smtplib
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BufferedReader
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from runner.nodes.base import NodeContext, NodeError
 from runner.nodes.dialer import Dialer
+from runner.nodes.found import Found
 from runner.nodes.interruption import Interruption, Severing, reason_of
 from runner.nodes.message import Letter
 from runner.nodes.watched import CancelledError, DeadlinePassedError, Watch
@@ -22,6 +24,8 @@ _PORTS = {"smtp": 587, "smtps": 465}
 _MOST_SAID = 1024 * 1024  # bytes, of one conversation
 _PARTING = 1.0  # seconds
 _NO_CREDENTIALS = (530, 534, 535, 538)
+
+T = TypeVar("T")
 
 
 class EmailNode:
@@ -36,10 +40,22 @@ class EmailNode:
     def __call__(self, context: NodeContext, inputs: JSON) -> JSON:
         spec = context.connections.get(str(inputs["connection"]), ConnectionType.SMTP)
         letter = Letter.read(inputs, spec.get("from"), context.idempotency_key)
+        self._speak(context, spec, lambda client: _hand_over(client, letter))
+        return {"messageId": letter.id}
+
+    def probe(self, context: NodeContext, name: str) -> Found:
+        """Everything but a message."""
+        spec = context.connections.get(name, ConnectionType.SMTP)
+        return self._speak(context, spec, _look)
+
+    def close(self) -> None:
+        self._dialer.close()
+
+    def _speak(self, context: NodeContext, spec: Mapping[str, JSON], say: Callable[[_Client], T]) -> T:
         watch = Watch.start("no answer of the mail server", context.remaining(), context.cancelled)
         try:
             with watch.over():
-                self._deliver(spec, letter, context.network, watch)
+                return self._converse(spec, say, context.network, watch)
         except DeadlinePassedError as error:
             raise NodeError("timeout", f"{spec['name']}: {error}") from None
         except CancelledError:
@@ -48,26 +64,24 @@ class EmailNode:
             raise NodeError(
                 error.type, f"{spec['name']}: {error.message}", hint=error.hint, retryable=error.retryable
             ) from None
-        return {"messageId": letter.id}
 
-    def close(self) -> None:
-        self._dialer.close()
-
-    def _deliver(
-        self, spec: Mapping[str, JSON], letter: Letter, allow: tuple[str, ...], watch: Watch
-    ) -> None:
+    def _converse(
+        self, spec: Mapping[str, JSON], say: Callable[[_Client], T], allow: tuple[str, ...], watch: Watch
+    ) -> T:
         parts = urlsplit(spec["url"])
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         connection = self._dialer.connect(host, port, allow)
         with connection, Severing(connection) as cut, Interruption(watch, cut) as interruption:
             try:
-                _converse(connection, host, spec, letter)
+                return _converse(connection, host, spec, say)
             except (smtplib.SMTPException, OSError, ValueError) as error:
                 raise interruption.reason or reason_of(watch) or _fault(error, f"{host}:{port}") from None
 
 
-def _converse(connection: socket.socket, host: str, spec: Mapping[str, JSON], letter: Letter) -> None:
-    """Everything that is said to the server, until it has taken the message. Raises what smtplib raises."""
+def _converse(
+    connection: socket.socket, host: str, spec: Mapping[str, JSON], say: Callable[[_Client], T]
+) -> T:
+    """Everything that is said to the server, until it has taken what `say` says. Raises what smtplib raises."""
     parts = urlsplit(spec["url"])
     trusted = ssl.create_default_context()
     if parts.scheme == "smtps":
@@ -80,8 +94,15 @@ def _converse(connection: socket.socket, host: str, spec: Mapping[str, JSON], le
         user = spec.get("user", unquote(parts.username) if parts.username else None)
         if user is not None:
             client.login(user, spec.get("password", ""))
-        _hand_over(client, letter)
+        result = say(client)
         client.leave()
+        return result
+
+
+def _look(client: _Client) -> Found:
+    _expect(client.noop(), "NOOP")
+    tls = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
+    return Found(address=client.address, server=client.greeting, tls=tls)
 
 
 def _hand_over(client: _Client, letter: Letter) -> None:
@@ -109,6 +130,8 @@ class _Client(smtplib.SMTP):
         super().__init__(local_hostname="weft")
         self.sock = connection
         self._host = host  # what starttls checks the certificate for
+        self.address = f"{host}:{connection.getpeername()[1]}"
+        self.greeting = ""
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None and self.sock is not None:
@@ -117,7 +140,9 @@ class _Client(smtplib.SMTP):
 
     def greet(self) -> None:
         """What `connect` does once it has a connection."""
-        _expect(self.getreply(), "a connection")
+        answer = self.getreply()
+        _expect(answer, "a connection")
+        self.greeting = _printable(answer[1])
         self.ehlo_or_helo_if_needed()
 
     def __exit__(self, *_: object) -> None:

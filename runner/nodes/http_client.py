@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import zlib
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ class HttpAnswer:
     status: int
     headers: dict[str, str]
     body: Body
+    tls: str | None = None  # its version
 
     @property
     def retryable(self) -> bool:
@@ -140,6 +142,8 @@ def _exchange(
         headers = headers_of(response)
         limit = wanted.max_response if wanted.has(response.status) else _DRAINED
         body = read_body(response, headers, limit)
+        connection = response.extensions["network_stream"].get_extra_info("socket") if tls else None
+        version = connection.version() if isinstance(connection, ssl.SSLSocket) else None
     finally:
         response.close()
-    return HttpAnswer(request=request, status=response.status, headers=headers, body=body)
+    return HttpAnswer(request=request, status=response.status, headers=headers, body=body, tls=version)

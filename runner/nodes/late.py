@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from runner.nodes.base import NodeContext
+from runner.nodes.found import Found
 from schemas.pattern import JSON
 
 
@@ -24,6 +25,13 @@ class Late:
         if self._made is None:
             self._make()
         return self._made(context, inputs)
+
+    def probe(self, context: NodeContext, name: str) -> Found:
+        """Of a handler that has one."""
+        if self._made is None:
+            self._make()
+        found: Found = self._made.probe(context, name)
+        return found
 
     def close(self) -> None:
         if self._made is not None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy
 from sqlalchemy import exc
@@ -17,9 +18,10 @@ from runner.nodes.base import NodeContext, NodeError
 from runner.nodes.databases.engines import Database, Engines
 from runner.nodes.databases.sqlite import is_locked
 from runner.nodes.databases.values import rows_as_json
+from runner.nodes.found import Found
 from runner.nodes.interruption import Interruption, reason_of
 from runner.nodes.watched import CancelledError, DeadlinePassedError, Watch
-from schemas.connection import DATABASES
+from schemas.connection import DATABASES, ConnectionType
 from schemas.pattern import JSON
 
 DEFAULT_ROWS = 1000
@@ -29,6 +31,13 @@ MOST_BYTES = 16 * 1024 * 1024
 
 _PORTION = 100  # rows that are read before their size is known
 _LOCKED = 0.02  # seconds between two looks at a file that somebody else writes
+
+_VERSIONS = {
+    "postgresql": "SELECT split_part(version(), ' on ', 1) AS server,"
+    " (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls",
+    "mysql": "SELECT version() AS server",
+    "sqlite": "SELECT 'SQLite ' || sqlite_version() AS server, (SELECT count(*) FROM sqlite_master) AS read",
+}
 
 # Only what gives rows and does nothing else can be read row by row, in a cursor of the server.
 _READS = re.compile(r"\s*(?:SELECT|WITH|VALUES|TABLE)\b", re.IGNORECASE)
@@ -52,6 +61,11 @@ class SqlInputs:
         if isinstance(most, bool) or not isinstance(most, int) or not 0 < most <= MOST_ROWS:
             raise _bad(f"`maxRows` must be a whole number from 1 to {MOST_ROWS}")
         return cls(query=inputs["query"], params=params or {}, most_rows=most)
+
+    @classmethod
+    def of(cls, query: str) -> SqlInputs:
+        """A query without values."""
+        return cls(query=query, params={}, most_rows=DEFAULT_ROWS)
 
     def statement(self) -> sqlalchemy.TextClause:
         """With a place for each of `params`, no more and no less."""
@@ -80,8 +94,25 @@ class SqlNode:
 
     def __call__(self, context: NodeContext, inputs: JSON) -> JSON:
         read = SqlInputs.read(inputs)
+        return self._asked(context, context.connections.get(str(inputs["connection"]), *DATABASES), read)
+
+    def probe(self, context: NodeContext, name: str) -> Found:
+        """One statement, of a transaction that reads."""
+        spec = context.connections.get(name, *DATABASES)
+        [row] = self._asked(context, spec, SqlInputs.of(_VERSIONS[spec["type"]]))["rows"]
+        tls = row.get("tls")
+        if spec["type"] == ConnectionType.MYSQL:
+            rows = self._asked(context, spec, SqlInputs.of("SHOW SESSION STATUS LIKE 'Ssl_version'"))["rows"]
+            tls = rows[0]["Value"] if rows else None
+        url = urlsplit(spec["url"])
+        address = f"{url.netloc.rpartition('@')[2]}{url.path}" if url.netloc else url.path.lstrip("/")
+        return Found(address=address, server=row["server"], tls=tls or None)
+
+    def close(self) -> None:
+        self._engines.close()
+
+    def _asked(self, context: NodeContext, spec: Mapping[str, JSON], read: SqlInputs) -> JSON:
         statement = read.statement()
-        spec = context.connections.get(str(inputs["connection"]), *DATABASES)
         database = self._engines.get(spec, context.network)
         watch = Watch.start("no result", context.remaining(), context.cancelled)
         try:
@@ -93,9 +124,6 @@ class SqlNode:
             raise NodeError("cancelled", f"{spec['name']}: given up with its run", retryable=False) from None
         except NodeError as error:
             raise _told(error, spec["name"], read.params) from None
-
-    def close(self) -> None:
-        self._engines.close()
 
 
 def _until_unlocked(database: Database, watch: Watch, perform: Any) -> JSON:

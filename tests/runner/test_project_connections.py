@@ -9,6 +9,7 @@ from running import Running, worker
 
 from runner.nodes.base import NodeError
 from runner.project_connections import ProjectConnections
+from schemas.connection import Limit
 from schemas.errors import ERROR_TYPES
 from store.connections import connection_names, connection_spec, write_connections
 from store.database import Database
@@ -51,6 +52,21 @@ def test_it_comes_as_its_environment_has_it_with_secrets(
             "organisation": "default",
             "environment": environment,
         }
+
+
+def test_a_limit_is_that_of_its_environment_and_names_what_counts_together(database: Database) -> None:
+    own = {"staging": {"maxConcurrent": 2}, "canary": {"user": "c"}}
+    limited = {**WAREHOUSE, "maxConcurrent": 5, "environments": own}
+    with database.connection() as connection:
+        write_connections(connection, "default", {"warehouse": WAREHOUSE, "limited": limited}, commit="c2")
+    assert ProjectConnections(database, "default", "staging").limit("warehouse") is None
+    for environment, most, counted in (("production", 5, ""), ("canary", 5, ""), ("staging", 2, "staging")):
+        limit = ProjectConnections(database, "default", environment).limit("limited")
+        expected = Limit(organisation="default", connection="limited", environment=counted, most=most)
+        assert limit == expected
+    with pytest.raises(NodeError) as caught:
+        ProjectConnections(database, "default", "staging").limit("nothing")
+    assert caught.value.type == "unknown_connection"
 
 
 def test_a_secret_is_the_one_of_the_moment_and_one_that_is_not_there_is_named(

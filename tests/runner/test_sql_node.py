@@ -596,3 +596,40 @@ def test_no_pragma_reaches_beyond_the_file(sqlite: Asked) -> None:
     for pragma in ("hard_heap_limit = 20000", "temp_store_directory = '/'", "writable_schema = ON"):
         assert "not authorized" in sqlite.error(f"PRAGMA {pragma}").message
     assert "not authorized" in sqlite.error("SELECT * FROM pragma_soft_heap_limit").message
+
+
+# Probes
+
+
+def test_a_probe_says_where_it_came_and_what_answers_there(database: Asked) -> None:
+    kind, url = database.spec["type"], urlsplit(database.spec["url"])
+    connections = GivenConnections({"db": database.spec})
+    found = database.node.probe(node_context(connections), "db")
+    address = "shop/orders.db" if kind == "sqlite" else f"{url.netloc}{url.path}"
+    server = {"postgresql": "PostgreSQL 1", "mysql": "1", "sqlite": "SQLite 3."}[kind]
+    assert (found.address, found.tls) == (address, None)
+    assert found.server is not None
+    assert found.server.startswith(server)
+
+
+def test_a_probe_fails_as_a_statement_would(postgresql: Asked, sqlite: Asked, folder: Path) -> None:
+    wrong = {**postgresql.spec, "url": postgresql.spec["url"] + "x"}
+    context = node_context(
+        GivenConnections({"db": wrong, "gone": {**wrong, "url": "postgresql://localhost:1/x"}})
+    )
+    for name, type_ in (("db", "sql_error"), ("gone", "connection")):
+        with pytest.raises(NodeError) as caught:
+            postgresql.node.probe(context, name)
+        assert caught.value.type == type_
+    (folder / "default" / "shop").mkdir(parents=True)
+    (folder / "default" / "shop" / "orders.db").write_bytes(b"this is no database at all" * 100)
+    with pytest.raises(NodeError) as caught:
+        sqlite.node.probe(node_context(GivenConnections({"db": sqlite.spec})), "db")
+    assert "not a database" in caught.value.message
+
+
+def test_a_probe_says_that_it_came_through_tls(node: SqlNode, maria: MariaDB, mysql: Asked) -> None:
+    spec = {**mysql.spec, "url": f"mysql://localhost:{maria.port}/shop?sslmode=require"}
+    found = node.probe(node_context(GivenConnections({"db": spec})), "db")
+    assert str(found.tls).startswith("TLSv1.")
+    assert found.address == f"localhost:{maria.port}/shop"

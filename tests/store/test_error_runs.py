@@ -1,5 +1,6 @@
 """Runs that start because another one ended badly."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from psycopg.types.json import Json
 from store_rows import deploy
 
 from store import admission, journal, leases
-from store.database import Connection
+from store.database import Connection, connect
 from store.deployment_rows import settle_admission
-from store.error_runs import LONGEST_CHAIN, Ended, Listener, hears
+from store.deployments import get_deployment
+from store.error_chains import LONGEST_CHAIN, MOST_A_MINUTE, Ended, Listener, PassedOver, hears, refusal
 from store.ids import new_id
 from store.journal import Step
 from store.runs import NewRun, RunStatus
@@ -42,6 +44,34 @@ def begin(connection: Connection, deployment: int = 1) -> str:
 def started(connection: Connection) -> list[tuple[str, Any]]:
     rows = connection.execute("SELECT pattern, trigger FROM runs WHERE trigger_kind = 'error' ORDER BY id")
     return [(row[0], row[1]) for row in rows]
+
+
+def claimed(connection: Connection) -> Step:
+    [one] = leases.claim(connection, "w", [begin(connection)])
+    return Step(
+        run_id=one.id, lease=one.lease, status=RunStatus.FAILED, attempt=1, span_attempt=1, error="{}"
+    )
+
+
+def flood(connection: Connection, runs: int) -> None:
+    """So many ends in one batch, as a worker writes them."""
+    journal.record(connection, [claimed(connection) for _ in range(runs)])
+
+
+def end_from(url: str, steps: list[Step]) -> None:
+    with connect(url) as connection:
+        for at in range(0, len(steps), 7):
+            journal.record(connection, steps[at : at + 7])
+
+
+def count(connection: Connection, name: str) -> int:
+    return [pattern for pattern, _ in started(connection)].count(name)
+
+
+def passed(connection: Connection, name: str) -> Any:
+    found = get_deployment(connection, "default", name)
+    assert found is not None
+    return found.passed_over or {}
 
 
 @pytest.mark.parametrize(
@@ -84,14 +114,70 @@ def test_no_pattern_answers_its_own_answers(connection: Connection) -> None:
     assert end(connection, first).ring == ()
 
 
+def fail_all(connection: Connection, first: str) -> None:
+    ready = list(end(connection, first).ring)
+    while ready:
+        ready += end(connection, ready.pop(0)).ring
+
+
 def test_two_that_answer_each_other_come_to_an_end(connection: Connection) -> None:
     listen(connection, "a", "order-intake", "b")
     listen(connection, "b", "a")
-    ready = list(end(connection, begin(connection)).ring)
-    while ready:
-        ready += end(connection, ready.pop()).ring
-    assert [pattern for pattern, _ in started(connection)] == ["a", "b", "a", "b", "a"]
+    fail_all(connection, begin(connection))
+    assert [pattern for pattern, _ in started(connection)] == ["a", "b"]
+    assert [trigger["patterns"] for _, trigger in started(connection)] == [[], ["a"]]
+    assert {reason: one["count"] for reason, one in passed(connection, "a").items()} == {"own-chain": 1}
+    assert passed(connection, "b") == {}
+
+
+def test_a_line_of_them_comes_to_an_end(connection: Connection) -> None:
+    for number in range(1, 9):
+        listen(connection, f"p{number}", f"p{number - 1}" if number > 1 else "order-intake")
+    fail_all(connection, begin(connection))
     assert [trigger["chain"] for _, trigger in started(connection)] == list(range(1, LONGEST_CHAIN + 1))
+    assert passed(connection, "p6")["too-long"]["pattern"] == "p5"
+
+
+def test_all_that_hear_everything_and_fail_start_a_bounded_number(connection: Connection) -> None:
+    for name in ("a", "b", "c"):
+        listen(connection, name, "*")
+    fail_all(connection, begin(connection))
+    # Each of the three, then each of the others, then the one that is left.
+    assert len(started(connection)) == 3 + 3 * 2 + 3 * 2 * 1
+    assert (
+        sum(passed(connection, name)["own-chain"]["count"] for name in ("a", "b", "c")) == 3 + 6 * 2 + 6 * 3
+    )
+
+
+def test_a_flood_starts_so_many_a_minute_and_the_rest_is_counted(connection: Connection) -> None:
+    oncall = listen(connection, "oncall", "*")
+    listen(connection, "other", "order-*")
+    flood(connection, MOST_A_MINUTE + 30)
+    assert count(connection, "oncall") == count(connection, "other") == MOST_A_MINUTE
+    found = passed(connection, "oncall")["too-many"]
+    assert (found["count"], found["pattern"]) == (30, "order-intake")
+    assert found["firstAt"] <= found["lastAt"]
+    flood(connection, 5)
+    assert passed(connection, "oncall")["too-many"]["count"] == 35
+    connection.execute(
+        "UPDATE runs SET created_at = created_at - interval '61 seconds' WHERE trigger_kind = 'error'"
+    )
+    flood(connection, 3)
+    assert count(connection, "oncall") == MOST_A_MINUTE + 3
+    settle_admission(connection, [oncall])  # something else is live
+    assert passed(connection, "oncall") == {}
+
+
+def test_a_flood_from_many_workers_starts_no_more(connection: Connection, database_url: str) -> None:
+    listen(connection, "oncall", "*")
+    halves = [[claimed(connection) for _ in range(70)] for _ in range(4)]
+    threads = [threading.Thread(target=end_from, args=[database_url, half]) for half in halves]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count(connection, "oncall") == MOST_A_MINUTE
+    assert passed(connection, "oncall")["too-many"]["count"] == 4 * 70 - MOST_A_MINUTE
 
 
 def test_an_answer_obeys_the_limit_and_the_circuit_of_its_deployment(connection: Connection) -> None:
@@ -106,6 +192,7 @@ def test_an_answer_obeys_the_limit_and_the_circuit_of_its_deployment(connection:
     )
     end(connection, begin(connection))
     assert len(started(connection)) == 2
+    assert passed(connection, "oncall")["circuit-open"]["count"] == 1
 
 
 def test_a_pattern_that_listens_no_more_hears_nothing(connection: Connection) -> None:
@@ -117,17 +204,26 @@ def test_a_pattern_that_listens_no_more_hears_nothing(connection: Connection) ->
 
 
 @pytest.mark.parametrize(
-    ("chain", "listener", "pattern", "began", "heard"),
+    ("chain", "listener", "pattern", "began", "before", "verdict"),
     [
-        (0, "p", "p", "p", True), (1, "p", "p", "p", False), (1, "p", "q", "p", False), (1, "q", "p", "p", True),
-        (LONGEST_CHAIN - 1, "q", "p", "p", True), (LONGEST_CHAIN, "q", "p", "p", False),
+        (0, "p", "p", "p", [], None),
+        (1, "p", "p", "p", [], PassedOver.OWN_CHAIN),
+        (1, "p", "q", "p", [], PassedOver.OWN_CHAIN),
+        (1, "q", "p", "p", [], None),
+        (2, "q", "p", "p", ["q"], PassedOver.OWN_CHAIN),
+        (2, "q", "p", "p", ["r"], None),
+        (LONGEST_CHAIN - 1, "q", "p", "p", ["r"], None),
+        (LONGEST_CHAIN, "q", "p", "p", ["r"], PassedOver.TOO_LONG),
     ],
-)  # fmt: skip
-def test_the_rule(chain: int, listener: str, pattern: str, began: str, heard: bool) -> None:
-    cause = {"kind": "error", "chain": chain} if chain else {"kind": "webhook"}
+)
+def test_the_rule(
+    chain: int, listener: str, pattern: str, began: str, before: list[str], verdict: PassedOver | None
+) -> None:
+    cause: Any = {"kind": "error", "chain": chain, "patterns": before} if chain else {"kind": "webhook"}
     ended = Ended(
         id="r", deployment="d", pattern=pattern, version=1, attempt=1, input=None, error=None, cause=cause,
         began=began, now=0.0,
     )  # fmt: skip
     one = Listener(deployment_id=1, pattern=listener, globs=["*"], circuit_open=False)
-    assert hears(one, ended) is heard
+    assert hears(one, ended)
+    assert refusal(one, ended) is verdict

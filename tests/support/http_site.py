@@ -106,6 +106,9 @@ class Held(dict[str, Any]):
             raise NodeError("no_connection", f"there is no connection {name}", retryable=False)
         return dict(self[name])
 
+    def limit(self, name: str) -> None:
+        return None
+
     def mask(self, text: str) -> str:
         return text
 

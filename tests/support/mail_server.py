@@ -163,6 +163,9 @@ class _Conversation:
         self.server.received.append(received)
         self._answer("250 taken", "TAKEN")
 
+    def _noop(self, line: str) -> None:
+        self._answer("250 ok", line)
+
     def _quit(self, line: str) -> None:
         self._answer("221 bye", line)
 

@@ -26,6 +26,9 @@ class GivenConnections:
             raise NodeError("wrong_connection_type", f"{name} is of type {spec['type']}.", retryable=False)
         return {**spec, "name": name, "organisation": "default", "environment": "production"}
 
+    def limit(self, name: str) -> None:
+        return None
+
     def mask(self, text: str) -> str:
         return text
 

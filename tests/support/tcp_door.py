@@ -1,9 +1,10 @@
-"""A TCP port in front of a server that has only a Unix socket: it is reached, and lost, as over a network."""
+"""A TCP port (or TLS) before a server that has only a Unix socket: it is reached, and lost, as over a network."""
 
 from __future__ import annotations
 
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,8 @@ from contextlib import contextmanager, suppress
 class TcpDoor:
     """`port` on 127.0.0.1 leads to `path`. `opened` counts the connections that came."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._path = path
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -54,6 +56,12 @@ class TcpDoor:
             threading.Thread(target=self._carry, args=[here, there], daemon=True).start()
 
     def _carry(self, here: socket.socket, there: socket.socket) -> None:
+        if self._tls is not None:
+            try:
+                here = self._tls.wrap_socket(here, server_side=True)
+            except OSError:
+                there.close()
+                return
         other = {here: there, there: here}
         with here, there, suppress(OSError):
             while True:
@@ -64,12 +72,14 @@ class TcpDoor:
                     data = ready.recv(65536)
                     if not data:
                         return
+                    while isinstance(ready, ssl.SSLSocket) and ready.pending():
+                        data += ready.recv(65536)
                     other[ready].sendall(data)
 
 
 @contextmanager
-def tcp_door(path: str) -> Iterator[TcpDoor]:
-    door = TcpDoor(path)
+def tcp_door(path: str, *, tls: ssl.SSLContext | None = None) -> Iterator[TcpDoor]:
+    door = TcpDoor(path, tls)
     try:
         yield door
     finally:

@@ -23,6 +23,8 @@ from web.api.actions import (
 from web.api.changes import BODY as CHANGE_BODY
 from web.api.changes import LIST_QUERY as CHANGES_QUERY
 from web.api.changes import Changes
+from web.api.connections import TEST_BODY as CONNECTION_BODY
+from web.api.connections import Connections
 from web.api.contents import Contents
 from web.api.deliveries import LIST_QUERY as DELIVERIES_QUERY
 from web.api.deliveries import Deliveries
@@ -93,6 +95,7 @@ class Api:
         self._repeating = Repeating(database, contents, self._runs, ring)
         self._testing = Testing(database, reconciler, contents, self._runs, ring)
         self._deliveries = Deliveries(database, contents, self._runs, ring)
+        self._connections = Connections(database, self._runs, ring)
         self._letters = Letters(database, self._repeating, self._runs, ring)
         self._posting = Posting(database, ring)
         self._outputs = Outputs(database, contents, blobs)
@@ -118,6 +121,7 @@ class Api:
             *self._run_routes(),
             *self._delivery_routes(),
             *self._letter_routes(),
+            *self._connection_routes(),
             self._route("/plan", get=reads(self._plans.plan, PLAN_QUERY)),
             *self._change_routes(),
             self._file_route(),
@@ -216,6 +220,13 @@ class Api:
             self._route("/dead-letters/discard", post=discard),
             self._route("/dead-letters/{id}", delete=acts(letters.discard, status=200)),
             self._route("/dead-letters/{id}/retry", post=acts(letters.retry, body=RETRY_BODY)),
+        ]
+
+    def _connection_routes(self) -> list[Route]:
+        connections = self._connections
+        return [
+            self._route("/connections", get=reads(connections.list)),
+            self._route("/connections/{name}/test", post=acts(connections.test, body=CONNECTION_BODY)),
         ]
 
     def _change_routes(self) -> list[Route]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from schemas.deployment import deployment_from_spec
 from schemas.pattern import JSON, Schedule
@@ -23,6 +23,8 @@ from store.deployments import (
     list_deployments,
     revisions,
 )
+from store.error_chains import LONGEST_CHAIN, MOST_A_MINUTE, PassedOver
+from store.passed_over import recent
 from store.repositories import repository_state
 from store.schedules import last_skipped
 from store.versions import Freeze
@@ -103,7 +105,7 @@ class Deployments:
             "environment": found.environment,
             "state": found.state,
             "status": _status(found),
-            "conditions": [_condition_json(one) for one in (*found.conditions, *_circuit(found))],
+            "conditions": [_condition_json(one) for one in _conditions(found)],
             "version": None if found.version is None else version_json(found.version),
             "newest": found.newest,
             "source": found.spec.get("source", {"branch": branch}),
@@ -151,6 +153,37 @@ def _status(found: Deployment) -> str:
     if found.stalled:
         return "stalled"
     return "circuit_open" if found.circuit is not None and found.state == "active" else "ready"
+
+
+def _conditions(found: Deployment) -> Iterator[Condition]:
+    yield from found.conditions
+    yield from _circuit(found)
+    yield from _passed_over(found)
+
+
+_REASONS: Final = {
+    PassedOver.OWN_CHAIN: "a run of its own pattern had led to {ends}",
+    PassedOver.TOO_LONG: f"{LONGEST_CHAIN} error runs had led to {{ends}}, one from the other",
+    PassedOver.TOO_MANY: f"{MOST_A_MINUTE} runs had started within a minute of {{ends}}",
+    PassedOver.CIRCUIT_OPEN: "the circuit was open at {ends}",
+}
+
+
+def _passed_over(found: Deployment) -> Iterator[Condition]:
+    """Errors that it listens to, and that started no run."""
+    counted = recent(found.passed_over, datetime.now(UTC))
+    if not counted:
+        return
+    last = max(counted.values(), key=lambda one: str(one["lastAt"]))
+    said = [
+        _REASONS[PassedOver(reason)].format(ends=f"{one['count']:,} bad end{'s' if one['count'] > 1 else ''}")
+        for reason, one in counted.items()
+    ]
+    message = (
+        f"No run was started where {', where '.join(said)}. The last one: run {last['run']} of {last['pattern']},"
+        f" at {last['lastAt']}."
+    )
+    yield Condition("ErrorsPassedOver", True, "LoopProtection", message, None, str(last["lastAt"]))
 
 
 def _circuit(found: Deployment) -> Iterator[Condition]:
