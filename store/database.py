@@ -29,6 +29,7 @@ UPSTREAM_ASKED = "weft_upstream"  # payload: organisation
 REFS_MOVED = "weft_refs"  # payload: organisation
 FORGE_EVENT = "weft_forge"  # payload: empty
 SECRETS_CHANGED = "weft_secrets"  # payload: organisation
+BACKFILLS_CHANGED = "weft_backfills"  # payload: empty
 
 
 class StoreError(Exception):

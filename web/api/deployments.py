@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.deployment import deployment_from_spec
-from schemas.pattern import JSON, Schedule
+from schemas.pattern import JSON
+from schemas.schedule import Schedule
 from schemas.schedules import next_fire
 from store.circuits import SHOWN
 from store.database import Connection, Database
@@ -24,7 +25,7 @@ from store.deployments import (
     revisions,
 )
 from store.repositories import repository_state
-from store.schedules import last_skipped
+from store.slots import last_skipped
 from store.versions import Freeze
 from web.api.contents import Content, Contents
 from web.api.encoding import rfc3339, without_none

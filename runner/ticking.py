@@ -1,0 +1,227 @@
+"""What becomes of the slots of one live schedule. Pure; time is an argument."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import islice, takewhile
+
+from schemas.quantities import duration
+from schemas.schedule import LATE, Fire, Overlap, Schedule
+from schemas.schedules import Slot, slots
+from store.schedules import LiveTicker, TickerKey
+from store.slots import OpenSlot, Reason
+
+MOST_FIRED = 1000
+"""Slots of one schedule that fire at once after a downtime, the latest ones."""
+
+MOST_COUNTED = 1000
+"""Slots that are counted of those that were missed; there may be millions."""
+
+MOST_ROWS = 20
+"""Missed slots that have a row each; of more, one row stands for all."""
+
+MOST_WAITING = 100
+"""Slots of one schedule that wait for the one before to end."""
+
+GRACE = timedelta(seconds=LATE)
+
+
+@dataclass(frozen=True)
+class Ticking:
+    """One live schedule of one deployment, as it is since `since`; active since `active_since`, whatever it was."""
+
+    deployment_id: int
+    schedule: Schedule
+    since: datetime
+    active_since: datetime
+
+    @cached_property
+    def key(self) -> TickerKey:
+        return TickerKey(self.deployment_id, schedule_key(self.schedule))
+
+    @property
+    def live(self) -> LiveTicker:
+        return LiveTicker(self.key, self.since, self.active_since)
+
+    @property
+    def said(self) -> str:
+        """How people know it: its cron line, or `every 15m`."""
+        return self.schedule.cron or f"every {duration(self.schedule.every or 0.0)}"
+
+    def due(self, slot: datetime) -> datetime:
+        """When it fires: the same for all controllers."""
+        if not self.schedule.jitter:
+            return slot
+        name = f"{self.key.deployment_id}/{self.key.schedule}/{slot.isoformat()}"
+        share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+        return slot + timedelta(seconds=self.schedule.jitter * share)
+
+    def next_due(self, upto: datetime) -> datetime | None:
+        """When the first slot behind `upto` is due; None: there is none any more."""
+        slot = next(slots(self.schedule, upto), None)
+        return None if slot is None else self.due(slot.at)
+
+
+def schedule_key(schedule: Schedule) -> str:
+    """The same as long as the same slots are meant, wherever the schedule stands in its list."""
+    parts = [schedule.cron, schedule.every, schedule.timezone, schedule.input]
+    if schedule.start is not None or schedule.end is not None:
+        parts += [one and one.isoformat() for one in (schedule.start, schedule.end)]
+    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passed:
+    """Slots that do not fire: one, or `count` of them (None: more than were counted) from `at` to `last_at`."""
+
+    at: datetime
+    reason: Reason
+    last_at: datetime | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What becomes of the slots up to `upto`: `fire` now, wait (`queue`), or pass. Waiting ones in `replaced` are
+    passed over, too, and the runs in `cancel` are asked to end.
+    """
+
+    upto: datetime
+    fire: tuple[datetime, ...] = ()
+    queue: tuple[datetime, ...] = ()
+    passed: tuple[Passed, ...] = ()
+    replaced: tuple[datetime, ...] = ()
+
+
+def decide(ticking: Ticking, upto: datetime, now: datetime, held: Sequence[OpenSlot] = ()) -> Decision | None:
+    """About every slot behind `upto` that is due; None: there is none. `held`: what they may not overlap with."""
+    due = _due(ticking, upto, now)
+    if not due.slots and due.before is None:
+        return None
+    wanted, missed = _caught_up(ticking, due.slots, now)
+    gaps = tuple(Passed(at=slot.at, reason=Reason.GAP) for slot in due.slots if slot.in_gap)
+    fire, queue, replaced, overlapped = _overlapped(ticking.schedule.overlap, wanted, held)
+    last = due.slots[-1].at if due.slots else due.before and (due.before.last_at or due.before.at)
+    return Decision(
+        upto=last or upto,
+        fire=fire,
+        queue=queue,
+        replaced=replaced,
+        passed=(
+            *_summed(due.before, missed),
+            *gaps,
+            *(Passed(at=at, reason=Reason.OVERLAP) for at in overlapped),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """The latest slots that are due, and what stands for those before."""
+
+    slots: Sequence[Slot]
+    before: Passed | None = None
+
+
+def _due(ticking: Ticking, upto: datetime, now: datetime) -> _Due:
+    def is_due(slot: Slot) -> bool:
+        return ticking.due(slot.at) <= now
+
+    schedule = ticking.schedule
+    first = next(slots(schedule, upto), None)
+    if first is None or not is_due(first):
+        return _Due(())
+    back = timedelta(seconds=max(schedule.catch_up.window, LATE) + schedule.jitter)
+    begin = max(upto, now - back)
+    latest = _latest(lambda after: takewhile(is_due, slots(schedule, after)), begin, now)
+    until = latest[0].at if latest else begin + timedelta(microseconds=1)
+    if first.at >= until:
+        return _Due(latest)
+    return _Due(latest, _older(schedule, upto, until))
+
+
+def _latest(walk: Callable[[datetime], Iterable[Slot]], after: datetime, now: datetime) -> Sequence[Slot]:
+    """Up to MOST_FIRED of them behind `after`: from ever further back, as there may be millions."""
+    reach = timedelta(seconds=MOST_FIRED)  # there is one in a second at most
+    while True:
+        begin = max(after, now - reach)
+        found: deque[Slot] = deque(walk(begin), maxlen=MOST_FIRED)
+        if begin == after or len(found) == MOST_FIRED:
+            return list(found)
+        reach *= 2
+
+
+def _older(schedule: Schedule, upto: datetime, until: datetime) -> Passed:
+    """One row for the slots in (`upto`, `until`), of which there is one at least."""
+    behind = takewhile(lambda slot: slot.at < until, slots(schedule, upto))
+    counted = list(islice(behind, MOST_COUNTED + 1))
+    whole = len(counted) <= MOST_COUNTED
+    return Passed(
+        at=counted[0].at,
+        reason=Reason.MISSED,
+        last_at=counted[-1].at if whole else until - timedelta(seconds=1),
+        count=len(counted) if whole else None,
+    )
+
+
+def _caught_up(ticking: Ticking, due: Sequence[Slot], now: datetime) -> tuple[list[datetime], list[datetime]]:
+    """(those that fire, those that were missed). What is late by less than a restart is not missed."""
+    policy = ticking.schedule.catch_up
+    window = max(GRACE, timedelta(seconds=policy.window)) if policy.fire is not Fire.NONE else GRACE
+    real = [slot.at for slot in due if not slot.in_gap]
+    late = [at for at in real if ticking.due(at) < now - GRACE]
+    wanted = [at for at in real if ticking.due(at) >= now - window]
+    if late and policy.fire is Fire.LATEST:
+        wanted = wanted[-1:]
+    kept = set(wanted)
+    return wanted, [at for at in real if at not in kept]
+
+
+def _summed(before: Passed | None, missed: Sequence[datetime]) -> Iterator[Passed]:
+    if before is None and len(missed) <= MOST_ROWS:
+        yield from (Passed(at=at, reason=Reason.MISSED) for at in missed)
+    elif before is None:
+        yield Passed(at=missed[0], reason=Reason.MISSED, last_at=missed[-1], count=len(missed))
+    else:
+        known = None if before.count is None else before.count + len(missed)
+        last = missed[-1] if missed else before.last_at
+        yield Passed(at=before.at, reason=Reason.MISSED, last_at=last, count=known)
+
+
+def _overlapped(
+    policy: Overlap, wanted: Sequence[datetime], held: Sequence[OpenSlot]
+) -> tuple[tuple[datetime, ...], tuple[datetime, ...], tuple[datetime, ...], tuple[datetime, ...]]:
+    """(fire now, wait, no longer wait, not fired)."""
+    everything = tuple(wanted)
+    if policy is Overlap.ALLOW or not wanted:
+        return everything, (), (), ()
+    line = tuple(one.at for one in held if one.run_id is None)
+    if policy is Overlap.CANCEL_OLDEST:
+        now, later = ((), everything[-1:]) if held else (everything[-1:], ())
+        return now, later, line, everything[:-1]
+    now, rest = ((), everything) if held else (everything[:1], everything[1:])
+    if policy is Overlap.SKIP:
+        return now, (), (), rest
+    room = max(0, MOST_WAITING - len(line))
+    return now, rest[:room], (), rest[room:]
+
+
+def successor(policy: Overlap, held: Sequence[OpenSlot]) -> datetime | None:
+    """The slot that begins now, of those that wait: the first when nothing is at work."""
+    if any(one.run_id is not None for one in held):
+        return None
+    return next((one.at for one in held if one.run_id is None), None)
+
+
+def surplus(policy: Overlap, held: Sequence[OpenSlot]) -> list[str]:
+    """Runs that have to end because another slot waits."""
+    if policy is not Overlap.CANCEL_OLDEST or all(one.run_id is not None for one in held):
+        return []
+    return [one.run_id for one in held if one.run_id is not None and not one.cancelled]
