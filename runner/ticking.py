@@ -30,6 +30,7 @@ MOST_WAITING = 100
 """Slots of one schedule that wait for the one before to end."""
 
 GRACE = timedelta(seconds=LATE)
+TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class Ticking:
 
     @property
     def said(self) -> str:
-        """How people know it: its cron line, or `every 15m`."""
-        return self.schedule.cron or f"every {duration(self.schedule.every or 0.0)}"
+        return said(self.schedule)
 
     def due(self, slot: datetime) -> datetime:
         """When it fires: the same for all controllers."""
@@ -66,6 +66,11 @@ class Ticking:
         """When the first slot behind `upto` is due; None: there is none any more."""
         slot = next(slots(self.schedule, upto), None)
         return None if slot is None else self.due(slot.at)
+
+
+def said(schedule: Schedule) -> str:
+    """How people know it: its cron line, or `every 15m`."""
+    return schedule.cron or f"every {duration(schedule.every or 0.0)}"
 
 
 def schedule_key(schedule: Schedule) -> str:
@@ -103,19 +108,18 @@ class Decision:
 def decide(ticking: Ticking, upto: datetime, now: datetime, held: Sequence[OpenSlot] = ()) -> Decision | None:
     """About every slot behind `upto` that is due; None: there is none. `held`: what they may not overlap with."""
     due = _due(ticking, upto, now)
-    if not due.slots and due.before is None:
+    if not due.slots and not due.older:
         return None
     wanted, missed = _caught_up(ticking, due.slots, now)
     gaps = tuple(Passed(at=slot.at, reason=Reason.GAP) for slot in due.slots if slot.in_gap)
     fire, queue, replaced, overlapped = _overlapped(ticking.schedule.overlap, wanted, held)
-    last = due.slots[-1].at if due.slots else due.before and (due.before.last_at or due.before.at)
     return Decision(
-        upto=last or upto,
+        upto=due.slots[-1].at if due.slots else due.until or due.older[-1],
         fire=fire,
         queue=queue,
         replaced=replaced,
         passed=(
-            *_summed(due.before, missed),
+            *_missed([*due.older, *missed], due.until),
             *gaps,
             *(Passed(at=at, reason=Reason.OVERLAP) for at in overlapped),
         ),
@@ -124,10 +128,13 @@ def decide(ticking: Ticking, upto: datetime, now: datetime, held: Sequence[OpenS
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """The latest slots that are due, and what stands for those before."""
+    """The latest slots that are due, and the `older` ones that are too late for all that `catchUp` may say.
+    `until`: there are more of these than were counted, up to then.
+    """
 
     slots: Sequence[Slot]
-    before: Passed | None = None
+    older: Sequence[datetime] = ()
+    until: datetime | None = None
 
 
 def _due(ticking: Ticking, upto: datetime, now: datetime) -> _Due:
@@ -139,12 +146,12 @@ def _due(ticking: Ticking, upto: datetime, now: datetime) -> _Due:
     if first is None or not is_due(first):
         return _Due(())
     back = timedelta(seconds=max(schedule.catch_up.window, LATE) + schedule.jitter)
-    begin = max(upto, now - back)
+    begin = max(upto, now - back - TICK)
     latest = _latest(lambda after: takewhile(is_due, slots(schedule, after)), begin, now)
-    until = latest[0].at if latest else begin + timedelta(microseconds=1)
-    if first.at >= until:
-        return _Due(latest)
-    return _Due(latest, _older(schedule, upto, until))
+    until = latest[0].at if latest else begin + TICK
+    behind = takewhile(lambda slot: slot.at < until, slots(schedule, upto))
+    older = [slot.at for slot in islice(behind, MOST_COUNTED + 1)]
+    return _Due(latest, older, until - TICK if len(older) > MOST_COUNTED else None)
 
 
 def _latest(walk: Callable[[datetime], Iterable[Slot]], after: datetime, now: datetime) -> Sequence[Slot]:
@@ -156,19 +163,6 @@ def _latest(walk: Callable[[datetime], Iterable[Slot]], after: datetime, now: da
         if begin == after or len(found) == MOST_FIRED:
             return list(found)
         reach *= 2
-
-
-def _older(schedule: Schedule, upto: datetime, until: datetime) -> Passed:
-    """One row for the slots in (`upto`, `until`), of which there is one at least."""
-    behind = takewhile(lambda slot: slot.at < until, slots(schedule, upto))
-    counted = list(islice(behind, MOST_COUNTED + 1))
-    whole = len(counted) <= MOST_COUNTED
-    return Passed(
-        at=counted[0].at,
-        reason=Reason.MISSED,
-        last_at=counted[-1].at if whole else until - timedelta(seconds=1),
-        count=len(counted) if whole else None,
-    )
 
 
 def _caught_up(ticking: Ticking, due: Sequence[Slot], now: datetime) -> tuple[list[datetime], list[datetime]]:
@@ -184,15 +178,14 @@ def _caught_up(ticking: Ticking, due: Sequence[Slot], now: datetime) -> tuple[li
     return wanted, [at for at in real if at not in kept]
 
 
-def _summed(before: Passed | None, missed: Sequence[datetime]) -> Iterator[Passed]:
-    if before is None and len(missed) <= MOST_ROWS:
-        yield from (Passed(at=at, reason=Reason.MISSED) for at in missed)
-    elif before is None:
+def _missed(missed: Sequence[datetime], until: datetime | None) -> Iterator[Passed]:
+    """A row each, or one for all. `until`: there are more."""
+    if until is not None:
+        yield Passed(at=missed[0], reason=Reason.MISSED, last_at=max(until, missed[-1]))
+    elif len(missed) > MOST_ROWS:
         yield Passed(at=missed[0], reason=Reason.MISSED, last_at=missed[-1], count=len(missed))
     else:
-        known = None if before.count is None else before.count + len(missed)
-        last = missed[-1] if missed else before.last_at
-        yield Passed(at=before.at, reason=Reason.MISSED, last_at=last, count=known)
+        yield from (Passed(at=at, reason=Reason.MISSED) for at in missed)
 
 
 def _overlapped(

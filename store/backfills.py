@@ -219,8 +219,9 @@ def list_backfills(
                b.reverse, b.state, b.reason, b.actor, b.created_at, b.ended_at, s.total, s.begun, s.ended
            FROM backfills b
            CROSS JOIN LATERAL (
-               SELECT count(*) AS total, count(x.run_id) AS begun, count(*) FILTER (WHERE x.run_id IS NOT NULL AND (
-                   x.ended OR NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = x.run_id AND r.ended_at IS NULL))) AS ended
+               SELECT count(*) AS total, count(x.run_id) AS begun,
+                   count(x.run_id) FILTER (WHERE x.ended OR NOT EXISTS (
+                       SELECT 1 FROM runs r WHERE r.id = x.run_id AND r.ended_at IS NULL)) AS ended
                FROM backfill_slots x WHERE x.backfill_id = b.id) AS s
            WHERE b.deployment_id = %(id)s AND (%(before)s::uuid IS NULL OR b.id < %(before)s::uuid)
                AND (%(only)s::uuid IS NULL OR b.id = %(only)s::uuid)

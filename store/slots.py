@@ -130,7 +130,8 @@ def forget(connection: Connection, before: Sequence[tuple[TickerKey, datetime]])
     """Rows of these schedules that are older, but those whose runs may still be at work."""
     connection.execute(
         """DELETE FROM slots s USING unnest(%s::bigint[], %s::text[], %s::timestamptz[]) AS n(id, key, before)
-           WHERE s.deployment_id = n.id AND s.schedule = n.key AND s.at < n.before AND NOT s.open""",
+           WHERE s.deployment_id = n.id AND s.schedule = n.key AND s.at < n.before
+               AND coalesce(s.last_at, s.at) < n.before AND NOT s.open""",
         [
             [key.deployment_id for key, _ in before],
             [key.schedule for key, _ in before],

@@ -1,37 +1,10 @@
 """Schedules fire once per slot, however many schedulers look; real PostgreSQL, and a clock that is passed in."""
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from running import Running
-
-from runner.scheduler import Scheduler
-
-
-@contextmanager
-def scheduling(running: Running, count: int) -> Iterator[None]:
-    stop = threading.Event()
-    made = [Scheduler(running.database, running.redis_url) for _ in range(count)]
-    threads = [threading.Thread(target=scheduler.run, args=[stop]) for scheduler in made]
-    for thread in threads:
-        thread.start()
-    yield
-    stop.set()
-    for scheduler, thread in zip(made, threads, strict=True):
-        scheduler.wake()
-        thread.join(timeout=10)
-        assert not thread.is_alive()
-
-
-def fired(running: Running) -> list[tuple[str, str]]:
-    with running.database.connection() as connection:
-        rows = connection.execute(
-            "SELECT pattern, trigger->>'time' FROM runs WHERE trigger_kind = 'schedule' ORDER BY 1, 2"
-        )
-        return [(row[0], row[1]) for row in rows]
+from ticking import fired, scheduling
 
 
 def test_three_schedulers_fire_each_slot_once_and_paused_deployments_never(running: Running) -> None:
