@@ -50,7 +50,8 @@ def begun(running: Running) -> list[tuple[Any, ...]]:
     """(slot, backfill, input, when a worker began, when it ended) of each run."""
     return query(
         running,
-        "SELECT trigger->>'time', trigger->>'backfill', input, started_at, ended_at FROM runs ORDER BY created_at, id",
+        """SELECT trigger->>'time', trigger->>'backfill', input, started_at, ended_at FROM runs
+           ORDER BY created_at, id""",
     )
 
 
