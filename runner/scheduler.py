@@ -6,14 +6,14 @@ import heapq
 import itertools
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import redis
 
 from runner import backfilling
 from runner.broker import BellBroker
-from runner.firing import Fired, fire, follow
+from runner.firing import fire, follow
 from runner.ticking import GRACE, Ticking
 from schemas.schedule import schedules_from
 from store import backfills, schedules, slots
@@ -50,6 +50,8 @@ KEPT_AT_LEAST = timedelta(days=2)
 TIDY = timedelta(hours=1)
 
 Due = tuple[datetime, int, Ticking]
+Batch = Sequence[Ticking]
+Upto = Mapping[TickerKey, datetime]
 
 
 def ticking(live: Scheduled) -> list[Ticking]:
@@ -127,13 +129,12 @@ class Scheduler:
         due = self._take(now)
         fresh = [one for at, _, one in due if at >= now - GRACE]
         late = [(at, order, one) for at, order, one in due if at < now - GRACE]
-        for batch in _batches(fresh, BATCH):
-            self._settle(connection, batch, fire(connection, batch))
         for entry in late[LATE_BATCH:]:
             heapq.heappush(self._heap, entry)
-        catching_up = [one for _, _, one in late[:LATE_BATCH]]
-        if catching_up:
-            self._settle(connection, catching_up, fire(connection, catching_up))
+        late_ones = [one for _, _, one in late[:LATE_BATCH]]
+        done = [self._fire(connection, batch) for batch in (*_batches(fresh, BATCH), late_ones) if batch]
+        for batch, upto in done:
+            self._settle(batch, upto, now)
         self._tidy(connection, fresh, now)
         if self._filling:
             self._filling = False  # before it is looked: a new one may be heard of meanwhile
@@ -191,10 +192,9 @@ class Scheduler:
             told = {"deployment": one.deployment_id, "schedule": one.said, "error": str(error)}
             log.error("schedule_unusable", extra=told)  # noqa: TRY400 - what it was is said
 
-    def _plan(self, one: Ticking, upto: datetime, not_before: datetime | None = None) -> None:
+    def _plan(self, one: Ticking, upto: datetime) -> None:
         at = one.next_due(upto)
         if at is not None:
-            at = at if not_before is None else max(at, not_before)
             heapq.heappush(self._heap, (at, next(self._order), one))
 
     def _take(self, now: datetime) -> list[Due]:
@@ -206,16 +206,19 @@ class Scheduler:
                 due.setdefault(entry[2].key, entry)
         return list(due.values())
 
-    def _settle(self, connection: Connection, batch: Iterable[Ticking], fired: Fired) -> None:
+    def _fire(self, connection: Connection, batch: Batch) -> tuple[Batch, Upto]:
+        fired = fire(connection, batch)
         self._ring(fired.ring)
         self._waiting = self._waiting or fired.waiting
-        again = (self._seen or schedules.clock(connection)) + AGAIN
+        return batch, fired.upto
+
+    def _settle(self, batch: Batch, upto: Upto, now: datetime) -> None:
+        """Look for the next slots, when those that are due have all fired."""
         for one in batch:
-            upto = fired.upto.get(one.key)
-            if upto is None:
-                heapq.heappush(self._heap, (again, next(self._order), one))
+            if one.key in upto:
+                self._plan(one, upto[one.key])
             else:
-                self._plan(one, upto)
+                heapq.heappush(self._heap, (now + AGAIN, next(self._order), one))
 
     def _tidy(self, connection: Connection, fresh: Sequence[Ticking], now: datetime) -> None:
         """Forget old slots of what has just fired, once an hour."""
@@ -238,5 +241,5 @@ class Scheduler:
             log.warning("broker_away", extra={"error": str(error), "runs": len(runs)})
 
 
-def _batches(items: Sequence[Ticking], size: int) -> Iterable[Sequence[Ticking]]:
+def _batches(items: Batch, size: int) -> Iterable[Batch]:
     return (items[at : at + size] for at in range(0, len(items), size))

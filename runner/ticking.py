@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import islice, takewhile
@@ -31,6 +31,7 @@ MOST_WAITING = 100
 
 GRACE = timedelta(seconds=LATE)
 TICK = timedelta(microseconds=1)
+APART = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Ticking:
     schedule: Schedule
     since: datetime
     active_since: datetime
+    _known: dict[datetime, Slot | None] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def key(self) -> TickerKey:
@@ -62,9 +64,18 @@ class Ticking:
         share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
         return slot + timedelta(seconds=self.schedule.jitter * share)
 
+    def next_slot(self, upto: datetime) -> Slot | None:
+        """The first behind `upto`, remembered: what is looked for before it is due is asked for when it is."""
+        if upto not in self._known:
+            found = next(slots(self.schedule, upto), None)
+            if len(self._known) > 1:
+                self._known.clear()
+            self._known[upto] = found
+        return self._known[upto]
+
     def next_due(self, upto: datetime) -> datetime | None:
         """When the first slot behind `upto` is due; None: there is none any more."""
-        slot = next(slots(self.schedule, upto), None)
+        slot = self.next_slot(upto)
         return None if slot is None else self.due(slot.at)
 
 
@@ -142,9 +153,13 @@ def _due(ticking: Ticking, upto: datetime, now: datetime) -> _Due:
         return ticking.due(slot.at) <= now
 
     schedule = ticking.schedule
-    first = next(slots(schedule, upto), None)
+    first = ticking.next_slot(upto)
     if first is None or not is_due(first):
         return _Due(())
+    # No two slots are less than a second apart: of what fires in time, the next is looked for afterwards.
+    second = ticking.next_slot(first.at) if now - first.at >= APART else None
+    if second is None or not is_due(second):
+        return _Due((first,))
     back = timedelta(seconds=max(schedule.catch_up.window, LATE) + schedule.jitter)
     begin = max(upto, now - back - TICK)
     latest = _latest(lambda after: takewhile(is_due, slots(schedule, after)), begin, now)

@@ -27,6 +27,8 @@ _WORDS: Final = frozenset(
     | {"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
 )
 _LONGEST: Final = 200
+_KNOWN: Final = 8
+"""Answers that a line remembers: many schedules with the same one ask the same at the same time."""
 _HOURS: Final = frozenset(range(24))
 _START: Final = datetime(2024, 1, 1)
 
@@ -39,20 +41,29 @@ class CronLine:
         fields = expanded(cron).split()
         self._walker = croniter(" ".join(fields), _START, second_at_beginning=len(fields) == 6)
         self._lock = threading.Lock()
+        self._known: dict[datetime, datetime | None] = {}
         hours = self._walker.expanded[1]
         self.in_every_hour = hours == ["*"] or _HOURS.issubset(hours)
         """Whether it names times in each of the 24 hours."""
 
     def after(self, wall: datetime) -> datetime | None:
         """The first time that it names strictly after `wall`, both naive; None: there is none any more."""
+        # A slot is a whole second: rounding down is exact, and croniter's floats are not.
+        wall = wall.replace(microsecond=0)
         with self._lock:
-            # A slot is a whole second: rounding down is exact, and croniter's floats are not.
-            self._walker.set_current(wall.replace(microsecond=0))
-            try:
-                slot: datetime = self._walker.get_next(datetime)
-            except (CroniterBadDateError, OverflowError):
-                return None
-            return slot
+            if wall not in self._known:
+                if len(self._known) >= _KNOWN:
+                    self._known.clear()
+                self._known[wall] = self._next(wall)
+            return self._known[wall]
+
+    def _next(self, wall: datetime) -> datetime | None:
+        self._walker.set_current(wall)
+        try:
+            slot: datetime = self._walker.get_next(datetime)
+        except (CroniterBadDateError, OverflowError):
+            return None
+        return slot
 
 
 def expanded(cron: str) -> str:
