@@ -1,8 +1,8 @@
 """Schedules that are due in the same second, and many that are not. `python -m bench.schedules`
 
-A slot's lag is from its instant until its run is accepted, and until a worker has it in hand: all three are times of
-the database's. The floor is the same number of rows in one statement, committed. Each schedule belongs to a deployment
-of its own, and no two have the same cron line.
+A slot's lag is from its instant until its run is accepted, and until a worker has it in hand: all three are times
+of the database's. The floor is the same number of rows in one statement, committed. Each schedule belongs to a
+deployment of its own, and no two have the same cron line.
 """
 
 from __future__ import annotations
