@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -16,6 +17,11 @@ JSON = Any
 
 WINDOW: Final = 86_400.0
 """Seconds that `catchUp: latest` and `catchUp: all` look back."""
+
+DAY_OR_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+"""As the JSON Schema has it."""
 
 LATE: Final = 60.0
 """Seconds: a slot is missed when it is later than that. As long as a restart takes, so that none is lost by one."""
@@ -131,6 +137,8 @@ def last_instant(text: str, zone: str) -> datetime:
 
 
 def _read(text: str) -> datetime:
+    if not DAY_OR_TIME.fullmatch(text):
+        raise ValueError(f"{text!r} is no day or time")
     if len(text) == len("2026-03-01"):
         return datetime.combine(date.fromisoformat(text), time())
     return datetime.fromisoformat(text)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from schemas.cron import check_cron
 from schemas.mistakes import Mistake
 from schemas.quantities import duration, seconds
-from schemas.schedule import first_instant, last_instant
+from schemas.schedule import DAY_OR_TIME, first_instant, last_instant
 from schemas.zones import timezone_names
 
 JSON = Any
@@ -56,8 +56,8 @@ def _bounds(schedule: Mapping[str, JSON], timezone: str, at: Path) -> Iterator[M
     readers: Mapping[str, Callable[[str, str], datetime]] = {"from": first_instant, "until": last_instant}
     for key, read in readers.items():
         text = schedule.get(key)
-        if not isinstance(text, str):
-            continue
+        if not isinstance(text, str) or not DAY_OR_TIME.fullmatch(text):
+            continue  # the JSON Schema says so
         try:
             found[key] = read(text, timezone)
         except (ValueError, OverflowError):
