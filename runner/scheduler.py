@@ -48,6 +48,7 @@ KEPT_AT_LEAST = timedelta(days=2)
 """A slot is remembered for `KEPT`, or as one of the last `KEPT_SLOTS`, but never shorter than that."""
 
 TIDY = timedelta(hours=1)
+SWEEP = timedelta(days=1)
 
 Due = tuple[datetime, int, Ticking]
 Batch = Sequence[Ticking]
@@ -77,6 +78,7 @@ class Scheduler:
         self._looked: datetime | None = None
         self._waiting = True
         self._filling = True
+        self._swept: datetime | None = None
         self._tidied: dict[TickerKey, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -172,7 +174,8 @@ class Scheduler:
         if changed == set():
             return
         found = schedules.scheduled(connection, changed)
-        made = [one for live in found for one in ticking(live)]
+        # What is as before keeps what it knows of its next slot.
+        made = [self._same(one) for live in found for one in ticking(live)]
         ids = None if changed is None else [live.deployment_id for live in found]
         upto = schedules.settle(connection, [one.live for one in made], ids)
         if ids is None:
@@ -183,6 +186,10 @@ class Scheduler:
         self._live |= {one.key: one for one in made}
         for one in made:
             self._plan_usable(one, upto.get(one.key, one.since))
+
+    def _same(self, one: Ticking) -> Ticking:
+        known = self._live.get(one.key)
+        return known if known == one else one
 
     def _plan_usable(self, one: Ticking, upto: datetime) -> None:
         """One that was good once and cannot be used now, as its time zone is gone, stops no other."""
@@ -221,7 +228,10 @@ class Scheduler:
                 heapq.heappush(self._heap, (now + AGAIN, next(self._order), one))
 
     def _tidy(self, connection: Connection, fresh: Sequence[Ticking], now: datetime) -> None:
-        """Forget old slots of what has just fired, once an hour."""
+        """Forget old slots of what has just fired, once an hour; of what is no longer there, once a day."""
+        if self._swept is None or self._swept <= now - SWEEP:
+            self._swept = now
+            slots.forget_gone(connection, now - KEPT)
         old = []
         for one in fresh:
             if self._tidied.get(one.key, now - TIDY) <= now - TIDY:

@@ -72,7 +72,7 @@ def expanded(cron: str) -> str:
     return NICKNAMES.get(line, line)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def cron_line(cron: str) -> CronLine:
     return CronLine(cron)
 

@@ -140,6 +140,15 @@ def forget(connection: Connection, before: Sequence[tuple[TickerKey, datetime]])
     )
 
 
+def forget_gone(connection: Connection, before: datetime) -> None:
+    """Older rows of schedules that are not live."""
+    connection.execute(
+        """DELETE FROM slots s WHERE coalesce(s.last_at, s.at) < %s AND NOT s.open AND NOT EXISTS (
+               SELECT 1 FROM tickers t WHERE t.deployment_id = s.deployment_id AND t.schedule = s.schedule)""",
+        [before],
+    )
+
+
 class SlotStatus(StrEnum):
     FIRED = "fired"  # it started a run
     SKIPPED = "skipped"  # it started none, for a reason
