@@ -132,7 +132,7 @@ def _facts(found: JSON) -> Iterator[tuple[str, str | Text]]:
     if found["concurrency"]:
         yield "Limit", _limit(found["concurrency"])
     for trigger in found["triggers"]:
-        yield _trigger(trigger)
+        yield _trigger(trigger, found["state"])
     if found["lastSkipped"]:
         yield "Skipped", f"{moment(found['lastSkipped']['at'])}: {found['lastSkipped']['reason']}"
     for called in found["dependencies"]:
@@ -159,18 +159,41 @@ def _source(found: JSON) -> str:
     return ", ".join(f"{kind} {value}" for kind, value in found["source"].items())
 
 
-def _trigger(trigger: JSON) -> tuple[str, str]:
+def _trigger(trigger: JSON, state: str) -> tuple[str, str]:
     match trigger["kind"]:
         case "webhook":
             return "Webhook", f"{'/'.join(trigger['methods'])} {trigger['url']}"
         case "schedule":
-            when = trigger.get("cron") or f"every {took(trigger['everyMs'])}"
-            following = f", next {moment(trigger['nextAt'])}" if trigger["nextAt"] else ""
-            return "Schedule", f"{when} ({trigger['timezone']}){following}"
+            return f"Schedule {trigger['number']}", _schedule(trigger, state)
         case "error":
             return "Errors", f"of {', '.join(trigger['from'])}"
         case _:
             return "Called", "by other patterns"
+
+
+def _schedule(trigger: JSON, state: str) -> str:
+    when = trigger.get("cron") or f"every {took(trigger['everyMs'])}"
+    how = ", ".join([trigger["timezone"], *_how(trigger)])
+    following = ", ".join(map(moment, trigger["nextFireTimes"]))
+    never = ", never fires again" if state == "active" else ""
+    return f"{when} ({how})" + (f", next {following}" if following else never)
+
+
+def _how(trigger: JSON) -> Iterator[str]:
+    """What it says beyond when."""
+    for key in ("from", "until"):
+        if key in trigger:
+            yield f"{key} {moment(trigger[key])}"
+    if "dst" in trigger:
+        yield f"dst {trigger['dst']['gap'] or 'none'}/{trigger['dst']['overlap']}"
+    if "catchUp" in trigger:
+        yield f"catches up {trigger['catchUp']['fire']} of {took(trigger['catchUp']['windowMs'])}"
+    if "overlap" in trigger:
+        yield f"overlap {trigger['overlap']}"
+    if "jitterMs" in trigger:
+        yield f"up to {took(trigger['jitterMs'])} later"
+    if "input" in trigger:
+        yield f"input {short(trigger['input'], 60)}"
 
 
 def _revision_row(found: JSON) -> tuple[str | Text, ...]:

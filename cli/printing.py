@@ -24,6 +24,7 @@ STYLES = {
     "waiting": "cyan",
     "pending": "cyan",
     "paused": "yellow",
+    "fired": "green",
     "skipped": "dim",
     "cancelled": "yellow",
     "failed": "red",

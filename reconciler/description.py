@@ -13,7 +13,8 @@ from reconciler.differences.nodes import node_changes
 from reconciler.differences.settings import default_changes, settings_changes
 from reconciler.differences.triggers import Listed, ScheduleTeller, trigger_changes
 from reconciler.steps import Action, Binding, Caller, Plan, Step, VersionRef
-from schemas.pattern import JSON, schedules_from
+from schemas.pattern import JSON
+from schemas.schedule import schedules_from
 
 Content = Callable[[VersionRef], Mapping[str, JSON]]
 """A version's content: {"pattern", "spec", "assets", "calls"}."""

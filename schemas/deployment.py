@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from schemas.pattern import JSON, RetryPolicy, Schedule, retry_from, schedules_from
+from schemas.pattern import JSON, RetryPolicy, retry_from
 from schemas.quantities import seconds
+from schemas.schedule import Schedule, schedules_from
 
 
 class SourceKind(StrEnum):

@@ -8,7 +8,7 @@ from typing import Final
 from schemas.mistakes import Mistake
 from schemas.naming import early_mistakes
 from schemas.pattern import JSON
-from schemas.pattern_rules import schedule_mistakes
+from schemas.schedule_rules import schedule_mistakes
 
 KEY_NAMES: Final = frozenset({"trigger", "input", "vars"})
 """What the key of `concurrency` may read: what is known when a run is accepted."""

@@ -18,7 +18,7 @@ FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "trigger": frozenset(
         {
             *("kind", "time", "body", "headers", "query", "method", "path", "address", "verified"),
-            *("receivedAt", "error", "run"),
+            *("receivedAt", "error", "run", "schedule", "backfill"),
         }
     ),
     "run": frozenset({"id", "attempt", "startedAt"}),

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from schemas.quantities import seconds
+from schemas.schedule import Schedule, schedules_from
 from schemas.webhook import Webhook, webhook_from
 
 JSON = Any
@@ -105,16 +106,6 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """Exactly one of `cron` (five fields, or six with seconds first) and `every` (seconds)."""
-
-    cron: str | None = None
-    every: float | None = None
-    timezone: str = "UTC"
-    input: JSON = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Pattern:
     """What a `Pattern` document's `spec` says."""
 
@@ -148,19 +139,6 @@ def pattern_from_spec(name: str, spec: Mapping[str, JSON]) -> Pattern:
         timeout=seconds(spec["timeout"]) if "timeout" in spec else DEFAULT_TIMEOUT,
         retry=retry_from(spec["retry"]) if "retry" in spec else RetryPolicy(),
         nodes=_nodes(spec["nodes"]),
-    )
-
-
-def schedules_from(listed: Iterable[Mapping[str, JSON]]) -> tuple[Schedule, ...]:
-    """The typed schedules of a list as a pattern or a deployment has it."""
-    return tuple(
-        Schedule(
-            cron=one.get("cron"),
-            every=seconds(one["every"]) if "every" in one else None,
-            timezone=one.get("timezone", "UTC"),
-            input=one.get("input"),
-        )
-        for one in listed
     )
 
 

@@ -14,13 +14,12 @@ from schemas.naming import Scope, text_mistakes
 from schemas.order import View, order_mistakes, views
 from schemas.outline import EVENT_NAMES, Outline, Path, Text, all_nodes, outline, texts_in
 from schemas.pattern import JSON
-from schemas.schedules import check_cron, check_timezone
+from schemas.schedule_rules import schedule_mistakes
 from schemas.shape import node_kinds
 from schemas.template_text import OPENING
 from schemas.webhook_rules import answer_mistakes, webhook_mistakes
 
 WEBHOOK: Final = ("spec", "on", "webhook")
-_MOST_SCHEDULES: Final = 100  # as the JSON Schema has it
 
 
 def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
@@ -42,22 +41,6 @@ def pattern_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
     scope = Scope(View(None, {}, 0), variables if isinstance(variables, dict) else {}, everywhere)
     yield from _list_mistakes(nodes, views(nodes, None)[0], scope)
     yield from _output_mistakes(spec.get("output"), nodes, scope)
-
-
-def schedule_mistakes(listed: JSON, at: Path) -> Iterator[Mistake]:
-    """Cron lines and time zones of a list of schedules, as patterns and deployments have it."""
-    for index, one in enumerate(listed[:_MOST_SCHEDULES] if isinstance(listed, list) else ()):
-        if not isinstance(one, dict):
-            continue
-        cron, timezone = one.get("cron"), one.get("timezone")
-        wrong = check_cron(cron) if isinstance(cron, str) else None
-        if wrong:
-            hint = 'Write minute, hour, day, month and weekday, such as "0 9 * * MON-FRI".'
-            yield Mistake(path=(*at, index, "cron"), code="invalid-cron", message=wrong, hint=hint)
-        wrong = check_timezone(timezone) if isinstance(timezone, str) else None
-        if wrong:
-            hint = "Write a name of the IANA database, such as UTC or Europe/Berlin."
-            yield Mistake(path=(*at, index, "timezone"), code="unknown-timezone", message=wrong, hint=hint)
 
 
 def _duplicate_ids(nodes: Sequence[Outline]) -> Iterator[Mistake]:

@@ -1,144 +1,123 @@
 """When a schedule fires. Pure; time is an argument.
 
-Day-light saving: a schedule with fixed hours fires once for each slot on the wall clock; where the slot does
-not exist, at the first instant after the gap; where it exists twice, the first time. A schedule that runs in
-every hour goes by elapsed time and is not touched.
+A slot is an instant. Of a cron line it is one at which the zone's wall clock shows a time that the line names.
+Where the clock changes, `Schedule.policy` decides: slots that the clock skips move to the end of the gap, all to
+one instant, or are passed over; of those that it shows twice, the first, the second or both fire. A line that runs
+in every hour fires whenever the clock shows such a time, and so goes by elapsed time.
 """
 
 from __future__ import annotations
 
-import math
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from itertools import islice
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from croniter import CroniterError, croniter
+from schemas.cron import cron_line
+from schemas.schedule import Gap, Repeat, Schedule
+from schemas.zones import ClockChange, next_change, offset_at
 
-from schemas.pattern import Schedule
-
-_FIELD: Final = re.compile(r"[0-9*/,#?LA-Za-z-]+")
-_WORDS: Final = frozenset(
-    {"L"}
-    | {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
-    | {"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}
-)
-_LONGEST: Final = 200
 _TICK: Final = timedelta(microseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def check(cron: str, timezone: str) -> str | None:
-    """What is wrong with a cron line or its time zone, or None."""
-    return check_cron(cron) or check_timezone(timezone)
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """`in_gap`: the clock skips it, and its schedule wants nothing in its place."""
+
+    at: datetime
+    in_gap: bool = False
 
 
-@lru_cache(maxsize=4096)
-def check_cron(cron: str) -> str | None:
-    """What is wrong with a cron line, or None. Five fields, or six with the seconds first."""
-    fields = cron[:_LONGEST].split()
-    if len(cron) > _LONGEST:
-        return f"a cron line has at most {_LONGEST} characters"
-    if len(fields) not in {5, 6}:
-        return f"{cron!r} has not five fields (or six with the seconds first)"
-    for one in fields:
-        words = re.findall(r"[A-Za-z]+", one)
-        if not _FIELD.fullmatch(one) or any(word.upper() not in _WORDS for word in words):
-            return f"{one!r} cannot be read as a field of a cron line"
-    try:
-        _following(cron, datetime(2024, 1, 1))
-    except (CroniterError, ValueError, ArithmeticError) as error:
-        reason = str(error).removeprefix(f"[{cron.upper()}] ").removeprefix("is not acceptable").strip(", .")
-        return f"{cron!r} is not a cron line that ever fires" + (f": {reason}" if reason else "")
-    return None
+def next_fire(schedule: Schedule, after: datetime) -> datetime | None:
+    """The first instant strictly after `after` (aware) at which the schedule fires, in UTC; None: never again."""
+    return next(fires(schedule, after), None)
 
 
-def check_timezone(timezone: str) -> str | None:
-    """What is wrong with the name of a time zone, or None."""
-    return None if timezone in timezone_names() else f"there is no time zone called {timezone!r}"
+def next_fires(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
+    """The next `count` of them, fewer where there are no more."""
+    return tuple(islice(fires(schedule, after), count))
 
 
-@lru_cache(maxsize=1)
-def timezone_names() -> frozenset[str]:
-    """The time zones of the system and of the package `tzdata`."""
-    return frozenset(available_timezones())
+def fires(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    """The instants strictly after `after` at which it fires, in their order."""
+    return (slot.at for slot in slots(schedule, after) if not slot.in_gap)
 
 
-def next_fire(schedule: Schedule, after: datetime) -> datetime:
-    """The first instant strictly after `after` (aware) at which the schedule fires, in UTC.
+def slots(schedule: Schedule, after: datetime) -> Iterator[Slot]:
+    """The slots strictly after `after`, in their order."""
+    after = after.astimezone(UTC)
+    if schedule.start is not None:
+        after = max(after, schedule.start - _TICK)
+    for slot in _all_slots(schedule, after):
+        if schedule.end is not None and slot.at > schedule.end:
+            return
+        yield slot
 
-    `every` counts from the epoch, so that all schedulers agree. Raises ValueError for a bad cron line.
-    """
+
+def _all_slots(schedule: Schedule, after: datetime) -> Iterator[Slot]:
     if schedule.every is not None:
-        return _next_multiple(schedule.every, after)
+        return _multiples(schedule.every, after)
     if schedule.cron is None:
         raise ValueError("a schedule has either `cron` or `every`")
-    zone = ZoneInfo(schedule.timezone)
-    after = after.astimezone(UTC)
-    if _in_every_hour(schedule.cron):
-        return _by_elapsed_time(schedule.cron, zone, after)
-    return _by_wall_clock(schedule.cron, zone, after)
+    return _Wall(schedule).slots(after)
 
 
-def _next_multiple(every: float, after: datetime) -> datetime:
+def _multiples(every: float, after: datetime) -> Iterator[Slot]:
+    """From the epoch, so that all controllers agree."""
     step = timedelta(seconds=every)
-    return _EPOCH + step * (math.floor((after - _EPOCH) / step) + 1)
-
-
-def _in_every_hour(cron: str) -> bool:
-    return cron.split()[-4] in {"*", "*/1", "0-23", "?"}
-
-
-def _following(cron: str, wall: datetime) -> datetime:
-    """The next slot on a wall clock (naive)."""
-    fields = cron.upper().split()
-    walker = croniter(" ".join(fields), wall, second_at_beginning=len(fields) == 6)
-    slot: datetime = walker.get_next(datetime)
-    return slot
-
-
-def _by_wall_clock(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
-    slot = after.astimezone(zone).replace(tzinfo=None)
+    count = (after - _EPOCH) // step
     while True:
-        slot = _following(cron, slot)
-        instant = _first_instant(slot, zone)
-        if instant > after:
-            return instant
+        count += 1
+        yield Slot(_EPOCH + step * count)
 
 
-def _first_instant(slot: datetime, zone: ZoneInfo) -> datetime:
-    """When the wall clock first shows the slot; for one that it skips, the end of the gap."""
-    instant = slot.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    if instant.astimezone(zone).replace(tzinfo=None) == slot:
-        return instant
-    # Within a gap the first reading takes the offset before it, and so lies after the change.
-    return _change(zone, instant - timedelta(days=1), instant)
+class _Wall:
+    """The slots of a cron line, from one change of the clock to the next: between them the offset is the same."""
 
+    def __init__(self, schedule: Schedule) -> None:
+        self._line = cron_line(schedule.cron or "")
+        self._policy = schedule.policy
+        self._name = schedule.timezone
+        self._zone = ZoneInfo(schedule.timezone)
 
-def _by_elapsed_time(cron: str, zone: ZoneInfo, after: datetime) -> datetime:
-    start, offset = after, _offset(zone, after)
-    while True:
-        slot = _following(cron, (start + offset).replace(tzinfo=None))
-        instant = slot.replace(tzinfo=UTC) - offset
-        if _offset(zone, instant) == offset:
-            return instant
-        change = _change(zone, start, instant)
-        start, offset = change - _TICK, _offset(zone, change)
+    def slots(self, after: datetime) -> Iterator[Slot]:
+        looked, offset = after, offset_at(self._name, after)
+        while True:
+            wall = self._line.after((after + offset).replace(tzinfo=None))
+            if wall is None:
+                return
+            at = wall.replace(tzinfo=UTC) - offset
+            change = next_change(self._name, looked, at)
+            if change is None:
+                if self._fires(at):
+                    yield Slot(at)
+                after = looked = at
+                continue
+            looked, offset = change.at, change.after
+            moved = self._moved(change)
+            if moved is not None:
+                yield moved
+            after = change.at if moved is not None else change.at - _TICK
 
+    def _moved(self, change: ClockChange) -> Slot | None:
+        """What becomes of the slots in a gap; None where there are none, or one is at its end anyhow."""
+        if change.after <= change.before or self._policy.gap is None:
+            return None
+        skipped = self._line.after(change.last_wall - _TICK)
+        if skipped is None or skipped >= change.first_wall:
+            return None
+        if self._line.after(change.first_wall - _TICK) == change.first_wall:
+            return None
+        return Slot(change.at, in_gap=self._policy.gap is Gap.SKIP)
 
-def _offset(zone: ZoneInfo, instant: datetime) -> timedelta:
-    return instant.astimezone(zone).utcoffset() or timedelta()
-
-
-def _change(zone: ZoneInfo, before: datetime, until: datetime) -> datetime:
-    """The instant in (before, until] at which the zone's offset becomes that of `until`."""
-    offset = _offset(zone, until)
-    low, high = int(before.timestamp()), math.ceil(until.timestamp())
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _offset(zone, datetime.fromtimestamp(middle, UTC)) == offset:
-            high = middle
-        else:
-            low = middle
-    return datetime.fromtimestamp(high, UTC)
+    def _fires(self, at: datetime) -> bool:
+        """Whether it is that one of two that fires."""
+        if self._policy.overlap is Repeat.BOTH:
+            return True
+        local = at.astimezone(self._zone)
+        if self._policy.overlap is Repeat.FIRST:
+            return local.fold == 0
+        return local.replace(fold=1).utcoffset() == local.utcoffset()

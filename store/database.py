@@ -30,6 +30,7 @@ REFS_MOVED = "weft_refs"  # payload: organisation
 TURN_TAKEN = "weft_turns"  # payload: tokens of turns, with spaces between
 FORGE_EVENT = "weft_forge"  # payload: empty
 SECRETS_CHANGED = "weft_secrets"  # payload: organisation
+BACKFILLS_CHANGED = "weft_backfills"  # payload: empty
 
 
 class StoreError(Exception):

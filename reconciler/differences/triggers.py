@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from reconciler.differences.fields import MISSING, Change, Field, fields, known, value_text
 from reconciler.differences.fires import instants
-from schemas.pattern import JSON, schedules_from
+from schemas.pattern import JSON
+from schemas.schedule import schedules_from
 
 Listed = Sequence[Mapping[str, JSON]]
 
@@ -77,7 +78,10 @@ class ScheduleTeller:
             return ""
         zone = ZoneInfo(schedule.get("timezone", "UTC"))
         (typed,) = schedules_from([schedule])
-        return f", next {', '.join(_wall(at.astimezone(zone)) for at in instants(typed, self.now))}"
+        found = instants(typed, self.now)
+        if not found:
+            return ", never fires again"
+        return f", next {', '.join(_wall(at.astimezone(zone)) for at in found)}"
 
 
 _TIMES = ("cron", "every", "timezone")

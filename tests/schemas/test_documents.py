@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from schemas.deployment import DeploymentSpec, Source, SourceKind, State
 from schemas.documents import Identity, Kind, ParsedFile, Reference, is_document_path, parse_file
-from schemas.pattern import Node, OnError, Pattern, RetryPolicy, Schedule
+from schemas.pattern import Node, OnError, Pattern, RetryPolicy
 from schemas.project import Project
 from schemas.quantities import duration
+from schemas.schedule import Schedule
 from schemas.webhook import Webhook
 
 EXAMPLE = """\

@@ -20,6 +20,9 @@ from web.api.actions import (
     STATE_BODY,
     Actions,
 )
+from web.api.backfills import BODY as BACKFILL_BODY
+from web.api.backfills import LIST_QUERY as BACKFILLS_QUERY
+from web.api.backfills import Backfills
 from web.api.changes import BODY as CHANGE_BODY
 from web.api.changes import LIST_QUERY as CHANGES_QUERY
 from web.api.changes import Changes
@@ -56,6 +59,8 @@ from web.api.secrets import DELETE_QUERY as SECRET_DELETE_QUERY
 from web.api.secrets import LIST_QUERY as SECRETS_QUERY
 from web.api.secrets import PUT_BODY as SECRET_BODY
 from web.api.secrets import Secrets
+from web.api.slots import LIST_QUERY as SLOTS_QUERY
+from web.api.slots import Slots
 from web.api.starting import Ring, Starting
 from web.api.templates import CREATE_BODY, USE_BODY, Templates
 from web.api.templates import LIST_QUERY as TEMPLATES_QUERY
@@ -87,6 +92,8 @@ class Api:
         contents = Contents()
         self._authenticator = authenticator
         self._deployments = Deployments(database, contents, public_url)
+        self._slots = Slots(database, contents)
+        self._backfills = Backfills(database, contents)
         self._patterns = Patterns(database)
         self._runs = Runs(database, contents)
         self.feeds = Feeds(database, contents)
@@ -115,6 +122,7 @@ class Api:
     def routes(self) -> list[Route]:
         return [
             *self._deployment_routes(),
+            *self._schedule_routes(),
             *self._action_routes(),
             *self._pattern_routes(),
             *self._template_routes(),
@@ -156,6 +164,17 @@ class Api:
         return [
             self._route("/deliveries/{id}", get=reads(self._deliveries.one)),
             self._route("/deliveries/{id}/replay", post=acts(self._deliveries.replay)),
+        ]
+
+    def _schedule_routes(self) -> list[Route]:
+        backfills = self._backfills
+        create = Endpoint(role=Role.OPERATOR, handle=backfills.create, body=BACKFILL_BODY)
+        place = "/deployments/{name}/backfills"
+        return [
+            self._route("/deployments/{name}/slots", get=reads(self._slots.list, SLOTS_QUERY)),
+            self._route(place, get=reads(backfills.list, BACKFILLS_QUERY), post=create),
+            self._route(f"{place}/{{id}}", get=reads(backfills.one)),
+            self._route(f"{place}/{{id}}/cancel", post=acts(backfills.cancel, status=200)),
         ]
 
     def _action_routes(self) -> list[Route]:

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from schemas.deployment import deployment_from_spec
-from schemas.pattern import JSON, Schedule
-from schemas.schedules import next_fire
+from schemas.pattern import JSON
 from store.circuits import SHOWN
 from store.database import Connection, Database
 from store.deployments import (
@@ -26,12 +24,14 @@ from store.deployments import (
 from store.error_chains import LONGEST_CHAIN, MOST_A_MINUTE, PassedOver
 from store.passed_over import recent
 from store.repositories import repository_state
-from store.schedules import last_skipped
+from store.slots import last_skipped
 from store.versions import Freeze
 from web.api.contents import Content, Contents
 from web.api.encoding import rfc3339, without_none
 from web.api.query import DEFAULT_LIMIT, Parser, is_label, label, limit, number, one_of, words
 from web.api.resource import Call
+from web.api.schedules import SHOWN as NEXT
+from web.api.schedules import coming, deployment_schedules, schedule_json
 from web.problems import Refusal, not_found
 
 STATES = ("active", "paused", "archived", UNDEPLOYED)
@@ -69,7 +69,8 @@ class Deployments:
             found = find_deployment(connection, call)
             branch = _default_branch(connection, found.organisation)
             summary = self._summary(connection, found, branch)
-            triggers, called = [], []
+            triggers: list[dict[str, Any]] = []
+            called: list[Dependency] = []
             skipped = last_skipped(connection, found.id)
             if found.version is not None:
                 content = self._contents.get(connection, found.version.version_id)
@@ -78,6 +79,7 @@ class Deployments:
         return {
             **summary,
             "triggers": triggers,
+            "nextFireTimes": sorted({at for one in triggers for at in one.get("nextFireTimes", ())})[:NEXT],
             "dependencies": [_dependency_json(one) for one in called],
             "variables": found.spec.get("variables", {}),
             "concurrency": found.spec.get("concurrency"),
@@ -214,31 +216,15 @@ def _triggers(found: Deployment, content: Content, hook: str | None) -> list[dic
     triggers: list[dict[str, JSON]] = []
     if pattern.webhook is not None:
         triggers.append({"kind": "webhook", "url": hook, "methods": list(pattern.webhook.methods)})
-    own = deployment_from_spec(found.spec).schedules
-    ticks = found.state == "active"
     triggers += [
-        _schedule_json(one, found.at if ticks else None)
-        for one in (pattern.schedules if own is None else own)
+        schedule_json(number, one, coming(found, one))
+        for number, one in enumerate(deployment_schedules(found, content), 1)
     ]
     if pattern.callable:
         triggers.append({"kind": "call"})
     if pattern.error_from:
         triggers.append({"kind": "error", "from": list(pattern.error_from)})
     return triggers
-
-
-def _schedule_json(schedule: Schedule, since: datetime | None) -> dict[str, JSON]:
-    """`since` None: it does not tick."""
-    following = None if since is None else next_fire(schedule, max(datetime.now(UTC), since))
-    every = None if schedule.every is None else round(schedule.every * 1000)
-    fields = {
-        "kind": "schedule",
-        "cron": schedule.cron,
-        "everyMs": every,
-        "timezone": schedule.timezone,
-        "input": schedule.input,
-    }
-    return {**without_none(fields), "nextAt": rfc3339(following)}
 
 
 def _revision_json(row: Revision) -> dict[str, JSON]:
