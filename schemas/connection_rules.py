@@ -200,7 +200,7 @@ def _value_mistakes(value: JSON, at: _Path) -> Iterator[Mistake]:
             yield Mistake(path=at, code="template-not-allowed", message=message, hint=hint)
         elif _is_secret(at) and not SECRET.search(value):
             message = f'"{at[-1]}" is written out: a secret does not belong into the repository'
-            hint = "Write ${{ secrets.NAME }}, and give the workers WEFT_SECRET_NAME. Change this one: it is known."
+            hint = "Write ${{ secrets.NAME }} and set it: weft secret set NAME. Change this one: it is known."
             yield Mistake(path=at, code="literal-secret", message=message, hint=hint)
 
 
