@@ -53,10 +53,6 @@ class Connections(Protocol):
         """How many nodes may use it at one time; None: any number. Raises NodeError where there is none."""
         ...
 
-    def mask(self, text: str) -> str:
-        """The text with stars for the secrets that were filled in."""
-        ...
-
 
 class NoConnections:
     """Where a node runs outside of any project."""
@@ -66,9 +62,6 @@ class NoConnections:
 
     def limit(self, name: str) -> Limit | None:
         return None
-
-    def mask(self, text: str) -> str:
-        return text
 
 
 NO_CONNECTIONS = NoConnections()

@@ -1,0 +1,74 @@
+"""The secrets that runs use: found by name when a node needs them, and starred in what comes back."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final, Protocol
+
+from runner.masking import Mask
+from runner.nodes.base import NodeError
+from store.secrets import SecretMissing, SecretsUnavailable, SecretUnreadable
+
+_MOST_SEEN: Final = 1_000
+"""Secrets of one environment that a process remembers to have filled in."""
+
+_TELLING: Final = 8
+"""Characters from which on a secret is known again in runs that did not use it themselves."""
+
+
+class Book(Protocol):
+    """`store.secrets.SecretBook`."""
+
+    def get(self, organisation: str, environment: str, name: str) -> str: ...
+
+
+class Secrets(Protocol):
+    """Those of one organisation and environment. `seen`: what was filled in by this process, for any run."""
+
+    seen: Mask
+
+    def value(self, name: str) -> str:
+        """Raises NodeError `unknown_secret`, `secrets_unavailable`."""
+        ...
+
+
+class EnvironmentSecrets:
+    def __init__(self, book: Book, organisation: str, environment: str) -> None:
+        self._book = book
+        self._organisation = organisation
+        self._environment = environment
+        self.seen = Mask()
+
+    def value(self, name: str) -> str:
+        """As it is now. Raises NodeError `unknown_secret`, `secrets_unavailable`."""
+        try:
+            value = self._book.get(self._organisation, self._environment, name)
+        except SecretMissing as error:
+            hint = f"Set it: weft secret set {name} --environment {self._environment}"
+            raise NodeError("unknown_secret", str(error), hint=hint, retryable=False) from None
+        except SecretsUnavailable as error:
+            passing = not isinstance(error, SecretUnreadable)
+            raise NodeError("secrets_unavailable", str(error), retryable=passing) from None
+        if len(value) >= _TELLING:
+            if len(self.seen) >= _MOST_SEEN:
+                self.seen = Mask()
+            self.seen.add(value)
+        return value
+
+
+class ProcessSecrets:
+    """By organisation and environment, for as long as the process lives."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._mutex = threading.Lock()
+        self._of: dict[tuple[str, str], EnvironmentSecrets] = {}
+
+    def of(self, organisation: str, environment: str) -> EnvironmentSecrets:
+        with self._mutex:
+            found = self._of.get((organisation, environment))
+            if found is None:
+                found = self._of[organisation, environment] = EnvironmentSecrets(
+                    self._book, organisation, environment
+                )
+            return found
