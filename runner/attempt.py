@@ -12,7 +12,7 @@ from runner.state import Cord, Result, RunState, dump
 from schemas.errors import hint_of
 from schemas.expressions import ExpressionFailed, Template
 from schemas.pattern import JSON
-from schemas.secret_values import SecretValues
+from schemas.secret_values import SecretValues, placeholder
 from schemas.times import timestamp
 from store.large import Large
 from store.spans import SpanStatus
@@ -69,6 +69,11 @@ class Attempt(Result):
             return self.evaluate(step.inputs, secrets=values)
         finally:
             self.run.masking().add_derived(map(str, values.derived))
+
+    def pretended_inputs(self) -> JSON:
+        """The same with nothing secret in it: for a node that does not really run."""
+        values = SecretValues({name: placeholder(name) for name in self.step.secrets})
+        return self.evaluate(self.step.inputs, secrets=values)
 
     def secret(self, name: str) -> str:
         """A secret as it is now, used by this node. Raises NodeError `unknown_secret`, `secrets_unavailable`."""

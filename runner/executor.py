@@ -74,7 +74,7 @@ class Executor(Loop):
             return None
         except NodeError as error:
             return endings.outright(claimed, error, run)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the top of a run; what is told of it has no secrets
             _tell(claimed, run)
             return endings.broken(claimed, error, run)
 

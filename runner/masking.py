@@ -104,7 +104,9 @@ class Mask:
         if isinstance(value, str):
             return self._masked_text(value, present)
         if isinstance(value, dict):
-            made = [(self._masked_text(key, present), self._masked(one, present)) for key, one in value.items()]
+            made = [
+                (self._masked_text(key, present), self._masked(one, present)) for key, one in value.items()
+            ]
             return _with_unique_keys(made)
         if isinstance(value, list):
             return [self._masked(one, present) for one in value]

@@ -171,7 +171,7 @@ def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str], 
 
 def _may_read_secrets(kind: str, inputs: JSON) -> bool:
     """Only then they are a name that is known: most patterns share what is compiled without."""
-    return bool(secret_keys(kind)) and SECRETS.encode() in orjson.dumps(inputs)
+    return SECRETS.encode() in orjson.dumps(inputs) and bool(secret_keys(kind))
 
 
 def _passes(node: Node) -> tuple[SpanStatus, ...]:

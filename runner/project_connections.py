@@ -14,6 +14,7 @@ from schemas.pattern import JSON
 from store import connections
 from store.database import Database
 
+
 class FilledConnections(Protocol):
     """What a run has of the project's connections."""
 
@@ -35,9 +36,7 @@ class ProjectConnections:
         self._specs: dict[str, Mapping[str, JSON]] = {}
         self._limits: dict[str, Limit] = {}
 
-    def get(
-        self, name: str, *types: str, secret: Callable[[str], str] | None = None
-    ) -> Mapping[str, JSON]:
+    def get(self, name: str, *types: str, secret: Callable[[str], str] | None = None) -> Mapping[str, JSON]:
         """The `spec` of the connection in this environment, with its secrets as they are now. Besides: `name`,
         `organisation` and `environment`, which tell it from all others. `secret` finds one by its name, where
         somebody wants to know which are used.
@@ -123,5 +122,8 @@ def _filled(find: Callable[[str], str], secret: str, connection: str) -> str:
         return find(secret)
     except NodeError as error:
         raise NodeError(
-            error.type, f"The connection {connection}: {error.message}", hint=error.hint, retryable=error.retryable
+            error.type,
+            f"The connection {connection}: {error.message}",
+            hint=error.hint,
+            retryable=error.retryable,
         ) from None

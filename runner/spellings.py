@@ -39,7 +39,8 @@ def _of_text(text: str) -> Iterator[str]:
 
 def _quoted(text: str) -> Iterator[str]:
     yield text
-    for made in (quote(text, safe="", errors="replace"), quote_plus(text, errors="replace"), quote(text, errors="replace")):
+    raw = text.encode("utf-8", "surrogatepass")
+    for made in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
         yield made
         yield _lower_escapes(made)
     yield json.dumps(text)[1:-1]

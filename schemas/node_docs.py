@@ -1,7 +1,8 @@
 """The page of the node kinds, from their JSON Schemas: `python -m schemas.node_docs > docs/nodes.md`.
 
 Beside the keywords of JSON Schema a kind's file has `title` (what it does), `x-gives`, `x-errors` (names of
-`schemas.errors`), `x-example` (a node), `x-secrets` (keys of `with` that may name secrets, or true) and, on every key, `x-doc` and `default`.
+`schemas.errors`), `x-example` (a node), `x-secrets` (keys of `with` that may name secrets, or true for all) and, on
+every key, `x-doc` and `default`.
 """
 
 from __future__ import annotations
@@ -167,8 +168,8 @@ def _definition(name: str) -> JSON:
 
 
 def _secrets(kind: str) -> str:
-    keys = secret_keys(kind)
-    return f"Secrets (`${{{{ secrets.NAME }}}}`) may stand in: {', '.join(f'`{key}`' for key in keys)}.\n" if keys else ""
+    listed = ", ".join(f"`{key}`" for key in secret_keys(kind))
+    return f"Secrets (`${{{{ secrets.NAME }}}}`) may stand in: {listed}.\n" if listed else ""
 
 
 def _own_errors(names: Sequence[str]) -> str:

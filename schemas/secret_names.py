@@ -1,7 +1,7 @@
 """Where secrets may be named in a pattern, and which are.
 
-A kind of node says in its JSON Schema which of its keys may hold one (`x-secrets`: a list of keys of `with`, or true
-for all): only what goes outside needs one. What other nodes are given, and what they give, is kept in the journal.
+A kind of node says in its JSON Schema which of its keys may hold one (`x-secrets`: a list of keys of `with`, or
+true for all): only what goes outside needs one. What others are given, and what they give, is kept in the journal.
 """
 
 from __future__ import annotations

@@ -40,6 +40,11 @@ class SecretValues(dict[str, str]):
             return None
 
 
+def placeholder(name: str) -> str:
+    """What stands in place of a secret where nothing is sent."""
+    return f"secret-{name}"
+
+
 def other(secret: str) -> str:
     """Another text of the same length and kinds of characters: none of them is the same."""
     return "".join(map(_other, secret))

@@ -46,7 +46,13 @@ class FoundUse:
 
 
 def list_uses(
-    connection: Connection, organisation: str, name: str, *, environment: str | None, before: int | None, limit: int
+    connection: Connection,
+    organisation: str,
+    name: str,
+    *,
+    environment: str | None,
+    before: int | None,
+    limit: int,
 ) -> tuple[list[FoundUse], int | None]:
     """Up to `limit` uses of a secret, the newest first, and the cursor of the next page or None."""
     rows = connection.execute(

@@ -57,11 +57,14 @@ class Connections(Protocol):
 class NoConnections:
     """Where a node runs outside of any project."""
 
-    def get(self, name: str, *types: str) -> Mapping[str, JSON]:
+    def get(self, name: str, *types: str, secret: Callable[[str], str] | None = None) -> Mapping[str, JSON]:
         raise NodeError("unknown_connection", f"There is no connection {name!r:.80}.", retryable=False)
 
     def limit(self, name: str) -> Limit | None:
         return None
+
+    def secret_names(self, name: str) -> frozenset[str]:
+        return frozenset()
 
 
 NO_CONNECTIONS = NoConnections()
