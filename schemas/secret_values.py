@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+import orjson
+
 from schemas.expression_errors import ExpressionFailed
 from schemas.pattern import JSON
 
@@ -46,8 +48,25 @@ def placeholder(name: str) -> str:
 
 
 def other(secret: str) -> str:
-    """Another text of the same length and kinds of characters: none of them is the same."""
+    """Another text of the same length and kinds of characters: none of them is the same. Of JSON, another JSON with
+    the same keys.
+    """
+    if secret.lstrip()[:1] in ("{", "["):
+        try:
+            return orjson.dumps(_other_json(orjson.loads(secret))).decode()
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
+            pass
     return "".join(map(_other, secret))
+
+
+def _other_json(value: JSON) -> JSON:
+    if isinstance(value, dict):
+        return {key: _other_json(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_other_json(one) for one in value]
+    if isinstance(value, str):
+        return "".join(map(_other, value))
+    return value + 1 if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _other(char: str) -> str:
