@@ -10,7 +10,8 @@ from runner.state import RunState
 
 
 def recall(run: RunState) -> None:
-    """Star all secrets that the run's version names, as they are now: which of them were used is not known.
+    """Star all secrets that the run's version names, as they are now (which of them were used is not known), and
+    whatever else this process knows of the run.
 
     One that cannot be had now is left out: whatever needs it will say so.
     """

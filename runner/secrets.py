@@ -12,6 +12,9 @@ from store.secrets import SecretMissing, SecretsUnavailable, SecretUnreadable
 _MOST_SEEN: Final = 1_000
 """Secrets of one environment that a process remembers to have filled in."""
 
+_MOST_RUNS: Final = 1_000
+"""Runs with secrets of one environment whose masks a process keeps: for when they go on, after a wait."""
+
 _TELLING: Final = 8
 """Characters from which on a secret is known again in runs that did not use it themselves."""
 
@@ -22,10 +25,32 @@ class Book(Protocol):
     def get(self, organisation: str, environment: str, name: str) -> str: ...
 
 
+class Masks:
+    """What is starred in which run, of the runs that this process had in hand last."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._of: dict[str, Mask] = {}
+
+    def of(self, run: str, below: Mask | None = None) -> Mask:
+        """The run's own. `below` is what a new one stands over."""
+        with self._mutex:
+            mask = self._of.pop(run, None)
+            if mask is None:
+                mask = Mask(below)
+            self._of[run] = mask
+            if len(self._of) > _MOST_RUNS:
+                del self._of[next(iter(self._of))]
+            return mask
+
+
 class Secrets(Protocol):
-    """Those of one organisation and environment. `seen`: what was filled in by this process, for any run."""
+    """Those of one organisation and environment. `seen`: what was filled in by this process, for any run; `masks`
+    are those of runs.
+    """
 
     seen: Mask
+    masks: Masks
 
     def value(self, name: str) -> str:
         """Raises NodeError `unknown_secret`, `secrets_unavailable`."""
@@ -38,6 +63,7 @@ class EnvironmentSecrets:
         self._organisation = organisation
         self._environment = environment
         self.seen = Mask()
+        self.masks = Masks()
 
     def value(self, name: str) -> str:
         """As it is now. Raises NodeError `unknown_secret`, `secrets_unavailable`."""

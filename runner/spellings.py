@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -20,6 +21,7 @@ _WRAPPED: Final = (64, 76)
 """Columns at which programs wrap Base64 (RFC 7468, RFC 2045)."""
 
 
+@lru_cache(maxsize=512)
 def spellings(secret: str) -> frozenset[str]:
     """All of four characters or more. Empty where the secret itself has fewer."""
     stripped = secret.strip()

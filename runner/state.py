@@ -149,15 +149,17 @@ class RunState:
         self._open: set[str] = set()
         self._offset = claimed.now - time.time()
         if claimed.parent_id is not None and context.secrets.seen:
-            self.mask = Mask(context.secrets.seen)  # its caller may have used them
+            # Its caller may have used them.
+            self.mask = context.secrets.masks.of(claimed.id, context.secrets.seen)
         for row in journaled:
             self._restore(row)
         self.flow = Flow(context.program, self.journal, self._scope(), self.deadline)
 
     def masking(self) -> Mask:
         """What is to be starred in this run, from here on."""
-        mask: Mask = self.__dict__.setdefault("mask", Mask())  # one, whichever thread is first
-        return mask
+        if self.mask is None:
+            self.mask = self.context.secrets.masks.of(self.claimed.id)
+        return self.mask
 
     def resume(self, claimed: ClaimedRun, context: RunContext, control: Control) -> None:
         """Take it up where this worker left it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runner.masking import Mask
+from runner.secrets import Masks
 from schemas.secret_values import placeholder
 
 
@@ -12,6 +13,7 @@ class GivenSecrets:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
         self.seen = Mask()
+        self.masks = Masks()
 
     def value(self, name: str) -> str:
         return self._values.get(name, placeholder(name))

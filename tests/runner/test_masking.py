@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.masking import Mask, masked
+from runner.secrets import Masks
 
 SECRET = 'hun"ter 2/ü+'
 PEM = "-----BEGIN KEY-----\n" + "\n".join(f"MII{n:058d}+/=" for n in range(20)) + "\n-----END KEY-----\n"
@@ -196,3 +197,12 @@ def test_a_large_output_is_looked_through_in_no_time() -> None:
     began = time.perf_counter()
     assert made.value(value) is value
     assert time.perf_counter() - began < 5
+
+
+def test_the_mask_of_a_run_is_kept_until_many_others_came() -> None:
+    masks = Masks()
+    first = masks.of("first")
+    assert masks.of("first") is first
+    for run in range(1_000):
+        masks.of(str(run))
+    assert masks.of("first") is not first

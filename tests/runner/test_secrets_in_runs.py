@@ -13,7 +13,6 @@ import pytest
 from http_site import Answer, Seen, Site, json_answer
 from running import SECRETS, Running, sweeper, worker
 
-from runner.masking import Mask
 from runner.program import compile_pattern
 from schemas.pattern import pattern_from_spec
 from store import secret_uses
@@ -318,13 +317,3 @@ def test_a_program_knows_which_secrets_and_connections_it_names() -> None:
     assert {path: step.secrets for path, step in program.by_path.items()} == {
         "a": ("A", "B"), "b": ("C",), "c": (), "d": (),
     }  # fmt: skip
-
-
-def test_no_mask_is_made_twice_by_nodes_side_by_side() -> None:
-    class Bare:
-        mask: Mask | None = None
-
-    from runner.state import RunState
-
-    bare = Bare()
-    assert RunState.masking(bare) is RunState.masking(bare)  # type: ignore[arg-type]
