@@ -6,21 +6,17 @@ true for all): only what goes outside needs one. What others are given, and what
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
 
 from schemas.access_paths import AccessPath
 from schemas.expressions import ExpressionInvalid, compile_expression
 from schemas.outline import Outline, Path, Text, outline
 from schemas.pattern import JSON
+from schemas.secret_text import NAME
 from schemas.secret_values import SECRETS
 from schemas.shape import schema_documents
 from schemas.template_text import pieces
-
-NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-"""What a secret may be called."""
 
 Wrong = tuple[str, str, str]
 """Code, message and hint."""
