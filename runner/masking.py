@@ -39,7 +39,7 @@ class Mask:
 
     def __len__(self) -> int:
         """The secrets in it."""
-        return len(self._secrets)
+        return len(self._secrets) + (0 if self._below is None else len(self._below))
 
     def add(self, secret: str) -> None:
         """For good."""

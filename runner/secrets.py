@@ -43,14 +43,22 @@ class Masks:
                 del self._of[next(iter(self._of))]
             return mask
 
+    def of_called(self, run: str, caller: str, seen: Mask) -> Mask | None:
+        """Of a run that `caller` called: what is starred there, as far as this process knows it, or else whatever it
+        has `seen`. None: nothing secret.
+        """
+        below = self._of.get(caller) or seen
+        return self.of(run, below) if below else None
+
 
 class Secrets(Protocol):
-    """Those of one organisation and environment. `seen`: what was filled in by this process, for any run; `masks`
-    are those of runs.
-    """
+    """Those of one organisation and environment. `masks` are those of runs."""
 
-    seen: Mask
     masks: Masks
+
+    def mask_of_called(self, run: str, caller: str) -> Mask | None:
+        """What is to be starred in a run that another one called."""
+        ...
 
     def value(self, name: str) -> str:
         """Raises NodeError `unknown_secret`, `secrets_unavailable`."""
@@ -62,8 +70,11 @@ class EnvironmentSecrets:
         self._book = book
         self._organisation = organisation
         self._environment = environment
-        self.seen = Mask()
         self.masks = Masks()
+        self._seen = Mask()
+
+    def mask_of_called(self, run: str, caller: str) -> Mask | None:
+        return self.masks.of_called(run, caller, self._seen)
 
     def value(self, name: str) -> str:
         """As it is now. Raises NodeError `unknown_secret`, `secrets_unavailable`."""
@@ -76,9 +87,9 @@ class EnvironmentSecrets:
             passing = not isinstance(error, SecretUnreadable)
             raise NodeError("secrets_unavailable", str(error), retryable=passing) from None
         if len(value) >= _TELLING:
-            if len(self.seen) >= _MOST_SEEN:
-                self.seen = Mask()
-            self.seen.add(value)
+            if len(self._seen) >= _MOST_SEEN:
+                self._seen = Mask()
+            self._seen.add(value)
         return value
 
 

@@ -148,9 +148,8 @@ class RunState:
         self._answer: str | None = None
         self._open: set[str] = set()
         self._offset = claimed.now - time.time()
-        if claimed.parent_id is not None and context.secrets.seen:
-            # Its caller may have used them.
-            self.mask = context.secrets.masks.of(claimed.id, context.secrets.seen)
+        if claimed.parent_id is not None:
+            self.mask = context.secrets.mask_of_called(claimed.id, claimed.parent_id)
         for row in journaled:
             self._restore(row)
         self.flow = Flow(context.program, self.journal, self._scope(), self.deadline)
