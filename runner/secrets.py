@@ -44,8 +44,8 @@ class Masks:
             return mask
 
     def of_called(self, run: str, caller: str, seen: Mask) -> Mask | None:
-        """Of a run that `caller` called: what is starred there, as far as this process knows it, or else whatever it
-        has `seen`. None: nothing secret.
+        """Of a run that `caller` called: what is starred there, as far as this process knows it, or else whatever
+        it has `seen`. None: nothing secret.
         """
         below = self._of.get(caller) or seen
         return self.of(run, below) if below else None
