@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runner.engine import Entry, Place
-from runner.nodes.base import NodeContext, NodeError
+from runner.nodes.base import NO_CONNECTIONS, NodeContext, NodeError
 from runner.project_connections import basic_pair
 from runner.state import Cord, Result, RunState, dump
+from schemas.connection import Limit
 from schemas.errors import hint_of
 from schemas.expressions import ExpressionFailed, Template
 from schemas.pattern import JSON
@@ -82,14 +83,6 @@ class Attempt(Result):
         self.uses = self.uses | {name}
         return value
 
-    def get(self, name: str, *types: str) -> Mapping[str, JSON]:
-        """A connection: the attempt is what a node finds connections in, and so knows which secrets it uses."""
-        spec = self.run.context.connections.get(name, *types, secret=self.secret)
-        pair = basic_pair(spec) if self.uses else None
-        if pair is not None:
-            self.run.masking().add(pair)
-        return spec
-
     def condition(self, template: Template, **names: Any) -> bool:
         return self.boolean(self.evaluate(template, **names))
 
@@ -137,7 +130,7 @@ class Attempt(Result):
             version_id=run.claimed.version_id,
             lease=run.claimed.lease,
             network=run.context.network,
-            connections=self,
+            connections=NodeConnections(self) if self.step.connects else NO_CONNECTIONS,
         )
 
     def write_log(self, level: str, message: str, /, **fields: JSON) -> None:
@@ -151,6 +144,26 @@ class Attempt(Result):
     def unwanted(self) -> bool:
         """Whether the node is to give up, or the time of what stands around it is over."""
         return self.cord.is_set() or self.run.clock() >= self.frame.deadline
+
+
+class NodeConnections:
+    """The project's connections for one attempt of a node, which so is known to use their secrets."""
+
+    __slots__ = ("_attempt",)
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def get(self, name: str, *types: str) -> Mapping[str, JSON]:
+        attempt = self._attempt
+        spec = attempt.run.context.connections.get(name, *types, secret=attempt.secret)
+        pair = basic_pair(spec) if attempt.uses else None
+        if pair is not None:
+            attempt.run.masking().add(pair)
+        return spec
+
+    def limit(self, name: str) -> Limit | None:
+        return self._attempt.run.context.connections.limit(name)
 
 
 def failed_before(known: Entry) -> bool:

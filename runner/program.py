@@ -57,8 +57,8 @@ class Step:
     `after` are the positions, in the same block, of the nodes that have to be settled before it. One with an
     `effect` may be performed only when the journal is durable. `later` are the conditions that are evaluated
     again and again: `while`, `until`, `match`, and `retry` (its `when`). `secret`: nothing that it gives is shown,
-    nor what is in it. `secrets` are the names of those that its inputs read. `passes` are the ends with which the
-    order goes on behind it.
+    nor what is in it. `secrets` are the names of those that its inputs read; `connects`: it names a connection.
+    `passes` are the ends with which the order goes on behind it.
     """
 
     node: Node
@@ -71,6 +71,7 @@ class Step:
     effect: bool
     secret: bool
     secrets: tuple[str, ...]
+    connects: bool
     passes: tuple[SpanStatus, ...]
 
 
@@ -165,6 +166,7 @@ def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str], 
         effect=node.uses not in WITHOUT_EFFECT,
         secret=secret,
         secrets=tuple(sorted({read[1] for read in template.reads if read[0] == SECRETS and len(read) > 1})),
+        connects=isinstance(node.with_, dict) and "connection" in node.with_,
         passes=_passes(node),
     )
 
