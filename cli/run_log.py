@@ -73,6 +73,8 @@ def node_lines(node: JSON, width: int) -> Iterator[Text]:
     if node.get("wakesAt"):
         what = "tries again at" if node["error"] else "until"
         yield Text(f"{indent}{what} {node['wakesAt']}", style="yellow")
+    if node.get("secrets"):
+        yield Text(f"{indent}secrets: {', '.join(node['secrets'])}", style="dim")
     if node["childRunId"]:
         yield Text(f"{indent}run {node['childRunId']}")
     if node["error"]:

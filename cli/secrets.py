@@ -14,7 +14,7 @@ from cli.printing import MISSING, columns, make_console, moment, print_json
 from schemas.pattern import JSON
 from schemas.secret_text import without_newline
 
-HELP = """Set, list, delete and rotate secrets. Everybody may list their names; only admins may do the rest.
+HELP = """Set, list, delete and rotate secrets. Everybody may list their names and uses; admins may do the rest.
 
 Example: weft secret set CRM_TOKEN --environment production
 """
@@ -41,6 +41,7 @@ def register(app: typer.Typer) -> None:
     secret.command("list")(list_)
     secret.command("delete")(delete)
     secret.command("rotate")(rotate)
+    secret.command("uses")(uses)
     app.add_typer(secret, name="secret")
 
 
@@ -127,6 +128,34 @@ def rotate(data: Data = None, as_json: Json = False) -> None:
     typer.echo(f"{count} secret{'' if count == 1 else 's'} encrypted anew.")
     if done["keyChanged"]:
         typer.echo("They need the key of before no more: take WEFT_SECRETS_KEY_OLD away where it is set.")
+
+
+def uses(
+    name: Name,
+    environment: Annotated[
+        str | None,
+        typer.Option("--environment", metavar="NAME", help="Only in this one.", show_default=False),
+    ] = None,
+    most: Annotated[int, typer.Option("--limit", min=1, help="So many at most.")] = 20,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """List which nodes of which runs used a secret, the newest first. A node of a run stands here once.
+
+    Example: weft secret uses CRM_TOKEN --environment production
+    """
+    with open_server(data) as server:
+        found = list(server.items("secrets", name, "uses", most=most, environment=environment))
+    if as_json:
+        print_json(found)
+    elif not found:
+        make_console().print(f"No run used {name} there." if environment else f"No run used {name}.")
+    else:
+        headers = ("RUN", "NODE", "PATTERN", "ENVIRONMENT", "AT")
+        rows = (
+            (one["run"], one["node"], one["pattern"], one["environment"], moment(one["at"])) for one in found
+        )
+        make_console().print(columns(headers, rows, cut=("NODE", "PATTERN")))
 
 
 def _read(name: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from runner.engine import Entry, Place
-from runner.nodes.base import NodeContext, NodeError
+from runner.nodes.base import NO_CONNECTIONS, NodeContext, NodeError
+from runner.project_connections import basic_pair
 from runner.state import Cord, Result, RunState, dump
+from schemas.connection import Limit
 from schemas.errors import hint_of
 from schemas.expressions import ExpressionFailed, Template
 from schemas.pattern import JSON
+from schemas.secret_values import SecretValues, placeholder
 from schemas.times import timestamp
 from store.large import Large
 from store.spans import SpanStatus
@@ -56,6 +60,29 @@ class Attempt(Result):
     def evaluate(self, template: Template, **names: Any) -> JSON:
         return template.evaluate({**self.frame.scope, "now": self.started, **names})
 
+    def evaluate_inputs(self) -> JSON:
+        """What the node is given. What expressions make of secrets is starred from here on."""
+        step = self.step
+        if not step.secrets:
+            return self.evaluate(step.inputs)
+        values = SecretValues({name: self.secret(name) for name in step.secrets})
+        try:
+            return self.evaluate(step.inputs, secrets=values)
+        finally:
+            self.run.masking().add_derived(map(str, values.derived))
+
+    def pretended_inputs(self) -> JSON:
+        """The same with nothing secret in it: for a node that does not really run."""
+        values = SecretValues({name: placeholder(name) for name in self.step.secrets})
+        return self.evaluate(self.step.inputs, secrets=values)
+
+    def secret(self, name: str) -> str:
+        """A secret as it is now, used by this node. Raises NodeError `unknown_secret`, `secrets_unavailable`."""
+        value = self.run.context.secrets.value(name)
+        self.run.masking().add(value)
+        self.uses = self.uses | {name}
+        return value
+
     def condition(self, template: Template, **names: Any) -> bool:
         return self.boolean(self.evaluate(template, **names))
 
@@ -72,9 +99,12 @@ class Attempt(Result):
     def completed(self, output: JSON) -> Entry:
         if type(output) is Large:
             return Entry(SpanStatus.COMPLETED, self.number, output)
+        mask = self.run.mask
         try:
+            if mask is not None:
+                output = mask.value(output)
             self.output = text = dump(output)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise NodeError(
                 "output_not_json", f"The output is not JSON: {error}.", retryable=False
             ) from error
@@ -95,26 +125,45 @@ class Attempt(Result):
             idempotency_key=f"{run.claimed.id}/{self.path}",
             remaining=lambda: limit - run.clock(),
             cancelled=self.cord,
-            log=self._write_log,
+            log=self.write_log,
             assets=run.context.assets,
             version_id=run.claimed.version_id,
             lease=run.claimed.lease,
             network=run.context.network,
-            connections=run.context.connections,
+            connections=NodeConnections(self) if self.step.connects else NO_CONNECTIONS,
         )
 
     def write_log(self, level: str, message: str, /, **fields: JSON) -> None:
+        mask = self.run.mask
+        if mask is not None:
+            message, fields = mask.line(message), mask.value(fields)
         line = {"at": timestamp(self.run.clock()), "level": level, "message": message}
         self.log.append(line | ({"fields": fields} if fields else {}))
-
-    def _write_log(self, level: str, message: str, /, **fields: JSON) -> None:
-        """What a node's work says; it may quote what it was told."""
-        self.write_log(level, self.run.context.connections.mask(message), **fields)
 
     @property
     def unwanted(self) -> bool:
         """Whether the node is to give up, or the time of what stands around it is over."""
         return self.cord.is_set() or self.run.clock() >= self.frame.deadline
+
+
+class NodeConnections:
+    """The project's connections for one attempt of a node, which so is known to use their secrets."""
+
+    __slots__ = ("_attempt",)
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def get(self, name: str, *types: str) -> Mapping[str, JSON]:
+        attempt = self._attempt
+        spec = attempt.run.context.connections.get(name, *types, secret=attempt.secret)
+        pair = basic_pair(spec) if attempt.uses else None
+        if pair is not None:
+            attempt.run.masking().add(pair)
+        return spec
+
+    def limit(self, name: str) -> Limit | None:
+        return self._attempt.run.context.connections.limit(name)
 
 
 def failed_before(known: Entry) -> bool:

@@ -68,7 +68,7 @@ class Attempts:
             return self._control[kind](attempt)
         if step.effect and attempt.unwanted:
             raise NodeError("cancelled", "It was given up before it began.", retryable=False)
-        attempt.inputs = attempt.evaluate(step.inputs)
+        attempt.inputs = attempt.evaluate_inputs()
         if kind in containers.ENTER:
             return containers.ENTER[kind](attempt)
         if kind == "set":
@@ -92,7 +92,9 @@ def _worked(attempt: Attempt, work: Callable[[Attempt], Entry]) -> Result:
 
 def _failed(attempt: Attempt, error: NodeError | ExpressionFailed) -> Entry:
     described = describe(error, attempt.path)
-    described |= {key: attempt.run.context.connections.mask(described[key]) for key in ("message", "hint")}
+    mask = attempt.run.mask
+    if mask is not None:
+        described |= {key: mask.cut_text(described[key]) for key in ("type", "message", "hint")}
     if attempt.step.secret and attempt.step.node.uses != "fail":
         # It may quote what the node was given, or what came back.
         described["message"] = f"{_meaning(described['type'])} (hidden: the node is secret)"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runner.kept import Kept
-from runner.nodes.base import Assets, Connections, NodeError
+from runner.nodes.base import Assets, NodeError
 from runner.program import Program, compile_pattern
-from runner.project_connections import ProjectConnections
+from runner.project_connections import FilledConnections, ProjectConnections
+from runner.secrets import Book, ProcessSecrets, Secrets
 from schemas.deployment import DeploymentSpec, deployment_from_spec
 from schemas.expressions import Template, compile_template
 from schemas.outline import ERROR_NAMES
@@ -40,7 +41,8 @@ class RunContext:
     calls: Mapping[str, str]
     assets: Assets
     network: tuple[str, ...]
-    connections: Connections
+    connections: FilledConnections
+    secrets: Secrets
     stubs: Mapping[str, Stub] = field(default_factory=dict)
     awaited: bool = False
 
@@ -50,8 +52,9 @@ class Contexts:
     those there is `forget`.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, book: Book) -> None:
         self._database = database
+        self._secrets = ProcessSecrets(book)
         self._contexts: Kept[Ground, RunContext] = Kept(1024)
         self._programs: Kept[str, Program] = Kept(1024)
         self._assets: Kept[str, bytes] = Kept(64)
@@ -72,8 +75,9 @@ class Contexts:
         program = self._programs.get(ground.version_id, lambda: _program(found))
         assets = FrozenAssets(self, found.content["assets"])
         environment = deployment_from_spec(found.spec).environment
-        connections = ProjectConnections(self._database, found.organisation, environment)
-        return _assemble(found, program, assets, connections)
+        secrets = self._secrets.of(found.organisation, environment)
+        connections = ProjectConnections(self._database, found.organisation, environment, secrets)
+        return _assemble(found, program, assets, connections, secrets)
 
     def _load_asset(self, asset_id: str) -> bytes:
         with self._database.connection() as connection:
@@ -98,7 +102,11 @@ def _program(found: Surroundings) -> Program:
 
 
 def _assemble(
-    found: Surroundings, program: Program, assets: FrozenAssets, connections: Connections
+    found: Surroundings,
+    program: Program,
+    assets: FrozenAssets,
+    connections: ProjectConnections,
+    secrets: Secrets,
 ) -> RunContext:
     pattern = program.pattern
     spec = deployment_from_spec(found.spec)
@@ -120,5 +128,6 @@ def _assemble(
         assets=assets,
         network=tuple(found.project.get("network", {}).get("allow", ())),
         connections=connections,
+        secrets=secrets,
         stubs={path: stub_from(written) for path, written in found.stubs.items()},
     )

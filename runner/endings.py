@@ -5,6 +5,7 @@ from __future__ import annotations
 from runner.attempt import describe
 from runner.engine import End, Halted, Stopped
 from runner.layers import loaded
+from runner.masking import Mask
 from runner.nodes.base import NodeError
 from runner.retries import after_failure
 from runner.state import RunState, dump
@@ -12,6 +13,7 @@ from schemas.expressions import ExpressionFailed
 from schemas.json_schemas import violations
 from schemas.pattern import JSON
 from store.journal import Step
+from store.large import Large
 from store.leases import ClaimedRun
 from store.runs import RunStatus
 
@@ -29,7 +31,11 @@ def conclude(run: RunState, end: End, ending: RunStatus | None) -> Step:
         output = _output(run, end)
     except (ExpressionFailed, NodeError) as error:
         return _failed(run, describe(error, None))
-    return ended(run, RunStatus.COMPLETED, output=output)
+    return ended(run, RunStatus.COMPLETED, output=output if run.mask is None else _starred(run.mask, output))
+
+
+def _starred(mask: Mask, output: JSON) -> JSON:
+    return output if type(output) is Large else mask.value(output)
 
 
 def _output(run: RunState, end: End) -> JSON:
@@ -107,7 +113,10 @@ def refused_input(run: RunState) -> Step | None:
 def broken(claimed: ClaimedRun, error: Exception, run: RunState | None = None) -> Step:
     """Weft itself failed at this run. It ends with that, instead of failing again and again elsewhere."""
     hint = "This is a defect of Weft: the worker's log has the details."
-    return outright(claimed, NodeError("internal_error", f"{type(error).__name__}: {error}", hint=hint), run)
+    said = f"{type(error).__name__}: {error}"
+    if run is not None and run.mask is not None:
+        said = run.mask.cut_text(said)
+    return outright(claimed, NodeError("internal_error", said, hint=hint), run)
 
 
 def outright(claimed: ClaimedRun, error: NodeError, run: RunState | None = None) -> Step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,8 @@ from runner.engine import Entry, Place
 from runner.loop import LeaseLost, Loop
 from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Stored
+from runner.recall import recall
+from runner.secrets import Book
 from runner.state import Control, Cord, RunState, Stop
 from runner.suspended import Suspended
 from store import run_reads, spans
@@ -38,10 +41,11 @@ class Executor(Loop):
         database: Database,
         handlers: Mapping[str, NodeHandler],
         write: Write,
+        book: Book,
         blobs: Blobs | None = None,
     ) -> None:
         super().__init__(Attempts(handlers, Stored(database)))
-        self.contexts = Contexts(database)
+        self.contexts = Contexts(database, book)
         self.suspended = Suspended()
         self._database = database
         self._write = write
@@ -70,8 +74,8 @@ class Executor(Loop):
             return None
         except NodeError as error:
             return endings.outright(claimed, error, run)
-        except Exception as error:
-            log.exception("run_broken", extra={"run": claimed.id})
+        except Exception as error:  # noqa: BLE001 - the top of a run; what is told of it has no secrets
+            _tell(claimed, run)
             return endings.broken(claimed, error, run)
 
     def run(self, run: RunState) -> Step:
@@ -90,6 +94,8 @@ class Executor(Loop):
             self._look_again(known)
             return known
         run = RunState(claimed, context, control, known, self._blobs)
+        if known or claimed.attempt > 1:
+            recall(run)
         if context.stubs and claimed.parent_id is not None:
             run.called_by = self._called_by(claimed.id)
         return run
@@ -137,3 +143,12 @@ class Executor(Loop):
             step = run.step(RunStatus.RUNNING)
             if not self._write([step])[0].kept:
                 raise LeaseLost
+
+
+def _tell(claimed: ClaimedRun, run: RunState | None) -> None:
+    """Of an exception, to whoever runs this: without what is secret in the run."""
+    if run is None or run.mask is None:
+        log.exception("run_broken", extra={"run": claimed.id})
+    else:
+        told = run.mask.cut_text(traceback.format_exc())
+        log.error("run_broken", extra={"run": claimed.id, "traceback": told})

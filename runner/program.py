@@ -6,9 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import orjson
+
 from schemas.expressions import NO_NAMES, Template, compile_template
 from schemas.outline import ERROR_NAMES, EVENT_NAMES, ROUND_NAMES, names_in_block
-from schemas.pattern import FLOW_KEYS, BlockKey, Node, OnError, Pattern
+from schemas.pattern import FLOW_KEYS, JSON, BlockKey, Node, OnError, Pattern
+from schemas.secret_names import secret_keys
+from schemas.secret_values import SECRETS
+from schemas.template_text import OPENING
 from store.spans import SpanStatus
 
 LOOPS: Final = frozenset({"for-each", "repeat"})
@@ -52,7 +57,8 @@ class Step:
     `after` are the positions, in the same block, of the nodes that have to be settled before it. One with an
     `effect` may be performed only when the journal is durable. `later` are the conditions that are evaluated
     again and again: `while`, `until`, `match`, and `retry` (its `when`). `secret`: nothing that it gives is shown,
-    nor what is in it. `passes` are the ends with which the order goes on behind it.
+    nor what is in it. `secrets` are the names of those that its inputs read; `connects`: it names a connection.
+    `passes` are the ends with which the order goes on behind it.
     """
 
     node: Node
@@ -64,6 +70,8 @@ class Step:
     blocks: Mapping[BlockKey, Block]
     effect: bool
     secret: bool
+    secrets: tuple[str, ...]
+    connects: bool
     passes: tuple[SpanStatus, ...]
 
 
@@ -81,13 +89,18 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
-    """`light`: there is nothing in it but light nodes. `by_path` has every node, by its path in the pattern."""
+    """`light`: there is nothing in it but light nodes. `by_path` has every node, by its path in the pattern.
+
+    `secrets` and `connections` are all that its nodes name, as far as these names are fixed.
+    """
 
     pattern: Pattern
     root: Block
     output: Template | None
     light: bool
     by_path: Mapping[str, Step] = field(repr=False)
+    secrets: frozenset[str] = frozenset()
+    connections: frozenset[str] = frozenset()
 
 
 def compile_pattern(pattern: Pattern) -> Program:
@@ -99,7 +112,14 @@ def compile_pattern(pattern: Pattern) -> Program:
         output=None if pattern.output is None else compile_template(pattern.output),
         light=all(step.node.uses in LIGHT for step in by_path.values()),
         by_path=by_path,
+        secrets=frozenset(name for step in by_path.values() for name in step.secrets),
+        connections=frozenset(filter(None, map(_connection, by_path.values()))),
     )
+
+
+def _connection(step: Step) -> str | None:
+    named = step.node.with_.get("connection") if isinstance(step.node.with_, dict) else None
+    return named if isinstance(named, str) and OPENING not in named else None
 
 
 def _block(nodes: tuple[Node, ...], prefix: str, names: frozenset[str], *, secret: bool) -> Block:
@@ -131,11 +151,12 @@ def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str], 
     inputs = node.with_
     if later and isinstance(inputs, dict):
         inputs = {key: value for key, value in inputs.items() if key not in later}
+    template = compile_template(inputs, names | {SECRETS} if _may_read_secrets(node.uses, inputs) else names)
     return Step(
         node=node,
         path=path,
         after=after,
-        inputs=compile_template(inputs, names),
+        inputs=template,
         when=None if node.when is None else compile_template(node.when, names),
         later=_later(node, later, names),
         blocks={
@@ -144,8 +165,15 @@ def _step(node: Node, path: str, after: tuple[int, ...], names: frozenset[str], 
         },
         effect=node.uses not in WITHOUT_EFFECT,
         secret=secret,
+        secrets=tuple(sorted({read[1] for read in template.reads if read[0] == SECRETS and len(read) > 1})),
+        connects=isinstance(node.with_, dict) and "connection" in node.with_,
         passes=_passes(node),
     )
+
+
+def _may_read_secrets(kind: str, inputs: JSON) -> bool:
+    """Only then they are a name that is known: most patterns share what is compiled without."""
+    return SECRETS.encode() in orjson.dumps(inputs) and bool(secret_keys(kind))
 
 
 def _passes(node: Node) -> tuple[SpanStatus, ...]:

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from runner.masking import masked, spellings
 from runner.nodes.base import NodeError
-from schemas.connection import Limit, counted_in, in_environment, with_secrets
+from runner.secrets import Secrets
+from schemas.connection import Limit, counted_in, in_environment, secret_names, with_secrets
 from schemas.connection_rules import url_problem
 from schemas.mistakes import did_you_mean
 from schemas.pattern import JSON
 from store import connections
 from store.database import Database
 
-SECRET_VARIABLE = "WEFT_SECRET_"  # noqa: S105 (a prefix, not a secret)
-"""A secret NAME is read from the environment variable of this name with NAME behind it."""
+
+class FilledConnections(Protocol):
+    """What a run has of the project's connections."""
+
+    def get(self, name: str, *types: str, secret: Callable[[str], str]) -> Mapping[str, JSON]: ...
+
+    def limit(self, name: str) -> Limit | None: ...
+
+    def secret_names(self, name: str) -> frozenset[str]: ...
 
 
 class ProjectConnections:
     """Of one organisation and environment. What was read is kept: make another when a commit was applied."""
 
-    def __init__(self, database: Database, organisation: str, environment: str) -> None:
+    def __init__(self, database: Database, organisation: str, environment: str, secrets: Secrets) -> None:
         self._database = database
         self._organisation = organisation
         self._environment = environment
+        self._secrets = secrets
         self._specs: dict[str, Mapping[str, JSON]] = {}
         self._limits: dict[str, Limit] = {}
-        self._secrets: frozenset[str] = frozenset()
 
-    def get(self, name: str, *types: str) -> Mapping[str, JSON]:
+    def get(self, name: str, *types: str, secret: Callable[[str], str] | None = None) -> Mapping[str, JSON]:
         """The `spec` of the connection in this environment, with its secrets as they are now. Besides: `name`,
-        `organisation` and `environment`, which tell it from all others.
+        `organisation` and `environment`, which tell it from all others. `secret` finds one by its name, where
+        somebody wants to know which are used.
 
-        Raises NodeError `unknown_connection`, `wrong_connection_type`, `unknown_secret`.
+        Raises NodeError `unknown_connection`, `wrong_connection_type`, `unknown_secret`, `secrets_unavailable`.
         """
         spec = self._spec(name)
         if types and spec["type"] not in types:
@@ -43,9 +51,8 @@ class ProjectConnections:
                 hint="Name another connection.",
                 retryable=False,
             )
-        used: list[str] = []
-        filled: Mapping[str, JSON] = with_secrets(spec, lambda secret: _secret(secret, name, used))
-        self._secrets |= {spelling for secret in used for spelling in spellings(secret)} | _basic(filled)
+        find = secret or self._secrets.value
+        filled: Mapping[str, JSON] = with_secrets(spec, lambda secret: _filled(find, secret, name))
         if filled["url"] != spec["url"]:
             _check_url(filled)
         return filled
@@ -55,9 +62,9 @@ class ProjectConnections:
         self._spec(name)
         return self._limits.get(name)
 
-    def mask(self, text: str) -> str:
-        """The text with stars for all secrets that were filled in so far."""
-        return masked(text, self._secrets) if self._secrets else text
+    def secret_names(self, name: str) -> frozenset[str]:
+        """Of the secrets that the connection needs. Raises NodeError `unknown_connection`."""
+        return frozenset(secret_names(self._spec(name)))
 
     def _spec(self, name: str) -> Mapping[str, JSON]:
         spec = self._specs.get(name)
@@ -99,25 +106,24 @@ def _check_url(spec: Mapping[str, JSON]) -> None:
         raise NodeError(
             "wrong_connection_type",
             f"The connection {spec['name']} is not set up right: with its secret, {problem}.",
-            hint="Correct the secret in the workers' environment.",
+            hint="Correct the secret: weft secret set.",
             retryable=False,
         )
 
 
-def _basic(spec: Mapping[str, JSON]) -> set[str]:
-    """What basic authentication makes of user and password."""
+def basic_pair(spec: Mapping[str, JSON]) -> str | None:
+    """What basic authentication makes of user and password, before it is encoded."""
     pair = (spec.get("auth") or {}).get("basic")
-    return set() if not pair else spellings(f"{pair.get('username', '')}:{pair.get('password', '')}")
+    return f"{pair.get('username', '')}:{pair.get('password', '')}" if pair else None
 
 
-def _secret(name: str, connection: str, used: list[str]) -> str:
-    value = os.environ.get(SECRET_VARIABLE + name)
-    if value is None:
+def _filled(find: Callable[[str], str], secret: str, connection: str) -> str:
+    try:
+        return find(secret)
+    except NodeError as error:
         raise NodeError(
-            "unknown_secret",
-            f"The connection {connection} needs the secret {name}, which this worker does not have.",
-            hint=f"Start the workers with {SECRET_VARIABLE}{name} in their environment.",
-            retryable=False,
-        )
-    used.append(value)
-    return value
+            error.type,
+            f"The connection {connection}: {error.message}",
+            hint=error.hint,
+            retryable=error.retryable,
+        ) from None

@@ -17,7 +17,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from store.s3_blobs import BlobPlace
 
@@ -31,11 +31,14 @@ Died = Callable[[str], None]
 
 
 class Addresses(NamedTuple):
-    """What a worker is made with. `databases` is the folder of the databases that are files."""
+    """What a worker is made with. `databases` is the folder of the databases that are files, `secrets` what
+    `SecretPlaces` tells.
+    """
 
     database: str
     broker: str
     databases: str | None
+    secrets: dict[str, Any]
     blobs: BlobPlace | None = None
 
 

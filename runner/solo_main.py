@@ -13,6 +13,7 @@ from pathlib import Path
 from runner.worker import Worker
 from store.database import Database
 from store.s3_blobs import BlobPlace
+from store.secrets import SecretPlaces
 
 _PR_SET_DUMPABLE = 4  # <sys/prctl.h>
 
@@ -25,7 +26,15 @@ def main() -> None:
     database = Database(told["database"], connections=4)
     databases = None if told["databases"] is None else Path(told["databases"])
     blobs = None if told["blobs"] is None else BlobPlace(*told["blobs"])
-    worker = Worker(database, told["broker"], name=told["name"], threads=1, databases=databases, blobs=blobs)
+    worker = Worker(
+        database,
+        told["broker"],
+        name=told["name"],
+        threads=1,
+        secrets=SecretPlaces.from_json(told["secrets"]),
+        databases=databases,
+        blobs=blobs,
+    )
     leave = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
     threading.Thread(target=_watch, args=[leave], daemon=True).start()

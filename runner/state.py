@@ -17,6 +17,7 @@ from runner.contexts import RunContext
 from runner.engine import Entry, Flow, Place
 from runner.layers import loaded
 from runner.live import Live
+from runner.masking import Mask
 from runner.program import POSTED_TO, Step
 from schemas.pattern import JSON
 from schemas.times import timestamp
@@ -28,6 +29,7 @@ from store.journal import Step as Write
 from store.leases import ClaimedRun
 from store.run_events import RunEvent
 from store.runs import RunStatus
+from store.secret_uses import SecretUse
 from store.spans import SETTLED, Journaled, Span, SpanStatus
 
 MOST_UNSAVED: Final = 500
@@ -95,7 +97,8 @@ class Cord:
 class Result:
     """What became of one attempt of one node; `known` is the journal's entry before it.
 
-    `output` is the entry's as JSON text, where it was made already, `consumed` the ids of the events that it took.
+    `output` is the entry's as JSON text, where it was made already, `consumed` the ids of the events that it took,
+    `uses` the names of the secrets that were filled in.
     """
 
     entry: Entry
@@ -104,6 +107,7 @@ class Result:
     child: ChildRun | None = None
     output: str | None = None
     consumed: Sequence[int] = ()
+    uses: frozenset[str] = frozenset()
 
     def __init__(self, path: str, known: Entry | None, started: float) -> None:
         self.path = path
@@ -112,6 +116,10 @@ class Result:
 
 
 class RunState:
+    mask: Mask | None = None  # None: nothing secret was filled in, nor can be in what comes
+    _uses: Sequence[SecretUse] = ()
+    _used: frozenset[tuple[str, str]] = frozenset()
+
     def __init__(
         self,
         claimed: ClaimedRun,
@@ -140,9 +148,17 @@ class RunState:
         self._answer: str | None = None
         self._open: set[str] = set()
         self._offset = claimed.now - time.time()
+        if claimed.parent_id is not None:
+            self.mask = context.secrets.mask_of_called(claimed.id, claimed.parent_id)
         for row in journaled:
             self._restore(row)
         self.flow = Flow(context.program, self.journal, self._scope(), self.deadline)
+
+    def masking(self) -> Mask:
+        """What is to be starred in this run, from here on."""
+        if self.mask is None:
+            self.mask = self.context.secrets.masks.of(self.claimed.id)
+        return self.mask
 
     def resume(self, claimed: ClaimedRun, context: RunContext, control: Control) -> None:
         """Take it up where this worker left it."""
@@ -187,12 +203,23 @@ class RunState:
 
     def settle(self, result: Result) -> None:
         """Take a result, unless the worker lets go of the run: what a node gave up for that has not begun."""
+        if result.uses:
+            self._note_uses(result)
         if not self.control.given_up or result.entry.status is SpanStatus.COMPLETED:
             self.apply(result)
         elif result.known is not None:
             self.journal[result.path] = result.known
         else:
             self.journal.pop(result.path, None)
+
+    def _note_uses(self, result: Result) -> None:
+        """Once for each node of the pattern, however often it runs."""
+        path, context, at = written_path(result.path), self.context, self.clock()
+        for name in sorted(result.uses):
+            if (path, name) not in self._used:
+                self._used |= {(path, name)}
+                use = SecretUse(context.organisation, context.environment, name, path, at)
+                self._uses = (*self._uses, use)
 
     def halt(self, path: str) -> None:
         """End a node, or a container, that waits for what nobody wants any more."""
@@ -254,7 +281,7 @@ class RunState:
 
     @property
     def saved(self) -> bool:
-        return not (self._unsaved or self._children or self._consumed or self._orphans)
+        return not (self._unsaved or self._children or self._consumed or self._orphans or self._uses)
 
     def step(self, status: RunStatus, **fields: Any) -> Write:
         """What is not durable yet, as one write that leaves the run in `status`."""
@@ -263,6 +290,9 @@ class RunState:
         consumed, self._consumed = self._consumed, []
         orphans, self._orphans = self._orphans, []
         answer, self._answer = self._answer, None
+        uses = self._uses
+        if uses:
+            self._uses = ()
         run = self.claimed
         fields.setdefault("attempt", run.attempt)
         return Write(
@@ -276,6 +306,7 @@ class RunState:
             consumed=consumed,
             orphans=orphans,
             answer=answer,
+            uses=uses,
             **fields,
         )
 

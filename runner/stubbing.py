@@ -27,7 +27,7 @@ def stub_of(attempt: Attempt) -> Gives | Fails | None:
 
 def play(attempt: Attempt, stub: Gives | Fails) -> Entry:
     """The node's entry by its stub. What the node takes is evaluated all the same: a mistake in it is one."""
-    attempt.inputs = attempt.evaluate(attempt.step.inputs)
+    attempt.inputs = attempt.pretended_inputs()
     attempt.write_log("info", "stubbed: the test run did not run this node")
     if isinstance(stub, Fails):
         raise NodeError(stub.type, stub.message, retryable=stub.retry)

@@ -31,6 +31,7 @@ from store.database import (
     RUN_CANCELLED,
     RUN_WATCHED,
     RUN_WOKEN,
+    SECRETS_CHANGED,
     TURN_TAKEN,
     Database,
     StoreRefused,
@@ -41,6 +42,7 @@ from store.leases import LEASE, ClaimedRun
 from store.notifications import Listener
 from store.runs import RunStatus
 from store.s3_blobs import BlobPlace
+from store.secrets import SecretPlaces
 from store.settings import ServiceSettings
 from store.spans import Journaled
 
@@ -71,6 +73,7 @@ class Worker:
         *,
         name: str,
         threads: int,
+        secrets: SecretPlaces,
         databases: Path | None = None,
         blobs: BlobPlace | None = None,
     ) -> None:
@@ -81,10 +84,11 @@ class Worker:
         self._turns = Turns(database)
         self._kinds = Kinds(databases, self._turns)
         opened = None if blobs is None else blobs.open()
-        self._executor = Executor(database, self._kinds.handlers, self._record, opened)
+        self._book = secrets.open(database)
+        self._executor = Executor(database, self._kinds.handlers, self._record, self._book, opened)
         self._teller = Teller(database, self._hands)
         folder = None if databases is None else str(databases)
-        addresses = Addresses(database.url, redis_url, folder, blobs)
+        addresses = Addresses(database.url, redis_url, folder, secrets.as_json(), blobs)
         self._solo = Solo(addresses, self._died_alone)
         self._threads = threads
         self._stopping = threading.Event()
@@ -103,7 +107,7 @@ class Worker:
         """Work until `stop` is set; then finish or give back what is in hand."""
         make_actor(self._broker, self.execute)
         worker = BellWorker(self._broker, threads=self._threads)
-        listener = Listener(self._database, self._handlers(), self._executor.contexts.forget)
+        listener = Listener(self._database, self._handlers(), self._refresh)
         heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         listener.start()
         heart.start()
@@ -129,7 +133,7 @@ class Worker:
 
     def run_alone(self, run: str) -> None:
         """Execute a run under which workers died, as far as it goes; in a process of its own."""
-        listener = Listener(self._database, self._handlers(), self._executor.contexts.forget)
+        listener = Listener(self._database, self._handlers(), self._refresh)
         heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         listener.start()
         heart.start()
@@ -235,11 +239,17 @@ class Worker:
             RUN_WOKEN: self._hands.poke,
             TURN_TAKEN: self._turns.heard,
             DEPLOYMENTS_CHANGED: lambda _: self._forget(),
+            SECRETS_CHANGED: self._book.changed,
         }
 
     def _forget(self) -> None:
         self._executor.contexts.forget()
         self._kinds.forget()
+
+    def _refresh(self) -> None:
+        """Notifications may have been missed."""
+        self._forget()
+        self._book.forget()
 
     def _beat(self) -> None:
         """Keep the leases of long runs, hear about those that were lost or cancelled, give back what was left."""
@@ -293,6 +303,7 @@ class Worker:
         self._kinds.close()
         self._turns.close()
         self._ledger.close()
+        self._book.close()
         self._broker.close()
 
 
@@ -314,6 +325,7 @@ def serve(settings: ServiceSettings, *, worker_id: str | None, replaces: tuple[s
         settings.redis_url,
         name=worker_id or uuid.uuid4().hex,
         threads=settings.threads,
+        secrets=SecretPlaces.of(settings),
         databases=settings.data / "databases",
         blobs=BlobPlace(settings.blobs, settings.blobs_endpoint),
     )

@@ -203,8 +203,14 @@ _ALL: Final = (
     ErrorType(
         name="unknown_secret",
         family="setup",
-        means="the worker does not have a secret that a connection names",
-        hint="Start the workers with WEFT_SECRET_ and its name in their environment.",
+        means="there is no secret of that name in the environment of the run",
+        hint="Set it: weft secret set NAME.",
+    ),
+    ErrorType(
+        name="secrets_unavailable",
+        family="setup",
+        means="where secrets are kept did not answer",
+        hint="`retry` tries it again later.",
     ),
     ErrorType(
         name="script",

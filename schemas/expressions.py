@@ -22,6 +22,7 @@ from schemas.functions import FUNCTIONS, Function, to_text
 from schemas.json_values import to_json
 from schemas.pattern import JSON
 from schemas.scope import follow, missing_in, pruned, wanted
+from schemas.secret_values import SECRETS, SecretValues
 from schemas.template_text import OPENING, pieces
 
 __all__ = [
@@ -253,13 +254,29 @@ class _Compiler:
         for expression in expressions:
             self.reads |= expression.reads
         if len(expressions) == 1 and not "".join(part for part in parts if isinstance(part, str)).strip():
-            return expressions[0].evaluate
+            return _evaluation(expressions[0])
+        built = [part if isinstance(part, str) else _evaluation(part) for part in parts]
 
         def build(scope: Mapping[str, JSON]) -> JSON:
-            texts = [part if isinstance(part, str) else to_text(part.evaluate(scope)) for part in parts]
+            texts = [part if isinstance(part, str) else to_text(part(scope)) for part in built]
             return "".join(texts)
 
         return build
+
+
+def _evaluation(expression: Expression) -> _Build:
+    """What evaluates it; where it reads secrets, what it makes of them is noted with them."""
+    if not any(path[0] == SECRETS for path in expression.reads):
+        return expression.evaluate
+
+    def build(scope: Mapping[str, JSON]) -> JSON:
+        value = expression.evaluate(scope)
+        secrets = scope.get(SECRETS)
+        if isinstance(secrets, SecretValues):
+            secrets.note(value, lambda others: expression.evaluate({**scope, SECRETS: others}))
+        return value
+
+    return build
 
 
 _clock = threading.local()  # CEL calls its functions in the thread that evaluates
@@ -274,10 +291,13 @@ def _now() -> datetime:
 @lru_cache(maxsize=64)
 def _environment(names: frozenset[str]) -> Any:
     anything = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    variables = {
+        name: cel.Type.DYN if name == "input" or name in names else anything for name in (*NAMES, *names)
+    }
+    if SECRETS in names:
+        variables[SECRETS] = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
     return cel.NewEnv(
-        variables={
-            name: cel.Type.DYN if name == "input" or name in names else anything for name in (*NAMES, *names)
-        },
+        variables=variables,
         # Not the bindings extension: a chain of cel.bind doubles a text thirty times over.
         extensions=[ext_encoders.ExtEncoders(), ext_optional.ExtOptional(), ext_math.ExtMath()],
         functions=[cel.FunctionDecl(name, _overloads(name)) for name in _function_names()],

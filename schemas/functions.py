@@ -71,6 +71,14 @@ def replace(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
+def substring(text: str, start: int, end: int | None = None) -> str:
+    """As CEL's extension has it: what is not within the text is an error."""
+    last = len(text) if end is None else end
+    if not 0 <= start <= last <= len(text):
+        raise ValueError(f"substring: there is no {start} to {last} in a text of {len(text)} characters")
+    return text[start:last]
+
+
 def number_range(start: int, end: int | None = None) -> list[int]:
     low, high = (0, start) if end is None else (start, end)
     if high - low > LONGEST_RANGE:
@@ -116,6 +124,8 @@ FUNCTIONS: Final = (
     Function(name="join", takes=("list",), gives="string", does=join, member=True),
     Function(name="join", takes=("list", "string"), gives="string", does=join, member=True),
     Function(name="replace", takes=("string", "string", "string"), gives="string", does=replace, member=True),
+    Function(name="substring", takes=("string", "int"), gives="string", does=substring, member=True),
+    Function(name="substring", takes=("string", "int", "int"), gives="string", does=substring, member=True),
     Function(name="formatTime", takes=("timestamp", "string"), gives="string", does=format_time),
     Function(name="formatTime", takes=("timestamp", "string", "string"), gives="string", does=format_time),
     Function(name="formatTime", takes=("string", "string"), gives="string", does=format_time),

@@ -12,6 +12,8 @@ from schemas.expressions import NAMES, Expression, ExpressionInvalid, compile_ex
 from schemas.mistakes import Mistake, Spot, did_you_mean
 from schemas.order import View
 from schemas.outline import Outline, Path, Text
+from schemas.secret_names import wrong_secret
+from schemas.secret_values import SECRETS
 from schemas.template_text import Piece, pieces
 
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
@@ -64,14 +66,16 @@ def early_mistakes(text: str, path: Path, known: frozenset[str], when: str) -> I
             yield _unclosed(path, piece, nth)
             return
         try:
-            expression = compile_expression(piece.source, known.difference(NAMES))
+            expression = compile_expression(piece.source, known.difference(NAMES) | {SECRETS})
         except ExpressionInvalid as error:
             yield _invalid(path, piece, nth, error)
             continue
         for root in sorted({read[0] for read in expression.reads} - known):
-            message = f'"{root}" is not known yet when {when}'
+            message, code = f'"{root}" is not known yet when {when}', "unknown-name"
+            if root == SECRETS:
+                message, code = "a secret cannot be named here: what it gives is kept", "secret-not-allowed"
             hint = f"Read {_listed(sorted(known))}."
-            yield Mistake(path=path, code="unknown-name", message=message, hint=hint)
+            yield Mistake(path=path, code=code, message=message, hint=hint)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -100,8 +104,11 @@ def _piece_mistakes(text: Text, nth: int, piece: Piece, scope: Scope) -> Iterato
     if not piece.closed:
         yield _unclosed(text.path, piece, nth)
         return
+    names = scope.view.values | text.names
+    if SECRETS in piece.source:
+        names |= {SECRETS}  # known, so that it can be said where it may stand
     try:
-        expression = compile_expression(piece.source, scope.view.values | text.names)
+        expression = compile_expression(piece.source, names)
     except ExpressionInvalid as error:
         yield _invalid(text.path, piece, nth, error)
         return
@@ -109,7 +116,7 @@ def _piece_mistakes(text: Text, nth: int, piece: Piece, scope: Scope) -> Iterato
         message = f'"{text.path[-1]}" gives {expression.gives}, not true or false'
         yield Mistake(path=text.path, code="condition-not-expression", message=message, hint=_CONDITION_HINT)
     for read in sorted(expression.reads):
-        wrong = _read_mistake(read, scope)
+        wrong = wrong_secret(read, text, scope.reader) if read[0] == SECRETS else _read_mistake(read, scope)
         if wrong:
             code, message, hint = wrong
             yield Mistake(
@@ -164,7 +171,7 @@ def _holder(target: Outline, scope: Scope) -> Outline | None:
 
 
 def _spot(expression: Expression, nth: int, read: AccessPath) -> Spot:
-    source, (root, name) = expression.source, read[:2]
+    source, root, name = expression.source, read[0], read[-1] if len(read) == 1 else read[1]
     pattern = rf"\b{re.escape(root)}\s*(?:\.\??\s*{re.escape(name)}\b|\[\??\s*['\"]{re.escape(name)}['\"])"
     match = re.search(pattern, source) or re.search(rf"\b{re.escape(root)}\b", source)
     before = source[: match.start()] if match else ""

@@ -1,7 +1,8 @@
 """The page of the node kinds, from their JSON Schemas: `python -m schemas.node_docs > docs/nodes.md`.
 
 Beside the keywords of JSON Schema a kind's file has `title` (what it does), `x-gives`, `x-errors` (names of
-`schemas.errors`), `x-example` (a node) and, on every key, `x-doc` and `default`.
+`schemas.errors`), `x-example` (a node), `x-secrets` (keys of `with` that may name secrets, or true for all) and, on
+every key, `x-doc` and `default`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import yaml
 
 from schemas.errors import ERROR_TYPES
 from schemas.pattern import JSON
+from schemas.secret_names import secret_keys
 from schemas.shape import node_kinds, schema_documents
 
 _INTRO: Final = """\
@@ -78,6 +80,7 @@ def _kind(kind: str) -> str:
         f"{_sentence(schema, 'title')}.\n",
         _keys(schema),
         f"Gives: {_sentence(schema, 'x-gives')}.\n",
+        _secrets(kind),
         _own_errors(schema.get("x-errors", ())),
         f"```yaml\n{example_text(schema['x-example'])}```\n" if "x-example" in schema else "",
     ]
@@ -162,6 +165,11 @@ def _definition(name: str) -> JSON:
         for file in ("common", "pattern", "nodes", *documents)
         if name in documents[file].get("$defs", {})
     )
+
+
+def _secrets(kind: str) -> str:
+    listed = ", ".join(f"`{key}`" for key in secret_keys(kind))
+    return f"Secrets (`${{{{ secrets.NAME }}}}`) may stand in: {listed}.\n" if listed else ""
 
 
 def _own_errors(names: Sequence[str]) -> str:

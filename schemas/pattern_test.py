@@ -68,7 +68,9 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """`now` in seconds since the epoch. A node's stub is found by its path: the ids of calls and its own."""
+    """`now` in seconds since the epoch. `secrets` stand in place of the real ones, which no test sees. A node's
+    stub is found by its path: the ids of calls and its own.
+    """
 
     name: str
     line: int
@@ -76,6 +78,7 @@ class Case:
     trigger: Mapping[str, JSON] | None = None
     input: JSON = None
     variables: Mapping[str, JSON] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
     now: float = NOW
     stubs: Mapping[str, Stub] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
@@ -106,6 +109,7 @@ def _case(written: Mapping[str, JSON], place: tuple[int, int]) -> Case:
         trigger=written.get("trigger"),
         input=written.get("input"),
         variables=written.get("variables", {}),
+        secrets=written.get("secrets", {}),
         now=instant(written["now"]) if "now" in written else NOW,
         stubs={node: stub_from(stub) for node, stub in written.get("stubs", {}).items()},
         events=tuple(_event(one) for one in written.get("events", ())),

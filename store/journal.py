@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from store import admission, aftermath, answers, run_events, spans
+from store import admission, aftermath, answers, run_events, secret_uses, spans
 from store.admission import Slot
 from store.arrays import plain, texts
 from store.database import TIMER_SET, Connection
 from store.leases import LEASE
 from store.runs import ENDED, ENDED_BADLY, RING_AGAIN, RunStatus
+from store.secret_uses import SecretUse
 from store.spans import Span
 from store.statements import Row, Statement
 from store.wakeups import cancel, wake
@@ -37,7 +38,8 @@ class Step:
     WAITING run (seconds since the epoch), None for a run that only a called run or a person can wake.
     `orphans` are called runs that nobody waits for any more: they are cancelled with this step.
     `answer` is what a `respond` node says, `awaited` that a webhook's caller waits for the run's end.
-    `consumed` are the ids of events that were posted to the run, with the paths of the nodes that took them.
+    `consumed` are the ids of events that were posted to the run, with the paths of the nodes that took them, `uses`
+    the secrets that nodes were given.
     `attempt` is the run's from here on, `span_attempt` the one that the entries belong to.
     """
 
@@ -56,6 +58,7 @@ class Step:
     consumed: Sequence[tuple[int, str]] = ()
     answer: str | None = None
     awaited: bool = False
+    uses: Sequence[SecretUse] = ()
 
     @property
     def ends(self) -> bool:
@@ -211,7 +214,7 @@ def record(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
 def _is_linked(step: Step) -> bool:
     """Whether the step touches more than its own run: then it takes a transaction of several statements."""
     return (
-        bool(step.children or step.orphans or step.consumed or step.awaited)
+        bool(step.children or step.orphans or step.consumed or step.awaited or step.uses)
         or step.answer is not None
         or step.status is RunStatus.WAITING
         or step.status in ENDED_BADLY
@@ -230,6 +233,9 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     if taken:
         run_events.consume(connection, taken)
     answers.tell(connection, kept)
+    used = [(step.run_id, use) for step in kept for use in step.uses]
+    if used:
+        secret_uses.record(connection, used)
     parents = sorted({step.parent_id for step in kept if step.parent_id and step.ends})
     awake = set(wake(connection, parents)) if parents else set()
     orphaned = {step.run_id: _cancel_orphans(connection, step) for step in kept}

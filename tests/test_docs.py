@@ -23,6 +23,7 @@ from schemas.expressions import NAMES
 from schemas.functions import FUNCTIONS
 from schemas.pattern import FLOW_KEYS
 from schemas.rules import AssetState, check
+from schemas.secret_values import SECRETS
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS = ROOT / "schemas" / "v1"
@@ -147,7 +148,7 @@ def test_the_triggers_and_common_keys_are_those_of_the_schema() -> None:
 
 def test_what_expressions_can_name_and_call_is_listed() -> None:
     page = ROOT / "docs" / "patterns.md"
-    assert {name for row in rows(page, "in scope") for name in code_in(row[0])} == set(NAMES)
+    assert {name for row in rows(page, "in scope") for name in code_in(row[0])} == {*NAMES, SECRETS}
     listed = {code.partition("(")[0] for row in rows(page, "function") for code in code_in(row[0])}
     assert listed == {"now", *(function.name for function in FUNCTIONS)}
 

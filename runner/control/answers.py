@@ -37,12 +37,12 @@ def respond(attempt: Attempt) -> Entry:
         "body": _body(inputs),
         **({"encoding": "base64"} if "encoding" in inputs else {}),
     }
-    run = attempt.run
+    entry, run = attempt.completed(answer), attempt.run
     if run.claimed.trigger_kind != "webhook":
         attempt.write_log("info", "Nobody waits for an answer: no webhook started this run.")
     else:
-        run.answer(dump(answer))
-    return attempt.completed(answer)
+        run.answer(attempt.output or "null")  # what is kept of it: nothing secret
+    return entry
 
 
 def _status(status: JSON) -> int:

@@ -15,6 +15,7 @@ from schemas.pattern import JSON
 from schemas.times import timestamp
 from store.ids import new_id
 from store.journal import ChildRun
+from store.large import Large
 from store.spans import SpanStatus
 
 MAX_DEPTH: Final = 32
@@ -65,7 +66,9 @@ class Calls:
 def _ended(attempt: Attempt, known: Entry) -> Entry:
     """The called run has ended: its output is the node's, its error too."""
     if known.child_status == "completed":
-        return Entry(SpanStatus.COMPLETED, attempt.number, known.output, child=known.child)
+        mask = attempt.run.mask
+        output = known.output if mask is None or type(known.output) is Large else mask.value(known.output)
+        return Entry(SpanStatus.COMPLETED, attempt.number, output, child=known.child)
     error = known.error or {}
     if error.get("type") in _OF_THE_CALL and error.get("node") is None:
         retryable = error["type"] == "concurrency_full"

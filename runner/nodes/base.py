@@ -53,22 +53,18 @@ class Connections(Protocol):
         """How many nodes may use it at one time; None: any number. Raises NodeError where there is none."""
         ...
 
-    def mask(self, text: str) -> str:
-        """The text with stars for the secrets that were filled in."""
-        ...
-
 
 class NoConnections:
     """Where a node runs outside of any project."""
 
-    def get(self, name: str, *types: str) -> Mapping[str, JSON]:
+    def get(self, name: str, *types: str, secret: Callable[[str], str] | None = None) -> Mapping[str, JSON]:
         raise NodeError("unknown_connection", f"There is no connection {name!r:.80}.", retryable=False)
 
     def limit(self, name: str) -> Limit | None:
         return None
 
-    def mask(self, text: str) -> str:
-        return text
+    def secret_names(self, name: str) -> frozenset[str]:
+        return frozenset()
 
 
 NO_CONNECTIONS = NoConnections()

@@ -52,7 +52,7 @@ class StubbedAttempts(Attempts):
 
     def _stubbed(self, attempt: Attempt, run: FrozenRun, name: str) -> Entry:
         """What the node takes is evaluated all the same: a mistake in it is one."""
-        attempt.inputs = attempt.evaluate(attempt.step.inputs)
+        attempt.inputs = attempt.evaluate_inputs()
         if attempt.step.node.uses == "call":
             run.trace.calls.append((attempt.inputs["pattern"], attempt.inputs.get("input")))
         stub = run.scene.stubs.take(name, run.behind.paths + attempt.path)

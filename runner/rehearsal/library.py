@@ -8,6 +8,7 @@ from typing import Final
 from runner.contexts import RunContext
 from runner.nodes.base import NO_CONNECTIONS, NodeError
 from runner.program import LOOPS, Program, compile_pattern
+from runner.secrets import Secrets
 from schemas.documents import Document, Kind, ParsedFile
 from schemas.expressions import Template, compile_template
 from schemas.outline import ERROR_NAMES
@@ -30,7 +31,7 @@ class Library:
         self._programs: dict[str, Program] = {}
         self._retry_conditions: dict[str, Template | None] = {}
 
-    def context(self, name: str, variables: Mapping[str, JSON]) -> RunContext:
+    def context(self, name: str, variables: Mapping[str, JSON], secrets: Secrets) -> RunContext:
         """What surrounds a run of the pattern; `variables` instead of its own."""
         program = self._program(name)
         pattern = program.pattern
@@ -48,6 +49,7 @@ class Library:
             assets=Assets(self._read),
             network=(),
             connections=NO_CONNECTIONS,
+            secrets=secrets,
         )
 
     def in_loop(self, name: str, node: str) -> bool:

@@ -17,6 +17,7 @@ from runner.nodes.base import NodeHandler
 from runner.rehearsal.acting import Rehearsal
 from runner.rehearsal.frozen import Behind, Clock, FrozenRun, Scene, Trace
 from runner.rehearsal.library import Library
+from runner.rehearsal.secrets import GivenSecrets
 from runner.rehearsal.stubs import Stubs
 from runner.state import Stop
 from schemas.json_schemas import violations
@@ -78,7 +79,8 @@ class Stage:
         self._scene = Scene(clock=self._clock, stubs=Stubs(case.stubs))
         self._mail = _Mail(list(case.events))
         self._loop = Rehearsal(handlers, self, self._keep)
-        context = library.context(pattern, case.variables)
+        self._secrets = GivenSecrets(case.secrets)
+        context = library.context(pattern, case.variables, self._secrets)
         self._actors = [_Actor(FrozenRun(self._claimed(pattern), context, self._scene, Behind()))]
 
     def play(self) -> Played:
@@ -150,7 +152,7 @@ class Stage:
             started_at=self._clock.now,
         )
         behind = actor.run.behind.beyond(child.parent_path)
-        context = self._library.context(child.pattern, {})
+        context = self._library.context(child.pattern, {}, self._secrets)
         return _Actor(FrozenRun(claimed, context, self._scene, behind), parent=actor)
 
     def _cancel(self, run: str) -> None:

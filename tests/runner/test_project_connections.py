@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from running import Running, worker
+from running import SECRETS, Running, worker
 
 from runner.nodes.base import NodeError
 from runner.project_connections import ProjectConnections
+from runner.secrets import EnvironmentSecrets
 from schemas.connection import Limit
 from schemas.errors import ERROR_TYPES
 from store.connections import connection_names, connection_spec, write_connections
@@ -31,6 +32,13 @@ def database(database_url: str) -> Iterator[Database]:
     made.close()
 
 
+def connections_of(
+    database: Database, organisation: str = "default", environment: str = "production"
+) -> ProjectConnections:
+    secrets = EnvironmentSecrets(SECRETS.open(database), organisation, environment)
+    return ProjectConnections(database, organisation, environment, secrets)
+
+
 def refusal(connections: ProjectConnections, name: str, *types: str) -> NodeError:
     with pytest.raises(NodeError) as caught:
         connections.get(name, *types)
@@ -44,7 +52,7 @@ def test_it_comes_as_its_environment_has_it_with_secrets(
 ) -> None:
     monkeypatch.setenv("WEFT_SECRET_WAREHOUSE_PASSWORD", "hunter2")
     for environment, host in (("production", "db"), ("staging", "staging")):
-        assert ProjectConnections(database, "default", environment).get("warehouse", "postgresql") == {
+        assert connections_of(database, environment=environment).get("warehouse", "postgresql") == {
             "type": "postgresql",
             "url": f"postgresql://{host}/warehouse",
             "password": "hunter2",
@@ -59,27 +67,25 @@ def test_a_limit_is_that_of_its_environment_and_names_what_counts_together(datab
     limited = {**WAREHOUSE, "maxConcurrent": 5, "environments": own}
     with database.connection() as connection:
         write_connections(connection, "default", {"warehouse": WAREHOUSE, "limited": limited}, commit="c2")
-    assert ProjectConnections(database, "default", "staging").limit("warehouse") is None
+    assert connections_of(database, environment="staging").limit("warehouse") is None
     for environment, most, counted in (("production", 5, ""), ("canary", 5, ""), ("staging", 2, "staging")):
-        limit = ProjectConnections(database, "default", environment).limit("limited")
+        limit = connections_of(database, environment=environment).limit("limited")
         expected = Limit(organisation="default", connection="limited", environment=counted, most=most)
         assert limit == expected
     with pytest.raises(NodeError) as caught:
-        ProjectConnections(database, "default", "staging").limit("nothing")
+        connections_of(database, environment="staging").limit("nothing")
     assert caught.value.type == "unknown_connection"
 
 
-def test_a_secret_is_the_one_of_the_moment_and_one_that_is_not_there_is_named(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connections = ProjectConnections(database, "default", "production")
-    error = refusal(connections, "warehouse")
+def test_a_secret_is_the_one_of_the_moment_and_one_that_is_not_there_is_named(database: Database) -> None:
+    error = refusal(connections_of(database), "warehouse")
     assert error.type == "unknown_secret"
-    assert "WAREHOUSE_PASSWORD" in error.message
-    assert "WEFT_SECRET_WAREHOUSE_PASSWORD" in error.hint
+    assert "The connection warehouse: There is no secret WAREHOUSE_PASSWORD" in error.message
+    assert "weft secret set WAREHOUSE_PASSWORD" in error.hint
+    stored = SECRETS.open(database).stored
     for value in ("one", "two"):
-        monkeypatch.setenv("WEFT_SECRET_WAREHOUSE_PASSWORD", value)
-        assert connections.get("warehouse")["password"] == value
+        stored.put("default", "", "WAREHOUSE_PASSWORD", value, by="ada")
+        assert connections_of(database).get("warehouse")["password"] == value
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,7 @@ def test_an_address_that_is_a_secret_is_checked_before_its_use_and_never_told(
     with database.connection() as connection:
         write_connections(connection, "default", {"hidden": spec}, commit="c2")
     monkeypatch.setenv("WEFT_SECRET_URL", url)
-    error = refusal(ProjectConnections(database, "default", "production"), "hidden")
+    error = refusal(connections_of(database), "hidden")
     assert error.type == "wrong_connection_type"
     assert "hunter2" not in f"{error.message} {error.hint}"
 
@@ -119,18 +125,16 @@ def test_an_address_that_is_a_secret_may_hold_a_password(
     with database.connection() as connection:
         write_connections(connection, "default", {"hidden": spec}, commit="c2")
     monkeypatch.setenv("WEFT_SECRET_URL", url)
-    assert ProjectConnections(database, "default", "production").get("hidden")["url"] == url
+    assert connections_of(database).get("hidden")["url"] == url
 
 
 def test_what_is_not_there_or_of_another_type_is_told(database: Database) -> None:
-    connections = ProjectConnections(database, "default", "production")
+    connections = connections_of(database)
     error = refusal(connections, "warehuose")
     assert error.type == "unknown_connection"
     assert error.hint == 'Did you mean "warehouse"?'
     assert refusal(connections, "warehouse", "http", "smtp").type == "wrong_connection_type"
-    assert (
-        refusal(ProjectConnections(database, "other", "production"), "warehouse").type == "unknown_connection"
-    )
+    assert refusal(connections_of(database, "other"), "warehouse").type == "unknown_connection"
 
 
 def test_only_what_differs_is_written_and_what_is_kept_stays(database: Database) -> None:
@@ -143,25 +147,10 @@ def test_only_what_differs_is_written_and_what_is_kept_stays(database: Database)
         assert connection_names(connection, "default") == ["b"]
 
 
-def test_a_secret_that_was_used_is_starred_however_it_comes_back(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WEFT_SECRET_KEY", 'hun"ter 2')
-    monkeypatch.setenv("WEFT_SECRET_SHORT", "ab")
-    crm = {
-        "type": "http",
-        "url": "https://crm.example/${{ secrets.KEY }}",
-        "headers": {"X": "${{ secrets.SHORT }}"},
-    }
-    basic = {"basic": {"username": "me", "password": "${{ secrets.KEY }}"}}
-    with database.connection() as connection:
-        write_connections(connection, "default", {"crm": crm | {"auth": basic}}, commit="c2")
-    connections = ProjectConnections(database, "default", "production")
-    assert connections.mask('hun"ter 2') == 'hun"ter 2', "nobody used it"
-    connections.get("crm", "http")
-    assert connections.mask('no hun"ter 2, no hun\\"ter 2, no hun%22ter%202') == "no ***, no ***, no ***"
-    assert connections.mask("Basic bWU6aHVuInRlciAy of a cab") == "Basic *** of a cab"
-    assert connections.mask('cut off: hun"te') == "cut off: ***"
+def test_it_tells_which_secrets_it_needs_and_lets_others_find_them(database: Database) -> None:
+    connections = connections_of(database)
+    assert connections.secret_names("warehouse") == {"WAREHOUSE_PASSWORD"}
+    assert connections.get("warehouse", secret=str.lower)["password"] == "warehouse_password"
 
 
 def test_no_error_of_a_node_shows_a_secret_of_its_connection(

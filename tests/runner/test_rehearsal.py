@@ -96,6 +96,20 @@ def test_what_a_stubbed_node_takes_is_evaluated_all_the_same(attempt: Rehearse) 
     assert result.error.startswith("expression at ask: ")
 
 
+def test_a_case_has_secrets_of_its_own_and_placeholders_for_all_others(attempt: Rehearse) -> None:
+    gives = "{'key': given['key'], 'own': len(given['own']), 'other': given['other'][:7]}"
+    script = f"def main(given):\\n    return {gives}\\n"
+    given = "{key: '${{ secrets.KEY }}', own: '${{ secrets.KEY }}', other: '${{ secrets.OTHER }}'}"
+    node = f'- {{id: call, uses: script, with: {{code: "{script}", input: {given}}}}}'
+    passes(
+        attempt(
+            node,
+            "secrets: {KEY: its-own-key}\nexpect: {output: {key: '***', own: 11, other: secret-}}",
+            "expect: {output: {key: '***', own: 10, other: secret-}}",
+        )
+    )
+
+
 def test_a_node_that_reaches_outside_without_a_stub_fails_the_case_whatever_the_pattern_makes_of_it(
     attempt: Rehearse,
 ) -> None:

@@ -30,6 +30,7 @@ NOT_CODES = {
     "x-errors",
     "x-example",
     "x-gives",
+    "x-secrets",
 }
 """Other words with a hyphen in the folders that report problems."""
 

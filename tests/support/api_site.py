@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from no_tls import NO_TLS
+from running import SECRETS
 from served import Served
 from starlette.applications import Starlette
 
@@ -92,7 +93,7 @@ class Site:
     def worker(self) -> Iterator[None]:
         """A real worker at work on the runs that are announced meanwhile."""
         database, stop = Database(self.database.url, connections=2), threading.Event()
-        worker = Worker(database, self._redis_url, name=new_id(), threads=2)
+        worker = Worker(database, self._redis_url, name=new_id(), threads=2, secrets=SECRETS)
         thread = threading.Thread(target=worker.run, args=[stop])
         thread.start()
         try:

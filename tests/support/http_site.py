@@ -109,9 +109,6 @@ class Held(dict[str, Any]):
     def limit(self, name: str) -> None:
         return None
 
-    def mask(self, text: str) -> str:
-        return text
-
 
 @dataclass(kw_only=True)
 class Surrounding(NodeContext):

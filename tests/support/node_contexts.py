@@ -29,9 +29,6 @@ class GivenConnections:
     def limit(self, name: str) -> None:
         return None
 
-    def mask(self, text: str) -> str:
-        return text
-
 
 def node_context(
     connections: GivenConnections,

@@ -22,6 +22,9 @@ from store.deployment_rows import settle_admission
 from store.ids import new_id
 from store.runs import ENDED, NewRun
 from store.s3_blobs import BlobPlace
+from store.secrets import SecretPlaces
+
+SECRETS = SecretPlaces(installation_key=b"k" * 32)
 
 
 @dataclass
@@ -147,7 +150,9 @@ class Running:
 def worker(running: Running, *, threads: int = 8, blobs: BlobPlace | None = None) -> Iterator[Worker]:
     """A worker in a thread of this process."""
     name = uuid.uuid4().hex
-    made = Worker(running.database, running.redis_url, name=name, threads=threads, blobs=blobs)
+    made = Worker(
+        running.database, running.redis_url, name=name, threads=threads, secrets=SECRETS, blobs=blobs
+    )
     with _thread(made.run):
         yield made
 

@@ -25,6 +25,7 @@ from runner.engine import End
 from runner.executor import Executor
 from runner.nodes.base import NO_CONNECTIONS, NodeContext, NodeError
 from runner.program import compile_pattern
+from runner.rehearsal.secrets import GivenSecrets
 from runner.state import Control, RunState, Stop
 from schemas.pattern import JSON, Pattern
 from store.blobs import Blobs
@@ -190,7 +191,7 @@ class World:
     def _executor(self) -> Executor:
         """Of the worker that has the run in hand: a new one, or the one that left it."""
         handlers = {"http": self.work, "fail": self.fail, "stop": _stop}
-        made = Executor(_NoDatabase(), handlers, self.write, self.blobs)  # type: ignore[arg-type]
+        made = Executor(_NoDatabase(), handlers, self.write, None, self.blobs)  # type: ignore[arg-type]
         made.contexts = _Contexts(self.pattern)  # type: ignore[assignment]
         if self.alone:
             made._beside = _Alone()  # type: ignore[assignment]
@@ -344,6 +345,7 @@ class _Contexts:
             assets=None,  # type: ignore[arg-type]
             network=(),
             connections=NO_CONNECTIONS,
+            secrets=GivenSecrets({}),
         )
 
 

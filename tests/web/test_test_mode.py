@@ -122,6 +122,21 @@ def test_what_it_calls_is_a_test_run_and_a_stub_reaches_into_it(site: Site, work
     assert [one["id"] for one in found] == [called["id"], run["id"]]
 
 
+def test_a_stubbed_node_gets_no_real_secret_and_one_that_runs_does(site: Site, work: Work) -> None:
+    site.http.put("/secrets/KEY", json={"value": "correct horse"})
+    code = "def main(k):\\n    return [k, len(k)]\\n"
+    with_ = f'with: {{code: "{code}", input: "${{{{ secrets.KEY }}}}"}}'
+    draft = pattern(
+        "orders", f"{{id: runs, uses: script, {with_}}}", f"{{id: stubbed, uses: script, {with_}}}"
+    )
+    with site.worker():
+        run = ended(site, try_out(site, document=draft, stubs={"stubbed": "given"}))
+    assert outputs(run) == {"runs": ["***", 13], "stubbed": "given"}
+    assert [node.get("secrets") for node in run["nodes"]] == [["KEY"], None]
+    [use] = site.http.get("/secrets/KEY/uses").json()["items"]
+    assert (use["node"], use["environment"], use["deployment"]) == ("runs", "test", None)
+
+
 def test_without_anything_it_is_what_the_default_branch_holds(site: Site, work: Work) -> None:
     with site.worker():
         run = ended(site, try_out(site, **SENT))

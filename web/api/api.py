@@ -55,6 +55,8 @@ from web.api.repeating import Repeating
 from web.api.resource import Endpoint, Resource, acts, administers, answers, commits, reads, tries
 from web.api.runs import LIST_QUERY as RUNS_QUERY
 from web.api.runs import ONE_QUERY, Runs
+from web.api.secret_uses import LIST_QUERY as SECRET_USES_QUERY
+from web.api.secret_uses import SecretUses
 from web.api.secrets import DELETE_QUERY as SECRET_DELETE_QUERY
 from web.api.secrets import LIST_QUERY as SECRETS_QUERY
 from web.api.secrets import PUT_BODY as SECRET_BODY
@@ -117,6 +119,7 @@ class Api:
         self._pulls = Pulls(database)
         self._tokens = Tokens(database, authenticator)
         self._secrets = Secrets(secrets)
+        self._secret_uses = SecretUses(database)
 
     @property
     def routes(self) -> list[Route]:
@@ -285,6 +288,7 @@ class Api:
                 put=administers(secrets.put, 200, body=SECRET_BODY),
                 delete=administers(secrets.delete, 200, query=SECRET_DELETE_QUERY),
             ),
+            self._route("/secrets/{name}/uses", get=reads(self._secret_uses.list, SECRET_USES_QUERY)),
         ]
 
     def _route(self, path: str, methods: list[str] | None = None, **endpoints: Endpoint) -> Route:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from runner.state import written_path
 from schemas.pattern import JSON
-from store import run_reads
+from store import run_reads, secret_uses
 from store.database import Connection, Database
 from store.run_reads import Mode, NodeRow, RunDetail, RunFilter, RunSummary
 from store.runs import RunStatus
@@ -70,6 +70,7 @@ class Runs:
             run = find_run(connection, call)
             attempt = _attempt(connection, run, call.query["attempt"])
             spans = [] if attempt is None else run_reads.nodes(connection, run.id, attempt)
+            used = secret_uses.used_by(connection, run.id)
             content = self._contents.get(connection, run.version_id)
             hidden = self._contents.hidden(connection, run.version_id)
             secret_call = is_secret_call(connection, self._contents, run)
@@ -79,6 +80,7 @@ class Runs:
             node_json(
                 run.id, attempt or 1, span, content, secret=secret_call or written_path(span.path) in hidden
             )
+            | _used_json(used.get(written_path(span.path)))
             for span in spans
         ]
         return {**_detail_json(run, secret=secret), "nodes": nodes}
@@ -90,6 +92,11 @@ class Runs:
         secret = is_secret_call(connection, self._contents, found)
         secret = secret or self._contents.hides_output(connection, found.version_id)
         return _detail_json(found, secret=secret)
+
+
+def _used_json(names: list[str] | None) -> dict[str, JSON]:
+    """The names of the secrets that a node used, in this attempt of the run or another."""
+    return {"secrets": names} if names else {}
 
 
 def is_secret_call(connection: Connection, contents: Contents, run: RunDetail) -> bool:
