@@ -16,6 +16,11 @@ from store.secrets import SecretBook, SecretPlaces
 
 KEY = b"k" * 32
 HEAD = "apiVersion: weft/v1\n"
+ASK: dict[str, Any] = {
+    "id": "ask",
+    "uses": "http",
+    "with": {"url": "https://crm.example", "headers": {"x-key": "Key ${{ secrets.CRM_KEY }}"}},
+}
 
 
 def pattern(name: str, *nodes: dict[str, Any], **on: Any) -> str:
@@ -53,6 +58,30 @@ def warnings(work: Work, files: dict[str, str]) -> list[str]:
     outcome = work.push()
     assert not outcome.refused, outcome.lines
     return [line for line in outcome.lines if "warning" in line]
+
+
+def test_a_secret_of_a_node_is_looked_for(work: Work, book: SecretBook) -> None:
+    files = {"patterns/a.yaml": pattern("a", ASK), "deployments/a.yaml": deployment("a")}
+    assert warnings(work, files) == [warning("CRM_KEY", "deployment a")]
+    book.stored.put("default", "production", "CRM_KEY", "hunter2", by="ada")
+    assert (
+        warnings(work, {"patterns/a.yaml": pattern("a", ASK, {"id": "b", "uses": "set", "with": {"x": 1}})})
+        == []
+    )
+
+
+def test_a_secret_of_a_called_pattern_is_the_callers(work: Work) -> None:
+    call = {"id": "call", "uses": "call", "with": {"pattern": "a"}}
+    files = {
+        "patterns/a.yaml": pattern("a", ASK),
+        "patterns/b.yaml": pattern("b", call),
+        "deployments/b.yaml": deployment("b"),
+    }
+    assert warnings(work, files) == [warning("CRM_KEY", "deployment b")]
+
+
+def test_a_pattern_that_is_not_deployed_needs_nothing_yet(work: Work) -> None:
+    assert warnings(work, {"patterns/a.yaml": pattern("a", ASK)}) == []
 
 
 @pytest.mark.parametrize(("named", "missing"), [("ONE", ["ONE"]), (["ONE", "TWO"], ["ONE", "TWO"])])
