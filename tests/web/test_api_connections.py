@@ -106,6 +106,19 @@ def test_a_test_is_a_run_of_a_worker_that_says_what_it_found(shop: Site, web: We
     assert f"{web.url}/api" in shown.stdout
 
 
+def test_a_secret_in_an_address_is_not_told(shop: Site, web: WebSite) -> None:
+    secret = "T0/B1/s3cret-path"
+    write = {"type": "http", "url": f"{web.url}/services/${{{{ secrets.SHOP_PATH }}}}?x=1"}
+    with shop.database.connection() as connection:
+        write_connections(connection, "default", {"hook": write}, commit="e" * 40)
+    with pytest.MonkeyPatch.context() as patch, shop.worker():
+        patch.setenv("WEFT_SECRET_SHOP_PATH", secret)
+        run = ended(shop, shop.http.post("/connections/hook/test", json={}).json()["id"])
+    assert web.seen[-1]["path"] == f"/services/{secret}"
+    assert run["output"]["address"] == f"{web.url}/services/***"
+    assert secret not in json.dumps(run)
+
+
 def test_one_that_does_not_work_says_why_and_ends_with_1(shop: Site) -> None:
     with shop.worker():
         shown = weft(shop, "test", "shop", "--environment", "staging")
