@@ -102,7 +102,7 @@ def test_a_called_pattern_says_that_it_may_be_called() -> None:
 
 def test_the_examples_show_every_kind_of_node() -> None:
     used = {node.uses for pattern in patterns().values() for node in nodes_of(pattern.nodes)}
-    assert used == {"set", "log", "http", "branch", "call", "fail", "stop", "delay", "script"}
+    assert used == {"set", "log", "http", "branch", "call", "fail", "stop", "delay", "script", "respond"}
 
 
 def test_every_pattern_says_what_it_is_for_and_every_file_of_one_begins_with_why() -> None:
@@ -251,6 +251,15 @@ def test_the_report_is_made_from_the_sample_where_there_is_no_shop(site: httpx.C
     run = by_hand(site, "nightly-report", {"currency": "CHF"})
     assert run["output"]["headline"] == "159.50 CHF from 3 sales"
     assert told(site, run) == ["[management] 159.50 CHF from 3 sales"]
+
+
+def test_a_quote_is_answered_in_the_call_itself(site: httpx.Client) -> None:
+    hook = site.get("/deployments/price-quote").json()["webhookUrl"]
+    answer = httpx.post(hook, json={"product": "lamp", "pieces": 10})
+    assert (answer.status_code, answer.json()["cents"]) == (200, 35550), "with the deployment's discount"
+    assert httpx.post(hook, json={"product": "sofa", "pieces": 1}).status_code == 404
+    wrong = httpx.post(hook, json={"product": "lamp", "pieces": 0})
+    assert (wrong.status_code, [one["path"] for one in wrong.json()["problems"]]) == (422, ["pieces"])
 
 
 def test_a_csv_file_is_imported_and_its_bad_rows_are_named(site: httpx.Client) -> None:

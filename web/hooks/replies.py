@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import contextlib
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -82,7 +84,8 @@ def answered(written: bytes) -> Reply:
     kind, body = _body(answer)
     written_headers = answer["headers"].items()
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in written_headers]
-    status = answer["status"]
+    # Where a secret was starred in it, there may be no number any more.
+    status = answer["status"] if isinstance(answer["status"], int) else 200
     if status in (204, 205, 304):
         return Reply(status, [*headers, *_GUARDS], b"")
     if not any(name == b"content-type" for name, _ in headers):
@@ -94,8 +97,9 @@ def answered(written: bytes) -> Reply:
 def _body(answer: Any) -> tuple[bytes, bytes]:
     """Its type and its bytes."""
     value = answer["body"]
-    if answer.get("encoding") == "base64":
-        return b"application/octet-stream", base64.b64decode(value)
+    if answer.get("encoding") == "base64" and isinstance(value, str):
+        with contextlib.suppress(binascii.Error):
+            return b"application/octet-stream", base64.b64decode(value, validate=True)
     if value is None:
         return b"text/plain; charset=utf-8", b""
     if isinstance(value, str):
