@@ -254,7 +254,7 @@ def test_the_report_is_made_from_the_sample_where_there_is_no_shop(site: httpx.C
 
 
 def test_a_quote_is_answered_in_the_call_itself(site: httpx.Client) -> None:
-    hook = site.get("/deployments/price-quote").json()["webhookUrl"]
+    hook = site.get("/api/v1/deployments/price-quote").json()["webhookUrl"]
     answer = httpx.post(hook, json={"product": "lamp", "pieces": 10})
     assert (answer.status_code, answer.json()["cents"]) == (200, 35550), "with the deployment's discount"
     assert httpx.post(hook, json={"product": "sofa", "pieces": 1}).status_code == 404
