@@ -24,11 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Fired:
-    """`ring` are runs to announce. `upto`: up to when each schedule is decided; one that somebody else holds is not
-    in it. `waiting`: slots wait for runs to end.
+    """`ring` are runs to announce, and so are those in `light`, of patterns with nothing but light nodes. `upto`:
+    up to when each schedule is decided; one that somebody else holds is not in it. `waiting`: slots wait for runs
+    to end.
     """
 
     ring: list[str] = field(default_factory=list)
+    light: list[str] = field(default_factory=list)
     upto: dict[TickerKey, datetime] = field(default_factory=dict)
     waiting: bool = False
 
@@ -46,11 +48,19 @@ def fire(connection: Connection, due: Sequence[Ticking]) -> Fired:
             if (decision := decide(by_key[key], upto, now, held.get(key, ()))) is not None
         }
         if decisions:
-            fired.ring += _write(connection, by_key, decisions, now)
+            _announce(fired, by_key, *_write(connection, by_key, decisions, now))
             fired.upto |= {key: decision.upto for key, decision in decisions.items()}
             schedules.advance(connection, {key: decision.upto for key, decision in decisions.items()})
     fired.waiting = any(decision.queue for decision in decisions.values())
     return fired
+
+
+def _announce(
+    fired: Fired, tickings: Mapping[TickerKey, Ticking], begun: Mapping[str, TickerKey], others: Sequence[str]
+) -> None:
+    for run, key in begun.items():
+        (fired.light if tickings[key].light else fired.ring).append(run)
+    fired.ring += others
 
 
 def _held(connection: Connection, tickings: Iterable[Ticking]) -> Mapping[TickerKey, Sequence[OpenSlot]]:
@@ -63,8 +73,8 @@ def _write(
     tickings: Mapping[TickerKey, Ticking],
     decisions: Mapping[TickerKey, Decision],
     now: datetime,
-) -> list[str]:
-    """Gives the runs to announce."""
+) -> tuple[Mapping[str, TickerKey], Sequence[str]]:
+    """Gives the runs that begin, with their schedules, and others to announce."""
     new = [slot for key, decision in decisions.items() for slot in _rows(tickings[key], decision)]
     ours = slots.add(connection, new)
     replaced = [
@@ -94,18 +104,21 @@ def _rows(ticking: Ticking, decision: Decision) -> Iterable[NewSlot]:
 
 def _start(
     connection: Connection, tickings: Mapping[TickerKey, Ticking], begun: Sequence[NewSlot], now: datetime
-) -> list[str]:
+) -> tuple[Mapping[str, TickerKey], Sequence[str]]:
     """Admit a run for each. In the order of deployments: their locks are held until all are in."""
     if not begun:
-        return []
+        return {}, ()
     ordered = sorted(begun, key=lambda slot: (slot.key.deployment_id, slot.at))
     runs = [_run(tickings[slot.key], slot, now) for slot in ordered]
     verdicts = admission.admit(connection, runs)
     refused = []
-    ring: list[str] = []
+    pending: dict[str, TickerKey] = {}
+    others: list[str] = []
     for slot, run in zip(ordered, runs, strict=True):
         verdict = verdicts[run.id]
-        ring += [*([run.id] if verdict.answer is Answer.PENDING else []), *verdict.ring]
+        others += verdict.ring
+        if verdict.answer is Answer.PENDING:
+            pending[run.id] = slot.key
         if not verdict.accepted:
             reason = REFUSED[verdict.answer]
             refused.append(replace(slot, run_id=None, reason=reason, open=False))
@@ -113,7 +126,7 @@ def _start(
             log.warning("slot_skipped", extra=told)
     if refused:
         slots.settle(connection, refused)
-    return ring
+    return pending, others
 
 
 def _run(ticking: Ticking, slot: NewSlot, now: datetime) -> NewRun:
@@ -146,7 +159,7 @@ def follow(connection: Connection, live: Mapping[TickerKey, Ticking]) -> Fired:
     if waiting:
         with connection.transaction():
             for key in schedules.hold(connection, [key for key in waiting if key in live]):
-                fired.ring += _follow(connection, live[key], asked)
+                _announce(fired, live, *_follow(connection, live[key], asked))
             _drop(connection, [key for key in waiting if key not in live])
     for run in asked:
         # By itself: it may wait for the rows of runs that are at work.
@@ -155,13 +168,15 @@ def follow(connection: Connection, live: Mapping[TickerKey, Ticking]) -> Fired:
     return fired
 
 
-def _follow(connection: Connection, ticking: Ticking, asked: list[str]) -> list[str]:
+def _follow(
+    connection: Connection, ticking: Ticking, asked: list[str]
+) -> tuple[Mapping[str, TickerKey], Sequence[str]]:
     held = slots.open_slots(connection, [ticking.key])[ticking.key]
     policy = ticking.schedule.overlap
     asked += surplus(policy, held)
     at = successor(policy, held)
     if at is None:
-        return []
+        return {}, ()
     begun = NewSlot(key=ticking.key, at=at, run_id=new_id(), open=True)
     slots.settle(connection, [begun])
     return _start(connection, {ticking.key: ticking}, [begun], schedules.clock(connection))

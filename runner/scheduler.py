@@ -6,7 +6,7 @@ import heapq
 import itertools
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import redis
@@ -14,7 +14,9 @@ import redis
 from runner import backfilling
 from runner.broker import BellBroker
 from runner.firing import fire, follow
+from runner.program import LIGHT
 from runner.ticking import GRACE, Ticking
+from schemas.pattern import JSON, written_blocks
 from schemas.schedule import schedules_from
 from store import backfills, schedules, slots
 from store.database import BACKFILLS_CHANGED, DEPLOYMENTS_CHANGED, Connection, Database, StoreUnavailable
@@ -36,6 +38,9 @@ WAITING = 0.2
 FILLING = 0.1
 """Seconds between two steps of backfills."""
 
+SHARED = 16
+"""Runs of light patterns that share one message, and so a worker's thread and commit."""
+
 BATCH = 250
 """Schedules that fire in one transaction."""
 
@@ -55,10 +60,10 @@ Batch = Sequence[Ticking]
 Upto = Mapping[TickerKey, datetime]
 
 
-def ticking(live: Scheduled) -> list[Ticking]:
+def ticking(live: Scheduled, *, light: bool = False) -> list[Ticking]:
     """Its schedules, each once."""
     found = schedules_from(live.schedules)
-    made = [Ticking(live.deployment_id, schedule, live.since, live.active_since) for schedule in found]
+    made = [Ticking(live.deployment_id, schedule, live.since, live.active_since, light) for schedule in found]
     return list({one.key: one for one in reversed(made)}.values())[::-1]
 
 
@@ -73,6 +78,8 @@ class Scheduler:
         """What has changed since the last look; None: that is not known, all has to be read."""
         self._live: dict[TickerKey, Ticking] = {}
         self._heap: list[Due] = []
+        self._light: dict[str, bool] = {}
+        """Version id → whether there is nothing but light nodes in it; a version never changes."""
         self._order = itertools.count()
         self._seen: datetime | None = None
         self._looked: datetime | None = None
@@ -146,7 +153,7 @@ class Scheduler:
         if self._waiting:
             followed = follow(connection, self._live)
             self._waiting = followed.waiting
-            self._ring(followed.ring)
+            self._ring(followed.ring, followed.light)
         return self._until_next(connection)
 
     def _until_next(self, connection: Connection) -> float:
@@ -175,7 +182,9 @@ class Scheduler:
             return
         found = schedules.scheduled(connection, changed)
         # What is as before keeps what it knows of its next slot.
-        made = [self._same(one) for live in found for one in ticking(live)]
+        self._learn(connection, (live for live in found if live.schedules))
+        light = {live.deployment_id: self._light.get(live.version_id or "", False) for live in found}
+        made = [self._same(one) for live in found for one in ticking(live, light=light[live.deployment_id])]
         ids = None if changed is None else [live.deployment_id for live in found]
         upto = schedules.settle(connection, [one.live for one in made], ids)
         if ids is None:
@@ -186,6 +195,13 @@ class Scheduler:
         self._live |= {one.key: one for one in made}
         for one in made:
             self._plan_usable(one, upto.get(one.key, one.since))
+
+    def _learn(self, connection: Connection, found: Iterable[Scheduled]) -> None:
+        """Which of their versions are light."""
+        new = sorted({one.version_id for one in found if one.version_id} - self._light.keys())
+        for at in range(0, len(new), BATCH):
+            for version, nodes in schedules.nodes_of(connection, new[at : at + BATCH]).items():
+                self._light[version] = LIGHT.issuperset(_uses(nodes))
 
     def _same(self, one: Ticking) -> Ticking:
         known = self._live.get(one.key)
@@ -215,7 +231,7 @@ class Scheduler:
 
     def _fire(self, connection: Connection, batch: Batch) -> tuple[Batch, Upto]:
         fired = fire(connection, batch)
-        self._ring(fired.ring)
+        self._ring(fired.ring, fired.light)
         self._waiting = self._waiting or fired.waiting
         return batch, fired.upto
 
@@ -242,13 +258,23 @@ class Scheduler:
         if old:
             slots.forget(connection, old)
 
-    def _ring(self, runs: Sequence[str]) -> None:
-        if not runs:
+    def _ring(self, runs: Sequence[str], light: Sequence[str] = ()) -> None:
+        """Announce runs; those of light patterns share messages, as those of webhooks do."""
+        groups = [light[at : at + SHARED] for at in range(0, len(light), SHARED)] + [[run] for run in runs]
+        if not groups:
             return
         try:
-            self._broker.ring([run] for run in runs)
+            self._broker.ring(groups)
         except redis.RedisError as error:
-            log.warning("broker_away", extra={"error": str(error), "runs": len(runs)})
+            log.warning("broker_away", extra={"error": str(error), "runs": len(runs) + len(light)})
+
+
+def _uses(nodes: JSON) -> Iterator[str]:
+    """The kinds of nodes, also of nested ones."""
+    for node in nodes:
+        yield node["uses"]
+        for _, listed in written_blocks(node):
+            yield from _uses(listed)
 
 
 def _batches(items: Batch, size: int) -> Iterable[Batch]:

@@ -36,12 +36,15 @@ APART = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class Ticking:
-    """One live schedule of one deployment, as it is since `since`; active since `active_since`, whatever it was."""
+    """One live schedule of one deployment, as it is since `since`; active since `active_since`, whatever it was.
+    `light`: there is nothing but light nodes in its pattern.
+    """
 
     deployment_id: int
     schedule: Schedule
     since: datetime
     active_since: datetime
+    light: bool = False
     _known: dict[datetime, Slot | None] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property

@@ -35,6 +35,7 @@ class Scheduled:
     deployment_id: int
     organisation: str
     name: str
+    version_id: str | None
     schedules: Sequence[Mapping[str, JSON]]
     since: datetime
     active_since: datetime
@@ -51,7 +52,7 @@ class LiveTicker(NamedTuple):
 def scheduled(connection: Connection, changed: Collection[Changed] | None = None) -> list[Scheduled]:
     """Every active deployment with a schedule of its own or of its pattern; of `changed` all deployments."""
     sql = """
-        SELECT d.id, d.organisation, d.name,
+        SELECT d.id, d.organisation, d.name, d.version_id,
             CASE WHEN d.state <> 'active' THEN '[]'::json
                  ELSE coalesce(r.spec->'schedules', v.content->'spec'->'on'->'schedule', '[]'::json) END,
             r.at, coalesce((
@@ -69,8 +70,16 @@ def scheduled(connection: Connection, changed: Collection[Changed] | None = None
     named = [f"{one.organisation} {name}" for one in changed or () for name in one.names or ()]
     whole = [one.organisation for one in changed or () if one.names is None]
     rows = connection.execute(sql, {"all": changed is None, "named": named, "whole": whole})
-    names = ("deployment_id", "organisation", "name", "schedules", "since", "active_since")
+    names = ("deployment_id", "organisation", "name", "version_id", "schedules", "since", "active_since")
     return [Scheduled(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def nodes_of(connection: Connection, versions: Sequence[str]) -> dict[str, JSON]:
+    """Version id → the list of its pattern's nodes, as written."""
+    rows = connection.execute(
+        "SELECT id, content->'spec'->'nodes' FROM versions WHERE id = ANY(%s)", [list(versions)]
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def clock(connection: Connection) -> datetime:
