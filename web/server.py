@@ -89,13 +89,13 @@ class Web:
             public_url=settings.public_url,
         )
         self._feeds = api.feeds
-        callers = Callers(self._database)
+        self._callers = Callers(self._database)
         self._refused = RefusedCalls(self._database)
         self._signers = Signers(self._database, self._secrets, settings.public_url)
         hooks = Hooks(
             self._routes,
             self._intake,
-            callers,
+            self._callers,
             outcomes=Outcomes(self._database, blobs, f"{settings.public_url}/api/v1/runs/"),
             refused=self._refused,
             clients=Clients(settings.trusted_proxies),
@@ -106,7 +106,7 @@ class Web:
         handlers = {
             DEPLOYMENTS_CHANGED: self._changed,
             RUN_TOLD: self._feeds.told,
-            RUN_ANSWERED: callers.told,
+            RUN_ANSWERED: self._callers.told,
             SECRETS_CHANGED: self._secrets.changed,
         }
         self._listener = Listener(self._database, handlers, self._refresh)
@@ -137,6 +137,7 @@ class Web:
     def leave(self) -> None:
         """No more requests come: end the answers that would go on."""
         self._feeds.stop()
+        self._callers.leave()
 
     def close(self) -> None:
         self._listener.stop()

@@ -253,3 +253,17 @@ def test_a_worker_that_dies_costs_the_caller_time_and_not_the_answer(weft: Insta
         for pid in weft.pids("weft-worker"):
             os.kill(pid, signal.SIGKILL)
         assert waiting.result().json == {"slept": True}
+
+
+def test_callers_are_let_go_when_the_service_stops(weft: Installation) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(call, weft, weft.hook("sleepy"), "{}", seconds=60)
+        eventually(
+            lambda: bool(weft.rows("SELECT 1 FROM runs WHERE pattern = 'sleepy' AND ended_at IS NULL"))
+        )
+        began = time.monotonic()
+        assert weft.stop() == 0
+        answer = waiting.result()
+    assert (answer.status, time.monotonic() - began < 4) == (202, True)
+    weft.start()
+    weft.await_ends({answer.run})

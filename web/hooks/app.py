@@ -132,7 +132,7 @@ class Hooks:
         return None if reply is None else replies.again(reply)
 
     async def _outcome(
-        self, call: Call, run: str, outcome: asyncio.Future[State], door: Door
+        self, call: Call, run: str, outcome: asyncio.Future[State | None], door: Door
     ) -> Reply | None:
         """What the run says in time, or else where to read it."""
         gone = asyncio.ensure_future(_hung_up(call.receive))
@@ -142,8 +142,9 @@ class Hooks:
             await asyncio.wait(either, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
-        if outcome.done():
-            return await self._outcomes.reply(outcome.result(), door)
+        state = outcome.result() if outcome.done() else None
+        if state is not None:
+            return await self._outcomes.reply(state, door)
         return None if gone.done() else replies.accepted(run, "running", self._runs + run)
 
     async def _accept(self, run: NewRun, door: Door) -> Verdict:

@@ -24,14 +24,15 @@ class Callers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[str, set[asyncio.Future[State]]] = defaultdict(set)
+        self._waiting: dict[str, set[asyncio.Future[State | None]]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: asyncio.Task[None] | None = None
         self._asked: set[str] = set()
+        self._leaving = False
 
     @contextmanager
-    def expecting(self, run: str) -> Iterator[asyncio.Future[State]]:
-        """Done when the run has answered or ended."""
+    def expecting(self, run: str) -> Iterator[asyncio.Future[State | None]]:
+        """Done when the run has answered or ended; None: the process stops, and waits for nothing more."""
         future = self._expect(run)
         try:
             yield future
@@ -41,13 +42,27 @@ class Callers:
             if not self._waiting[run]:
                 del self._waiting[run]
 
-    def _expect(self, run: str) -> asyncio.Future[State]:
+    def _expect(self, run: str) -> asyncio.Future[State | None]:
         self._loop = asyncio.get_running_loop()
-        future: asyncio.Future[State] = self._loop.create_future()
+        future: asyncio.Future[State | None] = self._loop.create_future()
         self._waiting[run].add(future)
+        if self._leaving:
+            future.set_result(None)
         if self._looking is None or self._looking.done():
             self._looking = self._loop.create_task(self._look())
         return future
+
+    def leave(self) -> None:
+        """Whoever waits is told where to read on. In any thread."""
+        self._leaving = True
+        if self._loop is not None and self._waiting:
+            self._loop.call_soon_threadsafe(self._let_go)
+
+    def _let_go(self) -> None:
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
 
     def told(self, payload: str) -> None:
         """In the listener's thread: some run has answered or ended."""
