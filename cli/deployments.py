@@ -162,13 +162,26 @@ def _source(found: JSON) -> str:
 def _trigger(trigger: JSON, state: str) -> tuple[str, str]:
     match trigger["kind"]:
         case "webhook":
-            return "Webhook", f"{'/'.join(trigger['methods'])} {trigger['url']}"
+            guards = "".join(f", {one}" for one in _guards(trigger))
+            return "Webhook", f"{'/'.join(trigger['methods'])} {trigger['url']}{guards}"
         case "schedule":
             return f"Schedule {trigger['number']}", _schedule(trigger, state)
         case "error":
             return "Errors", f"of {', '.join(trigger['from'])}"
         case _:
             return "Called", "by other patterns"
+
+
+def _guards(trigger: JSON) -> Iterator[str]:
+    if trigger["respond"] != "immediate":
+        yield f"answers by {trigger['respond']}"
+    if "verify" in trigger:
+        watched = " (observed only)" if trigger["verify"]["mode"] == "observe" else ""
+        yield f"verified by {trigger['verify']['provider']}{watched}"
+    if "allowFrom" in trigger:
+        yield f"from {', '.join(trigger['allowFrom'])}"
+    if "rateLimit" in trigger:
+        yield f"at most {trigger['rateLimit']}"
 
 
 def _schedule(trigger: JSON, state: str) -> str:

@@ -43,7 +43,7 @@ def test_a_deployment_says_what_is_live_since_when_and_how_it_starts(site: Site)
     hook = "http://weft.test/hooks/hook-default-orders"
     assert found["webhookUrl"] == hook
     webhook, schedule, call = found["triggers"]
-    assert webhook == {"kind": "webhook", "url": hook, "methods": ["POST", "PUT"]}
+    assert webhook == {"kind": "webhook", "url": hook, "methods": ["POST", "PUT"], "respond": "immediate"}
     assert (schedule["cron"], schedule["timezone"]) == ("0 9 * * *", "UTC")
     until_next = datetime.fromisoformat(schedule["nextAt"]) - datetime.now(UTC)
     assert timedelta(0) < until_next < timedelta(days=1)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from schemas.pattern import JSON
+from schemas.webhook import Webhook
 from store.circuits import SHOWN
 from store.database import Connection, Database
 from store.deployments import (
@@ -215,7 +216,7 @@ def _triggers(found: Deployment, content: Content, hook: str | None) -> list[dic
     pattern = content.pattern
     triggers: list[dict[str, JSON]] = []
     if pattern.webhook is not None:
-        triggers.append({"kind": "webhook", "url": hook, "methods": list(pattern.webhook.methods)})
+        triggers.append(_webhook_json(pattern.webhook, hook))
     triggers += [
         schedule_json(number, one, coming(found, one))
         for number, one in enumerate(deployment_schedules(found, content), 1)
@@ -225,6 +226,20 @@ def _triggers(found: Deployment, content: Content, hook: str | None) -> list[dic
     if pattern.error_from:
         triggers.append({"kind": "error", "from": list(pattern.error_from)})
     return triggers
+
+
+def _webhook_json(webhook: Webhook, url: str | None) -> dict[str, JSON]:
+    """With what it says of who may call, and how often."""
+    verify, rate = webhook.verify, webhook.rate_limit
+    return {
+        "kind": "webhook",
+        "url": url,
+        "methods": list(webhook.methods),
+        "respond": webhook.respond,
+        **({"verify": {"provider": verify.provider, "mode": verify.mode}} if verify else {}),
+        **({"allowFrom": list(webhook.allow_from)} if webhook.allow_from else {}),
+        **({"rateLimit": f"{rate.count}/{rate.unit}"} if rate else {}),
+    }
 
 
 def _revision_json(row: Revision) -> dict[str, JSON]:
