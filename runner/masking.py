@@ -18,6 +18,10 @@ _LONG: Final = 200
 _PIECE: Final = 8
 """Characters of a secret that are starred at the end or beginning of such a text."""
 
+_LARGEST: Final = 64 * 1024
+_SPELLED: Final = 8 * 1024
+"""Characters of a derived text that is starred at all, and in all its spellings. In longer ones secrets are."""
+
 _MOST_DERIVED: Final = 500
 _NODES: Final = 100
 """Nodes whose derived texts are kept in any case: there are fewer at work at once."""
@@ -50,7 +54,8 @@ class Mask:
 
     def add_derived(self, texts: Iterable[str]) -> None:
         """What one node made of secrets. Where there is much of that, what nodes made long before is forgotten."""
-        new = {text: spellings(text) for text in texts if text and text not in self._leaves}
+        wanted = {text for text in texts if text and text not in self._leaves and len(text) <= _LARGEST}
+        new = {text: spellings(text) if len(text) <= _SPELLED else frozenset({text}) for text in wanted}
         if new:
             with self._mutex:
                 self._derived.append(new)

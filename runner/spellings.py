@@ -21,12 +21,23 @@ _WRAPPED: Final = (64, 76)
 """Columns at which programs wrap Base64 (RFC 7468, RFC 2045)."""
 
 
-@lru_cache(maxsize=512)
+_SMALL: Final = 4_096
+"""Characters of a secret as most are: the spellings of many such are remembered."""
+
+
 def spellings(secret: str) -> frozenset[str]:
     """All of four characters or more. Empty where the secret itself has fewer."""
+    return _of_small(secret) if len(secret) <= _SMALL else _of_large(secret)
+
+
+def _made(secret: str) -> frozenset[str]:
     stripped = secret.strip()
     found = {*_of_text(secret), *_of_text(stripped), *_of_lines(stripped)}
     return frozenset(one for one in found if len(one) >= SHORTEST) if len(secret) >= SHORTEST else frozenset()
+
+
+_of_small: Final = lru_cache(maxsize=512)(_made)
+_of_large: Final = lru_cache(maxsize=8)(_made)
 
 
 def _of_text(text: str) -> Iterator[str]:

@@ -206,3 +206,13 @@ def test_the_mask_of_a_run_is_kept_until_many_others_came() -> None:
     for run in range(1_000):
         masks.of(str(run))
     assert masks.of("first") is not first
+
+
+def test_a_long_text_that_was_made_of_a_secret_costs_little() -> None:
+    made = mask("hunter2")
+    texts = [f"{n} hunter2 " + "x" * 60_000 for n in range(5)]
+    began = time.perf_counter()
+    made.add_derived([*texts, "y" * 10_000_000])
+    assert time.perf_counter() - began < 1
+    assert made.text(f"<{texts[3]}>") == "<***>"
+    assert made.text("hunter2 " + "y" * 10_000_000) == "*** " + "y" * 10_000_000
