@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import orjson
 from rich.console import Console
 from rich.text import Text
+
+from schemas.json_text import dump
 
 INDENT = 3
 WIDTH = 96  # columns; a terminal may have fewer
@@ -106,5 +107,5 @@ def log_line(node: Mapping[str, Any], line: Mapping[str, Any]) -> Text:
 
 def shortened(value: Any, most: int = 60) -> str:
     """A value as JSON, cut where it gets long."""
-    text = orjson.dumps(value).decode()
+    text = dump(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from runner.cords import Cord
 from runner.engine import Entry, Place
 from runner.nodes.base import NO_CONNECTIONS, NodeContext, NodeError
 from runner.project_connections import basic_pair
-from runner.state import Cord, Result, RunState, dump
+from runner.result import Result
+from runner.state import RunState
 from schemas.connection import Limit
 from schemas.errors import hint_of
 from schemas.expressions import ExpressionFailed, Template
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from schemas.secret_values import SecretValues, placeholder
 from schemas.times import timestamp

@@ -10,11 +10,13 @@ from runner.control.answers import respond
 from runner.control.calls import Calls
 from runner.control.people import People
 from runner.control.timers import delay
+from runner.cords import Cord
 from runner.engine import Close, Entry, Place
 from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Outside
+from runner.result import Result
 from runner.retries import after_failure, node_policy
-from runner.state import Cord, Result, RunState
+from runner.state import RunState
 from runner.stubbing import play, stub_of
 from schemas.errors import ERROR_TYPES
 from schemas.expressions import ExpressionFailed

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 
 from runner.firing import schedule_trigger
-from runner.state import dump
+from schemas.json_text import dump
 from store import admission, backfills
 from store.admission import Answer
 from store.backfills import BackfillState, Held

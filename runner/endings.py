@@ -8,9 +8,10 @@ from runner.layers import loaded
 from runner.masking import Mask
 from runner.nodes.base import NodeError
 from runner.retries import after_failure
-from runner.state import RunState, dump
+from runner.state import RunState
 from schemas.expressions import ExpressionFailed
 from schemas.json_schemas import violations
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from store.journal import Step
 from store.large import Large

@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from runner import endings
 from runner.attempts import Attempts
 from runner.contexts import Contexts
+from runner.cords import Control, Cord, Stop
 from runner.engine import Entry, Place
 from runner.loop import LeaseLost, Loop
 from runner.nodes.base import NodeError, NodeHandler
 from runner.outside import Stored
 from runner.recall import recall
 from runner.secrets import Book
-from runner.state import Control, Cord, RunState, Stop
+from runner.state import RunState
 from runner.suspended import Suspended
 from store import run_reads, spans
 from store.blobs import Blobs
@@ -110,7 +111,7 @@ class Executor(Loop):
         future.add_done_callback(run.control.inbox.put)
 
     def _await(self, run: RunState, wake: float | None) -> None:
-        if run.concerns_others:
+        if run.unsaved.concerns_others:
             self._flush(run)
         inbox = run.control.inbox
         if run.control.live.watched:
@@ -139,7 +140,7 @@ class Executor(Loop):
         run.posted_to()
 
     def _flush(self, run: RunState) -> None:
-        if not run.saved:
+        if run.unsaved:
             step = run.step(RunStatus.RUNNING)
             if not self._write([step])[0].kept:
                 raise LeaseLost

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from runner.state import dump
 from runner.ticking import Decision, Ticking, decide, successor, surplus
+from schemas.json_text import dump
 from schemas.schedule import Overlap
 from schemas.times import timestamp
 from store import admission, schedules, slots, wakeups

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from runner.state import Control, Stop
+from runner.cords import Control, Stop
 from store.leases import ClaimedRun
 
 WATCHED = 7.0

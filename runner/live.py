@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import orjson
-
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from store.spans import Span, SpanStatus
 
@@ -32,7 +31,7 @@ class NodeAtWork:
             lines = self._log[:]
             if self._ended or len(lines) == self._shown:
                 return False
-            log = orjson.dumps(lines).decode() if lines else None
+            log = dump(lines) if lines else None
             write(Span(self._path, SpanStatus.RUNNING, self._attempt, self._started, None, log=log))
             self._shown = len(lines)
             return True

@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 
 from runner import endings
 from runner.attempts import Attempts
+from runner.cords import Cord, Stop
 from runner.engine import Entry, Next, Place
-from runner.state import Cord, RunState, Stop
+from runner.state import RunState
 from store.journal import Step
 from store.runs import RunStatus
 
@@ -63,7 +64,7 @@ class Loop(ABC):
             run.cords[path].pull()
         for close in found.closes:
             run.settle(self._attempts.close(run, close))
-        if run.must_save:
+        if run.unsaved.hurries:
             self._flush(run)
         if found.ready:
             self._perform(run, found)

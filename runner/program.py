@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -207,3 +208,11 @@ def _all(block: Block) -> Iterator[Step]:
         yield step
         for nested in step.blocks.values():
             yield from _all(nested)
+
+
+_INDEXES: Final = re.compile(r"\[\d+\]|~\d+")
+
+
+def written_path(path: str) -> str:
+    """The path of a node in its pattern: without the rounds and attempts of the containers around it."""
+    return _INDEXES.sub("", path)

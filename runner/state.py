@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import queue
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from enum import StrEnum
-from typing import Any, Final
-
-import orjson
+from typing import Any
 
 from runner.contexts import RunContext
+from runner.cords import Control, Cord
 from runner.engine import Entry, Flow, Place
 from runner.layers import loaded
-from runner.live import Live
 from runner.masking import Mask
-from runner.program import POSTED_TO, Step
+from runner.program import POSTED_TO, Step, written_path
+from runner.result import Result
+from runner.unsaved import Unsaved
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from schemas.times import timestamp
 from store import large
 from store.blobs import Blobs, BlobsUnavailable
 from store.database import StoreUnavailable
-from store.journal import ChildRun
 from store.journal import Step as Write
 from store.leases import ClaimedRun
 from store.run_events import RunEvent
@@ -32,92 +29,9 @@ from store.runs import RunStatus
 from store.secret_uses import SecretUse
 from store.spans import SETTLED, Journaled, Span, SpanStatus
 
-MOST_UNSAVED: Final = 500
-"""Spans of one run that wait to be written, at most, though nothing hurries."""
-
-LARGEST_UNSAVED: Final = 4 * 1024 * 1024
-"""The same in characters of JSON."""
-
-
-class Stop(StrEnum):
-    """Why a worker lets go of a run that has not come to its end."""
-
-    CANCELLED = "cancelled"  # somebody asked for it
-    LOST = "lost"  # the lease is another worker's: nothing may be written
-    LEAVING = "leaving"  # the worker is asked to stop: somebody else goes on
-
-
-class Control:
-    """The run's emergency cord: whoever pulls it first says why. `inbox` wakes the run's thread.
-
-    In the inbox are nodes that were worked on beside that; None says that something else has happened.
-    """
-
-    def __init__(self, lease: int, since: float, attempt: int = 1) -> None:
-        self.lease = lease
-        self.since = since
-        self.leaving = False  # at the next node boundary, please
-        self.reason: Stop | None = None
-        self.given_up = False  # the worker lets go of the run, whatever is under way
-        self.inbox: queue.SimpleQueue[Future[Result] | None] = queue.SimpleQueue()
-        self.live = Live(attempt)
-
-    def pull(self, reason: Stop) -> None:
-        # A cancelled run still has its `finally` to run: it can be lost, or left, after that.
-        if self.reason is None or (self.reason is Stop.CANCELLED and reason is not Stop.CANCELLED):
-            self.reason = reason
-            self.given_up = reason is not Stop.CANCELLED
-            self.poke()
-
-    def poke(self) -> None:
-        """A called run has ended, or somebody posted an event: look again."""
-        self.inbox.put(None)
-
-
-class Cord:
-    """What a node at work asks every now and then: whether to give up."""
-
-    __slots__ = ("_control", "_pulled", "_sheltered")
-
-    def __init__(self, control: Control, sheltered: bool) -> None:
-        self._control = control
-        self._sheltered = sheltered
-        self._pulled = False
-
-    def pull(self) -> None:
-        self._pulled = True
-
-    def is_set(self) -> bool:
-        reason = self._control.reason
-        if reason is None or (self._sheltered and reason is Stop.CANCELLED):
-            return self._pulled
-        return True
-
-
-class Result:
-    """What became of one attempt of one node; `known` is the journal's entry before it.
-
-    `output` is the entry's as JSON text, where it was made already, `consumed` the ids of the events that it took,
-    `uses` the names of the secrets that were filled in.
-    """
-
-    entry: Entry
-    ended: float | None = None
-    log: Sequence[JSON] = ()
-    child: ChildRun | None = None
-    output: str | None = None
-    consumed: Sequence[int] = ()
-    uses: frozenset[str] = frozenset()
-
-    def __init__(self, path: str, known: Entry | None, started: float) -> None:
-        self.path = path
-        self.known = known
-        self.started = started
-
 
 class RunState:
     mask: Mask | None = None  # None: nothing secret was filled in, nor can be in what comes
-    _uses: Sequence[SecretUse] = ()
     _used: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(
@@ -140,12 +54,7 @@ class RunState:
         self.deadline = claimed.started_at + context.timeout
         self.rows = 0  # of its journal that were read or written, and
         self.size = 0  # the characters of JSON in their outputs
-        self._unsaved: dict[str, Span] = {}
-        self._unsaved_size = 0
-        self._children: list[ChildRun] = []
-        self._consumed: list[tuple[int, str]] = []
-        self._orphans: list[str] = []
-        self._answer: str | None = None
+        self.unsaved = Unsaved()
         self._open: set[str] = set()
         self._offset = claimed.now - time.time()
         if claimed.parent_id is not None:
@@ -185,11 +94,10 @@ class RunState:
         elif result.known is not None:
             self._open.discard(path)
         if result.child is not None:
-            self._children.append(result.child)
+            self.unsaved.children.append(result.child)
         if result.consumed:
-            self._consumed += [(event, path) for event in result.consumed]
-        span = self._unsaved[path] = self._span(result)
-        self._unsaved_size += len(span.output or "")
+            self.unsaved.consumed += [(event, path) for event in result.consumed]
+        self.unsaved.add(self._span(result))
 
     def work_on(self, place: Place, cord: Cord) -> None:
         """The node is being worked on beside the run's own thread: nothing of it is known until it is done."""
@@ -219,13 +127,13 @@ class RunState:
             if (path, name) not in self._used:
                 self._used |= {(path, name)}
                 use = SecretUse(context.organisation, context.environment, name, path, at)
-                self._uses = (*self._uses, use)
+                self.unsaved.uses.append(use)
 
     def halt(self, path: str) -> None:
         """End a node, or a container, that waits for what nobody wants any more."""
         entry = self.journal[path]
         if entry.child is not None and entry.child_status is None:
-            self._orphans.append(entry.child)
+            self.unsaved.orphans.append(entry.child)
         result = Result(path, entry, entry.started or self.clock())
         result.entry = Entry(SpanStatus.CANCELLED, entry.attempt, error=entry.error, child=entry.child)
         result.ended = self.clock()
@@ -236,14 +144,10 @@ class RunState:
         for path in sorted(self._open):
             self.halt(path)
 
-    def drop_orphan(self, run: str) -> None:
-        """Nobody waits for this called run any more."""
-        self._orphans.append(run)
-
     def answer(self, text: str) -> None:
         """Tell the caller that waits for the run, with the next write."""
-        if self._answer is None:
-            self._answer = self.put_away(text)
+        if self.unsaved.answer is None:
+            self.unsaved.answer = self.put_away(text)
 
     def called(self) -> list[str]:
         """The called runs that it waits for."""
@@ -265,34 +169,9 @@ class RunState:
     def step_at(self, path: str) -> Step:
         return self.context.program.by_path[written_path(path)]
 
-    @property
-    def must_save(self) -> bool:
-        """Whether there is more to write than should be kept, or somebody waits for it."""
-        return (
-            len(self._unsaved) >= MOST_UNSAVED
-            or self._unsaved_size >= LARGEST_UNSAVED
-            or self._answer is not None
-        )
-
-    @property
-    def concerns_others(self) -> bool:
-        """Whether what is not written starts, or ends, other runs."""
-        return bool(self._children or self._orphans)
-
-    @property
-    def saved(self) -> bool:
-        return not (self._unsaved or self._children or self._consumed or self._orphans or self._uses)
-
     def step(self, status: RunStatus, **fields: Any) -> Write:
         """What is not durable yet, as one write that leaves the run in `status`."""
-        spans, self._unsaved, self._unsaved_size = list(self._unsaved.values()), {}, 0
-        children, self._children = self._children, []
-        consumed, self._consumed = self._consumed, []
-        orphans, self._orphans = self._orphans, []
-        answer, self._answer = self._answer, None
-        uses = self._uses
-        if uses:
-            self._uses = ()
+        unsaved, self.unsaved = self.unsaved, Unsaved()
         run = self.claimed
         fields.setdefault("attempt", run.attempt)
         return Write(
@@ -301,12 +180,12 @@ class RunState:
             status=status,
             span_attempt=run.attempt,
             parent_id=run.parent_id,
-            spans=spans,
-            children=children,
-            consumed=consumed,
-            orphans=orphans,
-            answer=answer,
-            uses=uses,
+            spans=list(unsaved.spans.values()),
+            children=unsaved.children,
+            consumed=unsaved.consumed,
+            orphans=unsaved.orphans,
+            answer=unsaved.answer,
+            uses=unsaved.uses,
             **fields,
         )
 
@@ -373,14 +252,6 @@ class RunState:
         }
 
 
-_INDEXES: Final = re.compile(r"\[\d+\]|~\d+")
-
-
-def written_path(path: str) -> str:
-    """The path of a node in its pattern: without the rounds and attempts of the containers around it."""
-    return _INDEXES.sub("", path)
-
-
 def _entry(row: Journaled, found: Callable[[JSON], JSON]) -> Entry | None:
     entry = Entry(
         row.status,
@@ -409,7 +280,3 @@ def _interrupted(entry: Entry) -> Entry | None:
     return Entry(
         SpanStatus.WAITING, entry.attempt - 1, error=error, wake=entry.started, started=entry.started
     )
-
-
-def dump(value: JSON) -> str:
-    return orjson.dumps(value).decode()

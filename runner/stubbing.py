@@ -8,7 +8,7 @@ from typing import Final
 from runner.attempt import Attempt
 from runner.engine import Entry
 from runner.nodes.base import NodeError
-from runner.state import written_path
+from runner.program import written_path
 from schemas.stubs import Fails, Gives, pick
 
 _ROUND: Final = re.compile(r"\[(\d+)\]")

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Iterable
 
+from runner.cords import Control
 from runner.hands import Hands
-from runner.state import Control
 from store import live
 from store.database import Database, StoreUnavailable
 from store.hot import HotConnection

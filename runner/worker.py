@@ -16,13 +16,14 @@ import redis
 
 from runner import endings
 from runner.broker import BellBroker, BellWorker, make_actor
+from runner.cords import Stop
 from runner.executor import Executor
 from runner.hands import Hands
 from runner.ledger import Ledger
 from runner.nodes.kinds import Kinds
 from runner.nodes.turns import Turns
 from runner.solo import Addresses, Solo
-from runner.state import RunState, Stop
+from runner.state import RunState
 from runner.teller import Teller
 from store import admission, leases, spans
 from store.admission import Slot

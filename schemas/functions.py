@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
+from schemas.json_text import dump
 from schemas.json_values import to_json
 
 LONGEST_RANGE: Final = 10_000
@@ -35,11 +36,11 @@ class Function:
 
 def to_text(value: Any) -> str:
     """How a value looks inside text: text as it is, anything else as JSON."""
-    return value if type(value) is str else orjson.dumps(value).decode()
+    return value if type(value) is str else dump(value)
 
 
 def json_text(value: Any) -> str:
-    return orjson.dumps(to_json(value)).decode()
+    return dump(to_json(value))
 
 
 def parse_json(text: str) -> Any:

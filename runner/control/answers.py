@@ -10,7 +10,7 @@ from typing import Any, Final
 from runner.attempt import Attempt
 from runner.engine import Entry
 from runner.nodes.base import NodeError
-from runner.state import dump
+from schemas.json_text import dump
 from schemas.pattern import JSON
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2

@@ -10,7 +10,7 @@ from runner.control.timers import timed_out
 from runner.engine import Entry
 from runner.nodes.base import NodeError
 from runner.outside import Outside
-from runner.state import dump
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from schemas.times import timestamp
 from store.ids import new_id
@@ -35,7 +35,7 @@ class Calls:
             return self._start(attempt)
         if known.child_status is not None:
             return _ended(attempt, known)
-        attempt.run.drop_orphan(known.child)
+        attempt.run.unsaved.orphans.append(known.child)
         raise timed_out(attempt)
 
     def _start(self, attempt: Attempt) -> Entry:

@@ -10,8 +10,8 @@ from runner.control.timers import timed_out
 from runner.engine import FOREVER, Entry
 from runner.nodes.base import NodeError
 from runner.outside import Outside
-from runner.state import dump
 from schemas.expressions import ExpressionFailed
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from schemas.quantities import seconds
 from store.run_events import APPROVAL, RunEvent

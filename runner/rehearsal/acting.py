@@ -11,13 +11,14 @@ import orjson
 
 from runner.attempt import Attempt
 from runner.attempts import Attempts
+from runner.cords import Cord
 from runner.engine import Entry, Place
 from runner.loop import Loop
 from runner.nodes.base import NodeContext, NodeError, NodeHandler
 from runner.outside import Outside
 from runner.program import WITHOUT_EFFECT
 from runner.rehearsal.frozen import FrozenRun
-from runner.state import Cord, RunState
+from runner.state import RunState
 from schemas.pattern import JSON
 from schemas.stubs import Fails
 from store.journal import Step

@@ -16,6 +16,7 @@ from runner.rehearsal.rehearse import CaseResult, listed_tests, rehearse_case
 from runner.rehearsal.verdict import Mismatch
 from runner.scripts.limits import MemoryLimit, no_core_dumps
 from schemas.documents import parse_file
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from schemas.pattern_test import PatternTest
 
@@ -75,5 +76,5 @@ def _difference(one: Mismatch) -> str:
 
 
 def _short(value: JSON) -> str:
-    text = orjson.dumps(value).decode()
+    text = dump(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.contexts import RunContext
+from runner.cords import Control
 from runner.engine import Entry
+from runner.program import written_path
 from runner.rehearsal.stubs import Stubs
-from runner.state import Control, Result, RunState, written_path
+from runner.result import Result
+from runner.state import RunState
 from schemas.pattern import JSON, BlockKey
 from store.leases import ClaimedRun
 from store.spans import SpanStatus

@@ -13,13 +13,13 @@ from typing import Final
 import orjson
 
 from runner.contexts import RunContext
+from runner.cords import Stop
 from runner.nodes.base import NodeHandler
 from runner.rehearsal.acting import Rehearsal
 from runner.rehearsal.frozen import Behind, Clock, FrozenRun, Scene, Trace
 from runner.rehearsal.library import Library
 from runner.rehearsal.secrets import GivenSecrets
 from runner.rehearsal.stubs import Stubs
-from runner.state import Stop
 from schemas.json_schemas import violations
 from schemas.pattern import JSON
 from schemas.pattern_test import Answer, Case, Event

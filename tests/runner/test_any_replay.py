@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from simulation import Fate, World
 
 from runner.engine import End, Stopped
-from runner.program import compile_pattern
-from runner.state import written_path
+from runner.program import compile_pattern, written_path
 from schemas.pattern import Pattern
 from store.run_reads import Done
 from store.runs import RunStatus

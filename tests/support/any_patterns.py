@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from simulation import Fate, World
 
 from runner.engine import End
-from runner.state import written_path
+from runner.program import written_path
 from schemas.pattern import BlockKey, Node, OnError, Pattern, RetryPolicy
 from store.runs import RunStatus
 from store.spans import Span, SpanStatus

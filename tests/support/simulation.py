@@ -21,12 +21,13 @@ import orjson
 
 from runner import endings
 from runner.contexts import RunContext
+from runner.cords import Control, Stop
 from runner.engine import End
 from runner.executor import Executor
 from runner.nodes.base import NO_CONNECTIONS, NodeContext, NodeError
 from runner.program import compile_pattern
 from runner.rehearsal.secrets import GivenSecrets
-from runner.state import Control, RunState, Stop
+from runner.state import RunState
 from schemas.pattern import JSON, Pattern
 from store.blobs import Blobs
 from store.journal import Outcome, Step
@@ -281,7 +282,7 @@ class World:
         def watch(run: RunState, end: End, ending: RunStatus | None) -> Step:
             self.end = (end, ending)
             self.last = run
-            self.rows = {**self.durable, **run._unsaved}
+            self.rows = {**self.durable, **run.unsaved.spans}
             return concluded(run, end, ending)
 
         return patch("runner.endings.conclude", watch)

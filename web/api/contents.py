@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import jsonschema_rs
 
 from runner.kept import Kept
-from runner.state import written_path
+from runner.program import written_path
 from schemas.pattern import JSON, Node, Pattern, pattern_from_spec
 from store.database import Connection
 from store.versions import load_version

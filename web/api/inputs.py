@@ -7,6 +7,7 @@ from itertools import islice
 import jsonschema_rs
 import orjson
 
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from web.api.contents import Content
 from web.problems import Kind, Refusal
@@ -31,7 +32,7 @@ def check_input(content: Content, value: JSON) -> None:
 def input_text(value: JSON, what: str = "input") -> str:
     """As it is stored. Raises Refusal for what no node could read again."""
     try:
-        return orjson.dumps(value).decode()
+        return dump(value)
     except orjson.JSONEncodeError:
         detail = f"The {what} is nested more than 250 levels deep. Send it flatter."
         raise Refusal(Kind.INVALID_INPUT, detail) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runner.state import written_path
+from runner.program import written_path
 from schemas.pattern import JSON
 from store import run_reads, secret_uses
 from store.database import Connection, Database

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from runner.state import dump
+from schemas.json_text import dump
 from schemas.pattern import JSON
 from schemas.times import timestamp
 from store import admission, run_reads, schedules, wakeups

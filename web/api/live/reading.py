@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from runner.state import written_path
+from runner.program import written_path
 from schemas.pattern import JSON
 from store import live, run_reads
 from store.database import Connection, Database
