@@ -50,29 +50,36 @@ def violations(schema: JSON, value: JSON, *, most: int = 10) -> tuple[str, ...]:
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         found = next(schema_mistakes(schema, ()), None)
         raise ValueError(found.message if found else _short(str(error))) from error
-    if validator.is_valid(value):
-        return ()
-    errors = islice(validator.iter_errors(value), most) if _is_small(value) else _first(validator, value)
-    return tuple(_told(error.instance_path, error.message) for error in errors)
+    return tuple(f"{place}: {said}" if place else said for place, said in _found(validator, value, most))
 
 
 class Shape:
-    """A schema made ready, for values that come often. Raises what `violations` raises for a wrong one."""
+    """A schema made ready, for values that come often. Raises what `violations` raises for a wrong one.
 
-    def __init__(self, schema: JSON) -> None:
+    `root` is what the whole value is called.
+    """
+
+    def __init__(self, schema: JSON, root: str = "") -> None:
         self._validator = jsonschema_rs.Draft202012Validator(schema, offline=True)
+        self._root = root
 
     def violations(self, value: JSON, *, most: int = 100) -> list[tuple[str, str]]:
-        """How a value fails: place (`order.lines[0]`, empty for the whole) and reason."""
-        if self._validator.is_valid(value):
-            return []
-        errors = self._validator.iter_errors(value) if _is_small(value) else _first(self._validator, value)
-        return [(_place(error.instance_path), _short(error.message)) for error in islice(errors, most)]
+        """How a value fails: place (`order.lines[0]`, the root's name for the whole) and reason."""
+        return _found(self._validator, value, most, self._root)
 
 
-def _place(path: Iterable[str | int]) -> str:
+def _found(
+    validator: jsonschema_rs.Validator, value: JSON, most: int, root: str = ""
+) -> list[tuple[str, str]]:
+    if validator.is_valid(value):
+        return []
+    errors = validator.iter_errors(value) if _is_small(value) else _first(validator, value)
+    return [(_place(root, error.instance_path), _short(error.message)) for error in islice(errors, most)]
+
+
+def _place(root: str, path: Iterable[str | int]) -> str:
     steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return steps.removeprefix(".")
+    return (root + steps).removeprefix(".")
 
 
 def _first(validator: jsonschema_rs.Validator, value: JSON) -> Iterator[jsonschema_rs.ValidationError]:
@@ -102,11 +109,6 @@ def _dialect() -> jsonschema_rs.Validator:
 @lru_cache(maxsize=1024)
 def _validator(schema: bytes) -> jsonschema_rs.Validator:
     return jsonschema_rs.Draft202012Validator(orjson.loads(schema), offline=True)
-
-
-def _told(path: Iterable[str | int], message: str) -> str:
-    place = ".".join(str(step) for step in path)
-    return f"{place}: {_short(message)}" if place else _short(message)
 
 
 def _short(message: str) -> str:

@@ -372,7 +372,7 @@ def test_a_value_that_does_not_fit_ends_with_all_the_reasons(schema: Any, value:
         (
             {"items": ORDER, "uniqueItems": True},
             [{"n": str(n)} for n in range(50_000)],
-            '0: "id" is a required',
+            '[0]: "id" is a required',
         ),
     ],
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import jsonschema_rs
-
 from runner.kept import Kept
 from runner.program import written_path
+from schemas.json_schemas import Shape
 from schemas.pattern import JSON, Node, Pattern, pattern_from_spec
 from store.database import Connection
 from store.versions import load_version
@@ -28,7 +27,7 @@ class Content:
     nodes: Mapping[str, Node]
     places: Mapping[str, int]
     secret: frozenset[str]
-    validator: jsonschema_rs.Validator | None = field(repr=False)
+    input_shape: Shape | None = field(repr=False)
 
 
 class Contents:
@@ -88,8 +87,7 @@ def _content(pattern: Pattern, calls: Mapping[str, str]) -> Content:
         nodes={path: node for path, node, _ in walked},
         places={path: place for place, (path, _, _) in enumerate(walked)},
         secret=frozenset(path for path, _, secret in walked if secret),
-        # Offline: a `$ref` to an address must not make this server ask that address.
-        validator=None if schema is None else jsonschema_rs.Draft202012Validator(schema, offline=True),
+        input_shape=None if schema is None else Shape(schema, "input"),
     )
 
 
