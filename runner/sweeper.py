@@ -9,7 +9,7 @@ import time
 import redis
 
 from runner.broker import BellBroker
-from store import admission, circuits, deliveries, leases, run_keys, wakeups
+from store import circuits, concurrency, deliveries, leases, run_keys, wakeups
 from store.database import TIMER_SET, Connection, Database, StoreUnavailable
 from store.hot import HotConnection
 from store.notifications import Listener
@@ -68,7 +68,7 @@ class Sweeper:
         self._ring(wakeups.wake_due(connection, BATCH))
         self._ring(leases.free_expired(connection))
         self._ring_unclaimed(connection)
-        self._ring(admission.settle(connection, admission.overdue(connection, BATCH)))
+        self._ring(concurrency.settle(connection, concurrency.overdue(connection, BATCH)))
         circuits.settle_probes(connection)
         if time.monotonic() >= self._tidy_at:
             self._tidy_at = time.monotonic() + TIDY

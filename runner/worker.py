@@ -25,8 +25,8 @@ from runner.nodes.turns import Turns
 from runner.solo import Addresses, Solo
 from runner.state import RunState
 from runner.teller import Teller
-from store import admission, leases, spans
-from store.admission import Slot
+from store import concurrency, leases, spans
+from store.concurrency import Slot
 from store.database import (
     DEPLOYMENTS_CHANGED,
     RUN_CANCELLED,
@@ -219,7 +219,7 @@ class Worker:
         """Let the next ones begin. What is committed is committed: if this fails, the sweeper does it."""
         try:
             with self._database.connection() as connection:
-                self._ring(admission.settle(connection, slots))
+                self._ring(concurrency.settle(connection, slots))
         except StoreUnavailable as error:
             log.warning("slots_not_settled", extra={"error": str(error), "slots": len(slots)})
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from store import circuits, dead_letters, error_runs
-from store.admission import Slot
+from store.concurrency import Slot
 from store.database import Connection
 
 

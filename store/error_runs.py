@@ -7,8 +7,8 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from store import admission, circuits, passed_over
-from store.admission import Slot
+from store import circuits, concurrency, passed_over
+from store.concurrency import Slot
 from store.database import Connection
 from store.error_chains import (
     MOST_A_MINUTE,
@@ -45,7 +45,7 @@ def start(connection: Connection, runs: Sequence[str]) -> tuple[list[str], list[
             if limited is None:
                 ring.append(run)
             else:
-                slots += admission.limit_called(connection, [(run, limited)])
+                slots += concurrency.limit_called(connection, [(run, limited)])
     return ring, slots
 
 

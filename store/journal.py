@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from store import admission, aftermath, answers, run_events, secret_uses, spans
-from store.admission import Slot
+from store import aftermath, answers, concurrency, run_events, secret_uses, spans
 from store.arrays import plain, texts
+from store.concurrency import Slot
 from store.database import TIMER_SET, Connection
 from store.leases import LEASE
 from store.runs import ENDED, ENDED_BADLY, RING_AGAIN, RunStatus
@@ -68,7 +68,7 @@ class Step:
 class Outcome(NamedTuple):
     """`kept` False: the lease was lost, nothing was written. `ring`: runs that this step made ready.
 
-    `slots` are free now, or asked for by called runs: `admission.settle` them.
+    `slots` are free now, or asked for by called runs: `concurrency.settle` them.
     """
 
     kept: bool
@@ -326,4 +326,4 @@ def _start_children(connection: Connection, steps: Sequence[Step]) -> list[Slot]
     ]
     rows = connection.execute(_START_CHILDREN, [RING_AGAIN, *columns]).fetchall()
     limited = [(run, deployment) for run, deployment in rows if deployment is not None]
-    return admission.limit_called(connection, limited) if limited else []
+    return concurrency.limit_called(connection, limited) if limited else []

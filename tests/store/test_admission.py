@@ -7,8 +7,9 @@ import pytest
 from psycopg import Rollback
 from store_rows import deploy
 
-from store import admission, journal, leases, wakeups
-from store.admission import Answer, Slot, Verdict
+from store import admission, concurrency, journal, leases, wakeups
+from store.admission import Answer, Verdict
+from store.concurrency import Slot
 from store.database import Connection, Database
 from store.ids import new_id
 from store.journal import ChildRun, Step
@@ -49,7 +50,7 @@ def end(connection: Connection, run: str, how: RunStatus = RunStatus.COMPLETED, 
     )
     [outcome] = journal.record(connection, [step])
     assert outcome.kept
-    return [*outcome.ring, *admission.settle(connection, outcome.slots)]
+    return [*outcome.ring, *concurrency.settle(connection, outcome.slots)]
 
 
 def test_a_transaction_that_was_rolled_back_refuses_nobody_after_it(database_url: str) -> None:
@@ -117,7 +118,7 @@ def test_cancel_oldest_makes_room_for_the_newest(connection: Connection) -> None
     assert status(connection, first, second, third) == ["running", "cancelled", "queued"]
     step = Step(run_id=first, lease=held.lease, status=RunStatus.CANCELLED, attempt=1, span_attempt=1)
     [outcome] = journal.record(connection, [step])
-    assert admission.settle(connection, outcome.slots) == [third]
+    assert concurrency.settle(connection, outcome.slots) == [third]
 
 
 def test_a_queued_run_that_is_cancelled_leaves_the_queue(connection: Connection) -> None:
@@ -176,7 +177,7 @@ def test_a_called_run_obeys_the_limit_of_its_own_pattern_s_deployment(connection
     holder, _ = admit(connection, deployment, "a")
     parent, [a, b], slots = call(connection, "a", "b")
     assert status(connection, a, b) == ["queued", "queued"]
-    assert admission.settle(connection, slots) == [b]
+    assert concurrency.settle(connection, slots) == [b]
     assert end(connection, holder) == [a]
     assert sorted(end(connection, a)) == [parent]
 
@@ -185,7 +186,7 @@ def test_a_called_run_that_is_rejected_fails_and_wakes_its_caller(connection: Co
     deployment = limited(connection, whenFull="reject")
     admit(connection, deployment)
     parent, [child], slots = call(connection, "a")
-    assert admission.settle(connection, slots) == [parent]
+    assert concurrency.settle(connection, slots) == [parent]
     row = connection.execute("SELECT status, error ->> 'type' FROM runs WHERE id = %s", [child]).fetchone()
     assert row == ("failed", "concurrency_full")
 
@@ -199,14 +200,14 @@ def test_a_queued_called_run_that_is_cancelled_wakes_its_caller(connection: Conn
 def test_what_nobody_settled_is_found_also_when_the_limit_was_raised_or_taken_away(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "OVERDUE", 0.0)
+    monkeypatch.setattr(concurrency, "OVERDUE", 0.0)
     deployment = limited(connection)
     _, *queued = (admit(connection, deployment)[0] for _ in range(4))
-    assert admission.overdue(connection) == []
+    assert concurrency.overdue(connection) == []
     limited(connection, 2)
-    assert admission.settle(connection, admission.overdue(connection)) == queued[:1]
+    assert concurrency.settle(connection, concurrency.overdue(connection)) == queued[:1]
     deploy(connection, "limited", version="l1")
-    assert admission.settle(connection, admission.overdue(connection)) == sorted(queued[1:])
+    assert concurrency.settle(connection, concurrency.overdue(connection)) == sorted(queued[1:])
 
 
 def test_runs_whose_key_cannot_be_told_share_one(connection: Connection) -> None:

@@ -7,7 +7,7 @@ import pytest
 from psycopg.types.json import Json
 from store_rows import deploy
 
-from store import admission, journal, leases
+from store import admission, concurrency, journal, leases
 from store.database import Connection, connect
 from store.deployment_rows import settle_admission
 from store.deployments import get_deployment
@@ -183,7 +183,7 @@ def test_a_flood_from_many_workers_starts_no_more(connection: Connection, databa
 def test_an_answer_obeys_the_limit_and_the_circuit_of_its_deployment(connection: Connection) -> None:
     oncall = listen(connection, "oncall", "order-*", concurrency={"limit": 1})
     outcomes = [end(connection, begin(connection)) for _ in range(2)]
-    ready = [admission.settle(connection, outcome.slots) for outcome in outcomes]
+    ready = [concurrency.settle(connection, outcome.slots) for outcome in outcomes]
     assert [len(one) for one in ready] == [1, 0]
     connection.execute("UPDATE deployments SET circuit_open = true WHERE id = %s", [oncall])
     connection.execute(
