@@ -80,11 +80,11 @@ def _payload(step: Told) -> str:
     return short.decode()
 
 
-def states(connection: Connection, runs: Sequence[str]) -> list[State]:
-    """Those of `runs` that have ended, or have answered."""
+def states(connection: Connection, runs: Sequence[str]) -> dict[str, State]:
+    """Those of `runs` that have ended, or have answered, by id."""
     rows = connection.execute(
         """SELECT id::text, status, output::text, error::text, answer::text FROM runs
            WHERE id = ANY(%s) AND (ended_at IS NOT NULL OR answer IS NOT NULL)""",
         [list(runs)],
     )
-    return [State(run=r, status=s, output=o, error=e, answer=a) for r, s, o, e, a in rows]
+    return {r: State(run=r, status=s, output=o, error=e, answer=a) for r, s, o, e, a in rows}

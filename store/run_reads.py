@@ -340,12 +340,12 @@ def callers(connection: Connection, run: str) -> list[Caller]:
     return [Caller(version_id=version, path=path) for version, path in rows if path is not None]
 
 
-def ended(connection: Connection, runs: Collection[str]) -> set[str]:
-    """Those of `runs` that have ended."""
+def ended(connection: Connection, runs: Collection[str]) -> dict[str, str]:
+    """How those of `runs` that have ended did so, by id."""
     rows = connection.execute(
-        "SELECT id::text FROM runs WHERE id = ANY(%s::uuid[]) AND ended_at IS NOT NULL", [list(runs)]
+        "SELECT id::text, status FROM runs WHERE id = ANY(%s::uuid[]) AND ended_at IS NOT NULL", [list(runs)]
     )
-    return {row[0] for row in rows}
+    return dict(rows.fetchall())
 
 
 def version_of(connection: Connection, run: str) -> str | None:

@@ -88,7 +88,7 @@ class Web:
             secrets=self._secrets,
             public_url=settings.public_url,
         )
-        self._feeds = api.feeds
+        self._api = api
         self._callers = Callers(self._database)
         self._refused = RefusedCalls(self._database)
         self._signers = Signers(self._database, self._secrets, settings.public_url)
@@ -105,7 +105,7 @@ class Web:
         )
         handlers = {
             DEPLOYMENTS_CHANGED: self._changed,
-            RUN_TOLD: self._feeds.told,
+            RUN_TOLD: api.feeds.told,
             RUN_ANSWERED: self._callers.told,
             SECRETS_CHANGED: self._secrets.changed,
         }
@@ -136,7 +136,7 @@ class Web:
 
     def leave(self) -> None:
         """No more requests come: end the answers that would go on."""
-        self._feeds.stop()
+        self._api.leave()
         self._callers.leave()
 
     def close(self) -> None:

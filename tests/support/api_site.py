@@ -58,7 +58,7 @@ class Site:
             unknown_secrets=self.secrets.unknown,
         )
         self.authenticator = Authenticator(self.database, ADMIN)
-        api = Api(
+        self.api = Api(
             database=self.database,
             authenticator=self.authenticator,
             reconciler=self.reconciler,
@@ -67,9 +67,8 @@ class Site:
             secrets=self.secrets,
             public_url="http://weft.test",
         )
-        self.feeds = api.feeds
         health = Health(self.database, redis_url, git)
-        app = Starlette(routes=[*api.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS)
+        app = Starlette(routes=[*self.api.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS)
         self._served = Served(app)
 
     def __enter__(self) -> Site:

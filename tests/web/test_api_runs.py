@@ -3,11 +3,13 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 from api_site import Site
+from eventually import eventually
 
 from store.runs import RunStatus
 from store.spans import Span, SpanStatus
@@ -184,6 +186,16 @@ def test_many_wait_at_once_without_a_thread_each(site: Site) -> None:
     for waiter in waiters:
         waiter.join()
     assert {answer.status_code for answer in answers} == {200}
+
+
+def test_who_waits_is_answered_when_the_service_stops(site: Site) -> None:
+    site.deploy("orders")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(start, site, "orders", wait="20s")
+        eventually(lambda: len(site.execute("SELECT id FROM runs")) == 1)
+        site.api.leave()
+        answer = waiting.result(timeout=10)
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
 
 
 def test_cancelling_asks_the_run_and_all_it_called_to_end(site: Site) -> None:

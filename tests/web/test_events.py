@@ -42,7 +42,7 @@ def main(gate):
 @pytest.fixture
 def told(site: Site) -> Iterator[Site]:
     """A site that hears what workers tell, as the service does."""
-    listener = Listener(site.database, {RUN_TOLD: site.feeds.told}, lambda: None)
+    listener = Listener(site.database, {RUN_TOLD: site.api.feeds.told}, lambda: None)
     listener.start()
     assert listener.connected.wait(5)
     yield site
@@ -306,7 +306,7 @@ def test_who_has_too_many_streams_open_gets_no_other(site: Site, monkeypatch: py
 
 
 def followers(site: Site) -> int:
-    return site.feeds._users.total()
+    return site.api.feeds._users.total()
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -348,7 +348,7 @@ def test_all_streams_end_when_the_service_stops(site: Site) -> None:
     run = site.run("orders")
     with following(site, run) as follower:
         follower.until(lambda event: event.event == "run")
-        site.feeds.stop()
+        site.api.feeds.stop()
         assert [event.event for event in follower.rest()] == ["run"]
 
 

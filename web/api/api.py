@@ -121,6 +121,11 @@ class Api:
         self._secrets = Secrets(secrets)
         self._secret_uses = SecretUses(database)
 
+    def leave(self) -> None:
+        """No more requests come: end the answers that would go on. In any thread."""
+        self.feeds.stop()
+        self._starting.leave()
+
     @property
     def routes(self) -> list[Route]:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +30,8 @@ from web.api.inputs import check_input, input_text
 from web.api.query import wrong
 from web.api.resource import Call
 from web.api.runs import Runs, check_may_touch, find_run
-from web.api.waiting import EndedRuns
 from web.problems import Kind, Refusal
+from web.waiting import Waiting
 
 Ring = Callable[[Sequence[str]], None]
 """Announces runs to workers; never raises."""
@@ -38,6 +39,8 @@ Ring = Callable[[Sequence[str]], None]
 TRIES = 3
 """How often a start begins anew because something else went live while it was checked."""
 
+LOOK = 0.05
+"""Seconds between two looks while somebody waits for a run to end: of most no notification tells."""
 
 LONGEST_KEY = 255
 """Characters of an `Idempotency-Key`."""
@@ -55,7 +58,7 @@ class Starting:
         self._contents = contents
         self._runs = runs
         self._ring = ring
-        self._ended = EndedRuns(database)
+        self._ended = Waiting(database, run_reads.ended, LOOK)
 
     async def start(self, call: Call) -> Response:
         """202 with the run; with `wait`, 200 with the ended one if it ends in that time. Whoever comes again with
@@ -65,9 +68,14 @@ class Starting:
         headers = {"Idempotent-Replayed": "true"} if repeated else {}
         if call.query["wait"] is None:
             return Answer(run, 202, headers)
-        await self._ended.wait(run["id"], call.query["wait"])
+        with self._ended.expecting(run["id"]) as ended:
+            await asyncio.wait([ended], timeout=call.query["wait"])
         run = await run_in_threadpool(self._again, call, run["id"])
         return Answer(run, 200 if run["endedAt"] else 202, headers)
+
+    def leave(self) -> None:
+        """Answer whoever waits with how their run stands."""
+        self._ended.leave()
 
     def cancel(self, call: Call) -> JSON:
         with self._database.connection() as connection:

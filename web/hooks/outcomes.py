@@ -48,7 +48,7 @@ class Outcomes:
     def _again(self, state: State) -> State:
         try:
             with self._database.connection() as connection:
-                return next(iter(answers.states(connection, [state.run])), state)
+                return answers.states(connection, [state.run]).get(state.run, state)
         except StoreUnavailable:
             return state
 
