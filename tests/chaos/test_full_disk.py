@@ -12,7 +12,8 @@ import os
 
 import pytest
 from callers import Callers, World
-from installation import Installation, eventually
+from eventually import eventually
+from installation import Installation
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 

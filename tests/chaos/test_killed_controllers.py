@@ -7,7 +7,8 @@ import signal
 import time
 
 import pytest
-from installation import Installation, eventually, live
+from eventually import eventually
+from installation import Installation, live
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 

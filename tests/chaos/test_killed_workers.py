@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from callers import Callers, World
-from installation import Installation, eventually, pattern
+from eventually import eventually
+from installation import Installation, pattern
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 

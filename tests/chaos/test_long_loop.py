@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from installation import Installation, eventually, live
+from eventually import eventually
+from installation import Installation, live
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(280)]
 

@@ -8,7 +8,8 @@ import time
 
 import pytest
 from callers import Callers, World
-from installation import Installation, eventually
+from eventually import eventually
+from installation import Installation
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 

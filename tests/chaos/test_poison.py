@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from callers import World
-from installation import Installation, eventually, live
+from eventually import eventually
+from installation import Installation, live
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 

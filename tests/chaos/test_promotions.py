@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 from callers import Callers
-from installation import Installation, eventually, live, pattern
+from eventually import eventually
+from installation import Installation, live, pattern
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 

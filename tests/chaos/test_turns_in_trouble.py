@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from counting import Counting, counting
-from installation import Installation, eventually, live
+from eventually import eventually
+from installation import Installation, live
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 

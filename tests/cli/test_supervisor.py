@@ -16,20 +16,13 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 import redis
+from eventually import eventually
 
 from cli.embedded import postgres, valkey
 from cli.restarts import Deaths
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
-
-
-def eventually(look: Callable[[], T | None], within: float = 10.0) -> T:
-    deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"nothing came within {within} s"
-        time.sleep(0.005)
-    return found
 
 
 @dataclass
@@ -65,7 +58,7 @@ class Service:
 
     def ready(self) -> Service:
         kinds = [kind for kind in self.kinds if kind != "services"]
-        eventually(lambda: all(self.events(event="start", kind=kind) for kind in kinds), within=30)
+        eventually(lambda: all(self.events(event="start", kind=kind) for kind in kinds), seconds=30)
         return self
 
     def pid_of(self, process: str) -> int:
@@ -197,7 +190,7 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_one_starts(start: Cal
     service.process.kill()
     service.process.wait()
     again = start("services", "web")  # at once: it waits for the database that is still shutting down
-    eventually(lambda: not alive(pids), within=2.0)
+    eventually(lambda: not alive(pids), seconds=2.0)
     again.ready()
     with psycopg.connect(postgres.running_url(again.data) or "") as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -236,7 +229,7 @@ def test_killed_servers_come_back_at_the_same_address(start: Callable[..., Servi
         except (psycopg.OperationalError, redis.ConnectionError):
             return False
 
-    eventually(back, within=20)
+    eventually(back, seconds=20)
     assert {line["part"] for line in service.log(event="process_died", end="SIGKILL")} == {
         "postgresql",
         "valkey",

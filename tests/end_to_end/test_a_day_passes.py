@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from installation import eventually, installation, live
+from eventually import eventually
+from installation import installation, live
 
 NODES = """
 - {id: before, uses: set, with: {x: 1}}

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 from git_clone import Clone
 from git_server import GitServer, Host
-from installation import Installation, eventually, installation, live
+from installation import Installation, installation, live
 from weft_command import weft
 
 from reconciler.git.repository import Repository

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from eventually import eventually
 from forge_site import TOKEN, ForgeSite, Pull
 from git_clone import Clone
-from installation import Installation, eventually, installation, live
+from installation import Installation, installation, live
 
 SECRET = "the-secret-of-the-webhook"
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from eventually import eventually
 from http_site import Answer, Seen, Site, json_answer
-from installation import Installation, eventually, installation, live, pattern
+from installation import Installation, installation, live, pattern
 from mail_server import MailServer, mail_server
 from secret_search import Search
 from weft_command import WEFT, environment

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 from forge_site import BOT, TOKEN, Failure, ForgeSite, Pull
 from git_work import ENVIRONMENT, Work, deployment, pattern
-from installation import eventually
 
 from reconciler.forges.loop import Mirrored, PullRequestLoop
 from reconciler.forges.opening import open_forge

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from eventually import eventually
 from git_clone import Clone
 from git_work import deployment, pattern
 
@@ -41,13 +41,6 @@ def upstream(tmp_path: Path) -> Path:
 @pytest.fixture
 def clone(tmp_path: Path, upstream: Path) -> Clone:
     return Clone.new(tmp_path / "clone", str(upstream))
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager

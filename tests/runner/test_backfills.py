@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from eventually import eventually
 from running import Running, sweeper, worker
-from ticking import eventually, query, scheduled, scheduling
+from ticking import query, scheduled, scheduling
 
 from runner.ticking import schedule_key
 from schemas.schedule import Schedule

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from eventually import eventually
 from running import Running, sweeper, worker
-from ticking import eventually, fired, query, scheduled, scheduling
+from ticking import fired, query, scheduled, scheduling
 
 # What it is killed before (-) or behind (+).
 STEPS = [

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from eventually import eventually
 from running import Running, sweeper, worker
-from ticking import eventually, fired, movable, move, query, recorded, scheduled, scheduling
+from ticking import fired, movable, move, query, recorded, scheduled, scheduling
 
 from runner import scheduler
 

@@ -10,8 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import redis
+from eventually import eventually
 from weft_command import WEFT, environment
 
 from cli.embedded import postgres, valkey
@@ -229,19 +229,6 @@ def installation(*flags: str, **environ: str) -> Iterator[Installation]:
         if made.process is not None and made.process.poll() is None:
             made.kill_everything()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def eventually(
-    condition: Callable[[], bool],
-    *,
-    seconds: float = 20.0,
-    pause: float = 0.01,
-    otherwise: Callable[[], str] = lambda: "",
-) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s. {otherwise()}"
-        time.sleep(pause)
 
 
 def _limit_files(size: int) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -85,10 +84,3 @@ def recorded(running: Running) -> dict[str, int]:
                  sum(CASE WHEN last_at IS NULL THEN 1 ELSE count END)::int
              FROM slots GROUP BY 1"""
     return dict(query(running, sql))
-
-
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from eventually import eventually
 from hook_calls import JSON, Answer, call
 from http_site import Site, json_answer
-from installation import Installation, deployment, eventually, installation, live, pattern
+from installation import Installation, deployment, installation, live, pattern
 from weft_command import WEFT, environment
 
 SEEN = "- {id: seen, uses: set, with: {body: '${{ trigger.body }}'}}"

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from api_site import ADMIN, Site
+from eventually import eventually
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -307,13 +308,6 @@ def test_who_has_too_many_streams_open_gets_no_other(site: Site, monkeypatch: py
 
 def followers(site: Site) -> int:
     return site.api.feeds._users.total()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_follower_who_does_not_read_is_let_go(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from eventually import eventually
 from git_clone import Clone, git_environment
 from git_server import GitServer
 
@@ -256,11 +257,11 @@ def test_killing_the_pusher_midway_leaves_nothing(git_server, clone, tmp_path):
         stderr=subprocess.DEVNULL,
         process_group=0,
     )
-    wait_for(lambda: any(path.stat().st_size > 1 << 20 for path in _incoming_files(git_server)))
+    eventually(lambda: any(path.stat().st_size > 1 << 20 for path in _incoming_files(git_server)))
     os.killpg(pusher.pid, signal.SIGKILL)
     pusher.wait()
 
-    wait_for(lambda: git_server.quarantines() == [])
+    eventually(lambda: git_server.quarantines() == [])
     assert refs(git_server) == {}
     assert git_server.receiver.pushes == []
 
@@ -295,13 +296,6 @@ def test_only_so_many_packs_come_in_at_once_and_the_others_wait(make_git_server,
 
     assert most == 1
     assert len(refs(server)) == 3
-
-
-def wait_for(condition, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def _incoming_files(server: GitServer) -> list[Path]:

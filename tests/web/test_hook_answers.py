@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from eventually import eventually
 from hook_calls import call
-from installation import Installation, eventually, installation, live
+from installation import Installation, installation, live
 
 ECHO = "- {id: a, uses: set, with: {got: '${{ trigger.body }}'}}"
 LAST = {"webhook": {"respond": "last-node", "respondWithin": "20s"}}

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from eventually import eventually
 from hook_calls import JSON, Answer, call
-from installation import Installation, eventually, installation, live
+from installation import Installation, installation, live
 
 SEEN = "- {id: seen, uses: set, with: {body: '${{ trigger.body }}', address: '${{ trigger.address }}'}}"
 BODY = {

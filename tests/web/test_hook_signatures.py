@@ -14,10 +14,11 @@ from urllib.parse import parse_qsl
 
 import jwt
 import pytest
+from eventually import eventually
 from hook_calls import Answer, received
 from http_proxy import proxy_before
 from http_site import Site, json_answer
-from installation import Installation, eventually, installation, live
+from installation import Installation, installation, live
 from signed_calls import ISSUERS_KEY, public_jwk
 
 PUBLIC = "https://weft.example"

@@ -15,8 +15,9 @@ from contextlib import closing, contextmanager
 from typing import Any, BinaryIO
 
 import pytest
+from eventually import eventually
 from hook_calls import JSON, Answer, call, received
-from installation import Installation, deployment, eventually, installation, live, pattern
+from installation import Installation, deployment, installation, live, pattern
 
 SEEN = """
 - id: seen

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+from eventually import eventually
 from served import Served
 
 from web import connections
@@ -121,13 +122,6 @@ async def answer(send: Any, body: bytes) -> None:
     await piece(send, body)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
-
-
 @pytest.fixture
 def app() -> App:
     return App()
@@ -167,7 +161,7 @@ def test_the_application_sees_a_client_that_went_away(client: Client, app: App) 
     client.send(HEAD % 10 + b"half")
     client.rest()
 
-    wait_for(lambda: app.seen[-1:] == ["http.disconnect"])
+    eventually(lambda: app.seen[-1:] == ["http.disconnect"])
     assert app.seen == ["http.request", "http.disconnect"]
 
 
