@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from vault_site import Token, VaultSite
-from weft_command import weft
+from weft_command import weft_here
 
 from store.database import Database
 from store.secrets.stored import StoredSecrets
@@ -25,7 +25,7 @@ def stored(database_url: str) -> Iterator[StoredSecrets]:
 
 
 def checks(data: Path, **environ: str) -> tuple[str, list[dict[str, Any]]]:
-    done = weft("doctor", "--data", str(data), "--json", environ={"WEFT_PORT": "0"} | environ)
+    done = weft_here("doctor", "--data", str(data), "--json", environ={"WEFT_PORT": "0"} | environ)
     found = json.loads(done.stdout)["checks"]
     return done.stdout, [one for one in found if one["name"] in ("secrets", "secret files", "vault")]
 

@@ -1,4 +1,4 @@
-"""`weft secret`, as a process of its own: values go in on a terminal or a pipe, and nowhere else."""
+"""`weft secret`: values go in on a terminal or a pipe, and nowhere else."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from api_site import ADMIN, Site
-from weft_command import WEFT, environment
+from weft_command import WEFT, environment, weft_here
 
 VALUE = "correct horse battery staple"
 Done = subprocess.CompletedProcess[str]
@@ -26,17 +26,8 @@ def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def weft(site: Site) -> Weft:
     def run(*arguments: str, given: str | bytes = "", token: str = ADMIN) -> Done:
-        done = subprocess.run(
-            [*WEFT, "secret", *arguments],
-            env=environment(WEFT_URL=site.url, WEFT_TOKEN=token),
-            input=given if isinstance(given, bytes) else given.encode(),
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        return subprocess.CompletedProcess(
-            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-        )
+        environ = {"WEFT_URL": site.url, "WEFT_TOKEN": token}
+        return weft_here("secret", *arguments, given=given, environ=environ)
 
     return run
 

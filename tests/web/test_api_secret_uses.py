@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 import pytest
 from api_site import ADMIN, Site
 from running import Running, sweeper
-from weft_command import WEFT, environment
+from weft_command import weft_here
 
 CODE = "def main(given):\n    return {'got': given, 'length': len(given)}\n"
 USES = {"id": "a", "uses": "script", "with": {"code": CODE, "input": "${{ secrets.TOKEN }}"}}
@@ -16,14 +15,7 @@ OTHER = {"id": "b", "uses": "script", "with": {"code": CODE, "input": "plain"}}
 
 
 def weft(site: Site, *arguments: str) -> str:
-    done = subprocess.run(
-        [*WEFT, *arguments],
-        env=environment(WEFT_URL=site.url, WEFT_TOKEN=ADMIN),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = weft_here(*arguments, environ={"WEFT_URL": site.url, "WEFT_TOKEN": ADMIN})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
