@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Annotated
+from datetime import datetime, time, timedelta
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -21,13 +23,15 @@ from cli.printing import (
     print_json,
     short,
     styled,
-    took,
     version,
 )
 from schemas.pattern import JSON
+from schemas.quantities import duration
 
 MOST = 10_000
 LAST_REVISIONS = 5
+_MIDNIGHT: Final = time()
+_TICK: Final = timedelta(milliseconds=1)
 
 State = Annotated[
     str | None, typer.Option(help="active, paused, archived or undeployed.", show_default=False)
@@ -185,7 +189,7 @@ def _guards(trigger: JSON) -> Iterator[str]:
 
 
 def _schedule(trigger: JSON, state: str) -> str:
-    when = trigger.get("cron") or f"every {took(trigger['everyMs'])}"
+    when = trigger.get("cron") or f"every {_span(trigger['everyMs'])}"
     how = ", ".join([trigger["timezone"], *_how(trigger)])
     following = ", ".join(map(moment, trigger["nextFireTimes"]))
     never = ", never fires again" if state == "active" else ""
@@ -196,17 +200,32 @@ def _how(trigger: JSON) -> Iterator[str]:
     """What it says beyond when."""
     for key in ("from", "until"):
         if key in trigger:
-            yield f"{key} {moment(trigger[key])}"
+            yield f"{key} {_edge(trigger[key], trigger['timezone'])}"
     if "dst" in trigger:
         yield f"dst {trigger['dst']['gap'] or 'none'}/{trigger['dst']['overlap']}"
     if "catchUp" in trigger:
-        yield f"catches up {trigger['catchUp']['fire']} of {took(trigger['catchUp']['windowMs'])}"
+        yield f"catches up {trigger['catchUp']['fire']} of {_span(trigger['catchUp']['windowMs'])}"
     if "overlap" in trigger:
         yield f"overlap {trigger['overlap']}"
     if "jitterMs" in trigger:
-        yield f"up to {took(trigger['jitterMs'])} later"
+        yield f"up to {_span(trigger['jitterMs'])} later"
     if "input" in trigger:
         yield f"input {short(trigger['input'], 60)}"
+
+
+def _span(milliseconds: float) -> str:
+    """As it is written in patterns."""
+    return duration(milliseconds / 1000)
+
+
+def _edge(text: str, timezone: str) -> str:
+    """A day, or a time on the schedule's clock: elsewhere it may be another day. What ends with a day ends just
+    before the next.
+    """
+    at = datetime.fromisoformat(text).astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
+    if _MIDNIGHT in {at.time(), (at + _TICK).time()}:
+        return at.date().isoformat()
+    return at.isoformat(" ", "seconds")
 
 
 def _revision_row(found: JSON) -> tuple[str | Text, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from typer.core import TyperGroup
 from cli.client import Server, open_server
 from cli.errors import CommandError
 from cli.options import Data, Json
-from cli.printing import MISSING, STYLES, columns, make_console, moment, print_json, short, styled
+from cli.printing import MISSING, STYLES, columns, facts, make_console, moment, print_json, short, styled
 from cli.taps import document_of, name_of, written
 from schemas.pattern import JSON
 from schemas.quantities import duration, seconds
@@ -76,14 +77,22 @@ def list_(
 
 
 def _row(found: JSON) -> tuple[str | Text, ...]:
-    run, more = found["run"], found["more"]
-    became = styled(run["status"]) if found["accepted"] else Text(found["reason"], STYLES["failed"])
-    if not found["accepted"]:
-        became.append(f": {short(found['detail'], 200)}", "")
+    became, more = _became(found), found["more"]
     if more:
         became.append(f" ({more:,} more were refused before it and not kept)", "dim")
     method = " ".join(filter(None, (found["method"], found["path"])))
     return found["id"], moment(found["at"]), str(found["status"]), method, found["address"] or MISSING, became
+
+
+def _became(found: JSON) -> Text:
+    """The state of its run, or why there is none; where `verify` only observes, also what it saw."""
+    if not found["accepted"]:
+        return Text(found["reason"], STYLES["failed"]).append(f": {short(found['detail'], 200)}", "")
+    became = styled(found["run"]["status"])
+    unverified = found.get("unverified")
+    if unverified:
+        became.append(f" (not verified: {short(unverified['detail'], 200)})", STYLES["failed"])
+    return became
 
 
 def show(
@@ -91,7 +100,7 @@ def show(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Show one call whole: headers, query, body.
+    """Show one call whole: what became of it, and its headers, query, body.
 
     Example: weft hooks show 0199d3a4-5c1e-7c3a-9f60-3d1f3a2b4c5d
     """
@@ -100,7 +109,23 @@ def show(
     if as_json:
         print_json(found)
     else:
+        _print_answer(found)
         _print(found)
+
+
+def _print_answer(found: JSON) -> None:
+    """Not what `weft hooks tap` shows: there the run may not have begun."""
+    rows: list[tuple[str, str | Text]] = [
+        ("Delivery", f"{found['id']} of {found['deployment']}"),
+        ("At", found["at"]),
+        ("From", found["address"] or MISSING),
+        ("Answer", Text(f"{found['status']} ").append_text(_became(found))),
+    ]
+    if found["run"]:
+        rows.append(("Run", found["run"]["id"]))
+    console = make_console()
+    console.print(facts(rows))
+    console.print()
 
 
 def _print(found: JSON) -> None:
@@ -112,10 +137,21 @@ def _print(found: JSON) -> None:
     if request.get("query"):
         console.print(f"query: {short(request['query'], 2000)}", markup=False)
     console.print()
-    if isinstance(request["body"], str):
-        console.print(request["body"], markup=False)
+    body = request["body"]
+    if request.get("encoding") == "base64":
+        body = _readable(body)
+    if isinstance(body, str):
+        console.print(body, markup=False)
     else:
-        print_json(request["body"])
+        print_json(body)
+
+
+def _readable(encoded: str) -> str:
+    """The text that a body was which nobody understood; bytes that are no text stay in Base64."""
+    try:
+        return base64.b64decode(encoded).decode()
+    except UnicodeDecodeError:
+        return f"(in Base64) {encoded}"
 
 
 def replay(

@@ -39,10 +39,12 @@ class CronLine:
     def __init__(self, cron: str) -> None:
         """Raises ValueError or CroniterError for what is no cron line."""
         fields = expanded(cron).split()
-        self._walker = croniter(" ".join(fields), _START, second_at_beginning=len(fields) == 6)
+        self._walkers = [
+            croniter(" ".join(one), _START, second_at_beginning=len(one) == 6) for one in _either(fields)
+        ]
         self._lock = threading.Lock()
         self._known: dict[datetime, datetime | None] = {}
-        hours = self._walker.expanded[1]
+        hours = self._walkers[0].expanded[1]
         self.in_every_hour = hours == ["*"] or _HOURS.issubset(hours)
         """Whether it names times in each of the 24 hours."""
 
@@ -58,12 +60,27 @@ class CronLine:
             return self._known[wall]
 
     def _next(self, wall: datetime) -> datetime | None:
-        self._walker.set_current(wall)
-        try:
-            slot: datetime = self._walker.get_next(datetime)
-        except (CroniterBadDateError, OverflowError):
-            return None
-        return slot
+        found = [slot for walker in self._walkers if (slot := _walked(walker, wall)) is not None]
+        return min(found, default=None)
+
+
+def _walked(walker: croniter, wall: datetime) -> datetime | None:
+    walker.set_current(wall)
+    try:
+        slot: datetime = walker.get_next(datetime)
+    except (CroniterBadDateError, OverflowError):
+        return None
+    return slot
+
+
+def _either(fields: list[str]) -> list[list[str]]:
+    """The lines that together are this one: croniter wants both days where the weekday is the second or last of
+    a month, and either everywhere else.
+    """
+    *_, day, _, weekday = fields
+    if day in {"*", "?"} or not {"#", "L"} & set(weekday):
+        return [fields]
+    return [[*fields[:-1], "*"], [*fields[:-3], "*", *fields[-2:]]]
 
 
 def expanded(cron: str) -> str:
@@ -108,5 +125,5 @@ def _check_fires(cron: str) -> str | None:
         if CronLine(cron).after(_START) is not None:
             return None
     except (CroniterError, ValueError, ArithmeticError) as error:
-        reason = str(error).removeprefix(f"[{cron.upper()}] ").removeprefix("is not acceptable").strip(", .")
+        reason = str(error).removeprefix(f"[{cron.lower()}] ").removeprefix("is not acceptable").strip(", .")
     return f"{cron!r} is not a cron line that ever fires" + (f": {reason}" if reason else "")

@@ -73,9 +73,23 @@ def test_a_deployment_shows_its_schedules_numbered_with_when_they_fire_next(site
     site.deploy("report", {**SPEC, "on": {"schedule": schedules}}, number=2)
     first, second = (line for line in weft("deployment", "report").stdout.splitlines() if "Schedule" in line)
     assert first.startswith("Schedule 1  @daily (UTC, from 2026-03-01")
-    assert "catches up latest of 24 h 0 min, overlap skip, up to 30.0 s later), next " in first
+    assert "catches up latest of 1d, overlap skip, up to 30s later), next " in first
     assert first.split(", next ")[1].count(",") == 2
-    assert second.rstrip().endswith("never fires again")
+    assert second.rstrip().endswith("every 1h (UTC, until 2026-01-01), never fires again")
+
+
+def test_when_a_schedule_begins_and_ends_is_told_on_its_own_clock(site: Site, weft: Weft) -> None:
+    tokyo = {"cron": "@daily", "timezone": "Asia/Tokyo", "from": "2026-03-01", "until": "2096-12-31"}
+    new_york = {
+        "every": "90s",
+        "timezone": "America/New_York",
+        "from": "2026-03-01T09:30",
+        "until": "2096-12-31",
+    }
+    site.deploy("report", {**SPEC, "on": {"schedule": [tokyo, new_york]}}, number=2)
+    first, second = (line for line in weft("deployment", "report").stdout.splitlines() if "Schedule" in line)
+    assert "@daily (Asia/Tokyo, from 2026-03-01, until 2096-12-31), next" in first
+    assert "every 90s (America/New_York, from 2026-03-01 09:30:00, until 2096-12-31), next" in second
 
 
 def test_every_command_says_how_it_is_used() -> None:

@@ -80,12 +80,29 @@ def test_six_fields_have_the_seconds_first() -> None:
     )
 
 
+def test_a_day_of_the_month_or_one_of_its_weekdays_is_enough() -> None:
+    assert fires("0 9 L * 5#2", "UTC", "2026-11-21T00:00:00Z", 4) == [
+        "11-30 09:00+0000",
+        "12-11 09:00+0000",
+        "12-31 09:00+0000",
+        "01-08 09:00+0000",
+    ]
+    assert fires("0 0 9 10 * L5", "UTC", "2026-11-21T00:00:00Z", 3) == [
+        "11-27 09:00+0000",
+        "12-10 09:00+0000",
+        "12-25 09:00+0000",
+    ]
+    assert fires("0 9 ? * 5#2", "UTC", "2026-11-21T00:00:00Z", 2) == ["12-11 09:00+0000", "01-08 09:00+0000"]
+
+
 @pytest.mark.parametrize(
     ("cron", "timezone"),
     [
         ("0 9 * * MON-FRI", "UTC"),
         ("0 0 L * *", BERLIN),
         ("0 0 * * 5#2", "UTC"),
+        ("0 0 1 * 5#2", "UTC"),
+        ("0 0 0 L * L5", "UTC"),
         ("*/5 * * * *", "US/Eastern"),
     ],
 )

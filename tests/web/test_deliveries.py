@@ -19,6 +19,7 @@ from installation import Installation, deployment, installation, live, pattern
 from weft_command import WEFT, environment
 
 SEEN = "- {id: seen, uses: set, with: {body: '${{ trigger.body }}'}}"
+VERIFY = {"provider": "github", "secret": "HOOK_SECRET", "mode": "observe"}
 BODY = {"type": "object", "required": ["id"]}
 
 
@@ -27,6 +28,7 @@ def weft() -> Iterator[Installation]:
     with installation("--workers", "1") as weft:
         files = live("open", SEEN) | live("orders", SEEN, on={"webhook": {"body": BODY, "maxBody": "4KiB"}})
         files |= live("paused", SEEN) | live("flooded", SEEN, on={"webhook": {"rateLimit": "1/h"}})
+        files |= live("watched", SEEN, on={"webhook": {"verify": VERIFY}})
         files |= live("once", SEEN, on={"webhook": {"dedupe": "${{ headers['x-delivery'] }}"}})
         weft.push(files)
         weft.push({"deployments/paused.yaml": deployment("paused", state="paused")})
@@ -72,6 +74,32 @@ def test_a_refused_call_is_kept_as_it_came_but_for_its_credentials(weft: Install
         "eu",
     )
     assert not weft.rows("SELECT 1 FROM deliveries WHERE request::text LIKE '%%hunter2%%'", [])
+
+
+def test_who_called_is_kept_also_where_it_was_refused_before_anybody_asked(weft: Installation) -> None:
+    assert call(weft, weft.hook("open"), method="DELETE").status == 405
+    post(weft, "paused", {"id": 1})
+    assert deliveries(weft, "open", 1, "?accepted=false")[0]["address"] == "127.0.0.1"
+    assert deliveries(weft, "paused", 1)[0]["address"] == "127.0.0.1"
+
+
+def test_where_verify_only_observes_the_delivery_says_what_it_saw(weft: Installation) -> None:
+    run = post(weft, "watched", {"id": 1}).run
+    found = deliveries(weft, "watched", 1)[0]
+    assert (found["run"]["id"], found["verified"], found["unverified"]["reason"]) == (run, False, "no-secret")
+    line = weft_command(weft, "hooks", "watched").stdout.splitlines()[1]
+    assert "(not verified: No secret is set here" in line
+    shown = weft_command(weft, "hooks", "show", str(run)).stdout
+    assert "(not verified: No secret is set here" in shown
+    assert ("127.0.0.1" in shown, '"id": 1' in shown) == (True, True)
+
+
+def test_a_body_that_is_not_json_is_shown_as_text(weft: Installation) -> None:
+    call(weft, weft.hook("orders"), b'{"name": "Zo\xc3\xab', JSON)
+    found = deliveries(weft, "orders", 1, "?accepted=false")[0]
+    shown = weft_command(weft, "hooks", "show", found["id"]).stdout
+    assert '{"name": "Zoë' in shown
+    assert "400 not-json: The content type says JSON" in shown
 
 
 def test_bytes_that_nobody_understands_are_kept(weft: Installation) -> None:
@@ -178,7 +206,7 @@ def test_weft_hooks_lists_shows_and_replays(weft: Installation) -> None:
     assert "invalid-body: orders does not take this body" in listed.stdout
     assert found["id"] in weft_command(weft, "hooks", "list", "orders", "--refused").stdout
     shown = weft_command(weft, "hooks", "show", found["id"]).stdout
-    assert shown.startswith("POST /eu\n")
+    assert "\n\nPOST /eu\n" in shown
     assert '"total": 1' in shown
     refused = weft_command(weft, "hooks", "replay", found["id"])
     assert (refused.returncode, "required property" in refused.stderr) == (1, True), refused.stderr

@@ -149,7 +149,7 @@ def _brief(found: Delivery) -> dict[str, JSON]:
         "method": came.get("method"),
         "path": came.get("path"),
         "address": came.get("address") if accepted else found.address,
-        **({"verified": came["verified"]} if "verified" in came else {}),
+        **{key: came[key] for key in ("verified", "unverified") if key in came},
         "run": None if found.run is None else {"id": found.run, "status": found.run_status},
         "more": found.more,
     }

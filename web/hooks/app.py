@@ -99,8 +99,8 @@ class Hooks:
         route, gate = door
         if call.scope["query_string"] in PINGS and call.method == "GET":
             return _ping(route)
-        _check_open(route, call.method, gate.webhook.methods)
         call.address = self._clients.address(call.scope)
+        _check_open(route, call.method, gate.webhook.methods)
         gate.check_address(route.name, call.address)
         if gate.webhook.rate_limit is not None:
             await self._limiting.check(gate.webhook.rate_limit, route.deployment_id, route.name)

@@ -23,7 +23,7 @@ class Reason(Enum):
     RATE = ("rate-limited", 429, "Too many calls")
     CUT = ("cut-off", 400, "Cut off")
     TOO_LARGE = ("too-large", 413, "Too large")
-    UNSIGNED = ("not-signed", 401, "The signature is not right")
+    UNSIGNED = ("not-signed", 401, "Not verified")
     SECRET = ("secret-unreadable", 503, "Try again")
     ISSUER = ("issuer-away", 503, "Try again")
     CHALLENGE = ("challenge", 200, "Challenge answered")
