@@ -30,7 +30,7 @@ def run_git(
 
 
 def git_environment() -> dict[str, str]:
-    """For every `git` of ours: nothing of this process's environment but the PATH, and no configuration of the user's.
+    """For every `git` of ours: of this process's environment the PATH alone, and no configuration of the user's.
 
     There are keys and secrets in it, and what was started with another program shows its own to scripts, which run
     as the same user.
