@@ -18,6 +18,9 @@ KEPT_DAYS = 7
 MOST = 10_000
 """Such calls of one deployment, the newest, that are kept."""
 
+MOST_BYTES = 256 * 1024 * 1024
+"""Bytes of them that are kept, as they are stored."""
+
 LONGEST_SHOWN = 65_536
 """Characters of a trigger that a list shows."""
 
@@ -128,7 +131,9 @@ def find(connection: Connection, organisation: str, delivery: str) -> Delivery |
 
 
 def forget_old(connection: Connection) -> None:
-    """What is older than KEPT_DAYS, and of each deployment all but the newest MOST."""
+    """What is older than KEPT_DAYS, and of each deployment all but the newest MOST, and of these all but the newest
+    MOST_BYTES.
+    """
     connection.execute(
         "DELETE FROM deliveries WHERE at < clock_timestamp() - %s * interval '1 day'", [KEPT_DAYS]
     )
@@ -139,6 +144,15 @@ def forget_old(connection: Connection) -> None:
                FROM (SELECT DISTINCT deployment_id AS id FROM deliveries) d) old
            WHERE v.deployment_id = old.deployment AND v.id <= old.last""",
         [MOST],
+    )
+    # Sizes as they are stored: no body is read for it.
+    connection.execute(
+        """DELETE FROM deliveries v USING (
+               SELECT id, sum(pg_column_size(request) + coalesce(pg_column_size(body), 0))
+                   OVER (PARTITION BY deployment_id ORDER BY id DESC) AS bytes
+               FROM deliveries) sized
+           WHERE v.id = sized.id AND sized.bytes > %s""",
+        [MOST_BYTES],
     )
 
 

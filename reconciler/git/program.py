@@ -30,6 +30,16 @@ def run_git(
 
 
 def git_environment() -> dict[str, str]:
-    """For every `git` of ours: nothing of the caller's GIT_* and no configuration of the user's."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    return {**kept, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "LC_ALL": "C"}
+    """For every `git` of ours: of this process's environment the PATH alone, and no configuration of the user's.
+
+    There are keys and secrets in it, and what was started with another program shows its own to scripts, which run
+    as the same user.
+    """
+    path = os.environ.get("PATH", os.defpath)
+    return {
+        "PATH": path,
+        "HOME": os.devnull,
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }

@@ -21,11 +21,20 @@ _OF_THE_CONNECTION: Final = frozenset(
 )
 _OF_THE_CONSOLE: Final = frozenset(
     {
-        *("clear-site-data", "content-security-policy", "service-worker-allowed", "set-cookie"),
-        *("strict-transport-security", "x-content-type-options"),
+        *(
+            "clear-site-data",
+            "content-security-policy",
+            "service-worker-allowed",
+            "set-cookie",
+            "set-cookie2",
+        ),
+        *("strict-transport-security", "x-content-type-options", "alt-svc", "nel", "report-to"),
     }
 )
 """The console is on the same host: a pattern must not speak for it, nor change what a browser knows of it."""
+
+_OF_PROXIES: Final = ("x-accel-", "x-sendfile", "x-lighttpd-send", "x-litespeed-location", "x-reproxy-")
+"""How headers begin that a proxy in front obeys: it would answer with a file of its own."""
 
 
 def respond(attempt: Attempt) -> Entry:
@@ -64,6 +73,8 @@ def _value(name: str, value: JSON) -> str:
         raise _bad(f"the header {name} is the server's to set")
     if name.lower() in _OF_THE_CONSOLE:
         raise _bad(f"the header {name} would speak for the whole host, which the console is on")
+    if name.lower().startswith(_OF_PROXIES):
+        raise _bad(f"the header {name} tells proxies which of their files to send")
     text = value if isinstance(value, str) else dump(value)
     if not _VALUE.fullmatch(text):
         raise _bad(f"the value of the header {name} holds characters that a header cannot have")

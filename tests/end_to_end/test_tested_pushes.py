@@ -24,7 +24,7 @@ def test_a_push_that_breaks_a_test_is_refused_in_the_pushers_terminal_and_one_th
             return service.shell(block, folder, REMOTE=remote)
 
         shell("git init -q -b main; git add .; git commit -qm Examples")
-        assert "remote: tests: 25 cases of 7 tests passed" in shell("git push $REMOTE main 2>&1")
+        assert "remote: tests: 27 cases of 8 tests passed" in shell("git push $REMOTE main 2>&1")
         script = folder / "scripts" / "report.py"
         script.write_text(script.read_text().replace("sold - returned", "sold + returned"))
         said = shell("git commit -qam Oops; ! git push $REMOTE main 2>&1")

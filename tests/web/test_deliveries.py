@@ -21,6 +21,7 @@ from weft_command import WEFT, environment
 SEEN = "- {id: seen, uses: set, with: {body: '${{ trigger.body }}'}}"
 VERIFY = {"provider": "github", "secret": "HOOK_SECRET", "mode": "observe"}
 BODY = {"type": "object", "required": ["id"]}
+NUMBERS = {"type": "object", "additionalProperties": {"type": "integer"}}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,7 @@ def weft() -> Iterator[Installation]:
         files = live("open", SEEN) | live("orders", SEEN, on={"webhook": {"body": BODY, "maxBody": "4KiB"}})
         files |= live("paused", SEEN) | live("flooded", SEEN, on={"webhook": {"rateLimit": "1/h"}})
         files |= live("watched", SEEN, on={"webhook": {"verify": VERIFY}})
+        files |= live("numbers", SEEN, on={"webhook": {"body": NUMBERS}})
         files |= live("once", SEEN, on={"webhook": {"dedupe": "${{ headers['x-delivery'] }}"}})
         weft.push(files)
         weft.push({"deployments/paused.yaml": deployment("paused", state="paused")})
@@ -110,6 +112,15 @@ def test_bytes_that_nobody_understands_are_kept(weft: Installation) -> None:
     assert base64.b64decode(request["body"]) == b'{"id": '
 
 
+def test_a_key_that_the_database_cannot_write_hides_no_call(weft: Installation) -> None:
+    """The reason quotes the body's keys, and PostgreSQL takes no NUL."""
+    assert post(weft, "numbers", {"a\0b": "x"}).status == 422
+    assert post(weft, "numbers", {"c": "x"}).status == 422
+    found = deliveries(weft, "numbers", 2)
+    assert "a\ufffdb" in found[1]["detail"]
+    assert weft.get(f"/api/v1/deliveries/{found[1]['id']}")["request"]["body"] == {"a\0b": "x"}
+
+
 def test_what_was_refused_can_be_sent_again_when_it_is_mended(weft: Installation) -> None:
     post(weft, "paused", {"id": 7}, path="/late")
     found = deliveries(weft, "paused", 1)[0]
@@ -177,6 +188,16 @@ def test_a_flood_of_refused_calls_does_not_fill_the_disk(weft: Installation) -> 
     )
     [[kept]] = weft.rows("SELECT count(*) FROM deliveries WHERE reason = 'rate-limited'")
     assert kept <= 1200, "six hundred in a minute"
+
+
+def test_a_flood_of_large_refused_calls_does_not_fill_the_disk_either(weft: Installation) -> None:
+    body = b"x" * 1024 * 1024
+    for _ in range(20):
+        assert call(weft, weft.hook("numbers"), body, {"content-type": "text/plain"}).status == 422
+    deliveries(weft, "numbers", 20)
+    large = "SELECT count(*), count(body) FROM deliveries WHERE request::text LIKE '%%1048576%%'"
+    [[kept, whole]] = weft.rows(large, [])
+    assert (kept, 8 <= whole <= 16) == (20, True), "eight in a minute"
 
 
 def test_old_calls_and_keys_are_forgotten(weft: Installation) -> None:

@@ -145,6 +145,10 @@ def test_a_page_that_a_pattern_answers_with_is_kept_apart_from_the_console(weft:
 
 FORBIDDEN = [
     {"headers": {"Set-Cookie": "session=mine"}},
+    {"headers": {"Alt-Svc": 'h2="elsewhere.example:443"'}},
+    {"headers": {"NEL": '{"report_to": "elsewhere", "max_age": 86400}'}},
+    {"headers": {"X-Accel-Redirect": "/internal/backup"}},
+    {"headers": {"X-Sendfile": "/etc/passwd"}},
     {"headers": {"Content-Length": "0"}},
     {"headers": {"Transfer-Encoding": "chunked"}},
     {"headers": {"X-A": "b\r\nSet-Cookie: session=mine"}},

@@ -88,6 +88,8 @@ class Hooks:
             reply = await self._reply(call, token)
         except Refusal as refusal:
             reply = await self._refuse(call, refusal)
+        finally:
+            self._let_go(call)
         if reply is not None:
             await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
             await send({"type": "http.response.body", "body": reply.body})
@@ -110,22 +112,28 @@ class Hooks:
             if challenge is not None:
                 self._refused.keep(call.refused(Reason.CHALLENGE, "The sender asked whose this URL is."))
                 return replies.text(challenge)
-        run = _run(call, door)
         if gate.webhook.respond is not Respond.IMMEDIATE:
-            return await self._wait(call, run, door)
+            return await self._wait(call, door)
+        run = _run(call, door)
         verdict = await self._accept(run, door)
         if verdict.first is not None:
             self._refused.keep(call.refused(Reason.REPEATED, _REPEATED, verdict.first))
             return replies.again(replies.accepted(verdict.first, "pending", self._runs + verdict.first))
         return replies.accepted(run.id, verdict.answer, self._runs + run.id)
 
-    async def _wait(self, call: Call, run: NewRun, door: Door) -> Reply | None:
-        with self._callers.expecting(run.id) as outcome:
+    async def _wait(self, call: Call, door: Door) -> Reply | None:
+        run = _run(call, door)
+        own = run.id
+        with self._callers.expecting(own) as outcome:
             verdict = await self._accept(run, door)
-            if verdict.first is None:
-                return await self._outcome(call, run.id, outcome, door)
-        first = verdict.first
-        self._refused.keep(call.refused(Reason.REPEATED, _REPEATED, first))
+            first = verdict.first
+            if first is not None:
+                self._refused.keep(call.refused(Reason.REPEATED, _REPEATED, first))
+            # There may be thousands who wait: none of them keeps its body in memory for that.
+            del run
+            self._let_go(call)
+            if first is None:
+                return await self._outcome(call, own, outcome, door)
         with self._callers.expecting(first) as outcome:
             await self._callers.look([first])
             reply = await self._outcome(call, first, outcome, door)
@@ -176,6 +184,12 @@ class Hooks:
                 call.raw = await self._reader.read(call.receive, declared, limit)
         self._refused.keep(call.refused(refusal.reason, refusal.detail))
         return replies.refused(refusal)
+
+    def _let_go(self, call: Call) -> None:
+        """Its body was written down, or is not to be."""
+        if call.raw is not None:
+            self._reader.let_go(call.raw)
+            call.raw = None
 
     async def _door(self, token: str) -> Door:
         door = self._routes.get(token)

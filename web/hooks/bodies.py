@@ -38,7 +38,9 @@ class Reader:
         self._held = 0
 
     async def read(self, receive: Receive, declared: str, limit: int) -> bytes:
-        """The bytes as they come over the wire. `declared` is the Content-Length, if any."""
+        """The bytes as they come over the wire. `declared` is the Content-Length, if any. They count until
+        `let_go`.
+        """
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
         message = await receive()
@@ -46,12 +48,23 @@ class Reader:
             whole: bytes = message.get("body", b"")
             if len(whole) > limit:
                 raise too_large(limit)
+            self._hold(_counted(len(whole)))
             return whole
         return await self._gather(message, receive, limit)
+
+    def let_go(self, body: bytes) -> None:
+        """Of one that was read, nothing is in memory any more."""
+        self._held -= _counted(len(body))
+
+    def _hold(self, more: int) -> None:
+        if more and self._held + more > IN_ALL:
+            raise busy("Too much is being sent at one time. Nothing of this call was kept.")
+        self._held += more
 
     async def _gather(self, message: MutableMapping[str, Any], receive: Receive, limit: int) -> bytes:
         chunks: list[bytes] = []
         size = counted = 0
+        whole = False
         try:
             while message["type"] == "http.request":
                 chunk: bytes = message.get("body", b"")
@@ -59,17 +72,20 @@ class Reader:
                 size += len(chunk)
                 if size > limit:
                     raise too_large(limit)
-                more = max(0, size - SMALL) - counted
-                if self._held + more > IN_ALL:
-                    raise busy("Too much is being sent at one time. Nothing of this call was kept.")
-                self._held += more
-                counted += more
+                self._hold(_counted(size) - counted)
+                counted = _counted(size)
                 if not message.get("more_body"):
+                    whole = True
                     return b"".join(chunks)
                 message = await receive()
             raise Refusal(Reason.CUT, "The connection ended before the body did.")
         finally:
-            self._held -= counted
+            if not whole:
+                self._held -= counted
+
+
+def _counted(size: int) -> int:
+    return max(0, size - SMALL)
 
 
 def too_large(limit: int) -> Refusal:

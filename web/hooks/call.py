@@ -84,7 +84,7 @@ class Call:
             at=time.time(),
             status=reason.status,
             reason=reason.slug,
-            detail=detail,
+            detail=detail.replace("\0", "\ufffd"),  # it may quote a key of the body; PostgreSQL takes none
             address=self.address,
             request=request,
             body=self.raw,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from store import deliveries
-from store.database import Database, StoreError
+from store.database import Database, StoreError, StoreRefused
 from store.deliveries import Refused
 from store.hot import HotConnection
 
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 PER_MINUTE: Final = 600
 """Calls of one deployment that a process keeps in a minute; of the others it keeps how many they were. Whoever has
 the URL could fill the disk."""
+
+BODIES_PER_MINUTE: Final = 8 * 1024 * 1024
+"""Bytes of their bodies that are kept, likewise; what comes beyond that is kept without its body."""
 
 WAITING: Final = 32 * 1024 * 1024
 """Bytes of bodies that wait to be written; what comes beyond that is kept without its body."""
@@ -39,6 +42,7 @@ class RefusedCalls:
         self._busy = False
         self._minute = 0
         self._kept: dict[int, int] = defaultdict(int)
+        self._bodies: dict[int, int] = defaultdict(int)
         self._more: dict[int, int] = defaultdict(int)
 
     def keep(self, call: Refused) -> None:
@@ -46,10 +50,11 @@ class RefusedCalls:
             self._more[call.deployment_id] += 1
             return
         size = len(call.body or b"")
-        if self._held + size > WAITING:
+        if self._held + size > WAITING or self._bodies[call.deployment_id] >= BODIES_PER_MINUTE:
             call, size = replace(call, body=None), 0
         more = self._more.pop(call.deployment_id, 0)
         self._held += size
+        self._bodies[call.deployment_id] += size
         self._waiting.append(replace(call, more=more) if more else call)
         if not self._busy:
             self._write_next(asyncio.get_running_loop())
@@ -63,6 +68,7 @@ class RefusedCalls:
         if minute != self._minute:
             self._minute = minute
             self._kept.clear()
+            self._bodies.clear()
         self._kept[deployment_id] += 1
         return self._kept[deployment_id] <= PER_MINUTE
 
@@ -82,5 +88,12 @@ class RefusedCalls:
     def _write(self, batch: list[Refused]) -> None:
         try:
             self._connection.run(lambda connection: deliveries.keep(connection, batch))
+        except StoreRefused as error:
+            # One that cannot be written must not take the others with it.
+            if len(batch) > 1:
+                for call in batch:
+                    self._write([call])
+            else:
+                log.warning("refused_calls_lost", extra={"error": str(error), "calls": 1})
         except StoreError as error:
             log.warning("refused_calls_lost", extra={"error": str(error), "calls": len(batch)})
