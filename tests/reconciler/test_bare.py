@@ -17,7 +17,9 @@ def test_git_reads_the_configuration_of_a_new_repository(tmp_path: Path) -> None
     assert run_git(bare, "symbolic-ref", "HEAD").strip() == "refs/heads/main"
 
 
-def test_git_is_told_nothing_of_what_this_process_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_is_told_nothing_of_what_this_process_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Scripts run as the same user, and could read it in /proc while Git runs."""
     monkeypatch.setenv("WEFT_SECRETS_KEY", "5ecret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "5ecret")
