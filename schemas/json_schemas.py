@@ -17,6 +17,10 @@ from schemas.pattern import JSON
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _EXPLAINED: Final = Draft202012Validator(Draft202012Validator.META_SCHEMA)
+_PATIENT: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
+"""For patterns that go back and forth (look-around, back references; all others take linear time): anybody may send
+what is to fit them, in thousands of keys. A text that would take more steps does not fit.
+"""
 _SMALL: Final = 20_000  # characters and values
 
 
@@ -60,7 +64,7 @@ class Shape:
     """
 
     def __init__(self, schema: JSON, root: str = "") -> None:
-        self._validator = jsonschema_rs.Draft202012Validator(schema, offline=True)
+        self._validator = jsonschema_rs.Draft202012Validator(schema, offline=True, pattern_options=_PATIENT)
         self._root = root
 
     def violations(self, value: JSON, *, most: int = 100) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.json_schemas import violations
+from schemas.json_schemas import Shape, violations
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,12 @@ def test_what_is_simple_is_told_with_its_place() -> None:
     schema = {"properties": {"size": {"type": "string"}}}
     assert violations(schema, {"size": 1}) == ('size: 1 is not of type "string"',)
     assert violations({"type": "integer"}, "x") == ('"x" is not of type "integer"',)
+
+
+def test_no_body_keeps_the_process_busy_by_patterns_that_go_back_and_forth() -> None:
+    shape = Shape({"patternProperties": {r"^(a|aa)+\1$": {}}, "additionalProperties": False})
+    began = time.monotonic()
+    assert shape.violations({"a" * 40 + f"b{number}": 1 for number in range(200)})
+    assert time.monotonic() - began < 1
+    words = Shape({"type": "string", "pattern": r"^(?=.*\d)(?=.*[a-z])[\w ]{8,}$"})
+    assert not words.violations("a1 " * 100_000)
