@@ -22,6 +22,9 @@ _LARGEST: Final = 64 * 1024
 _SPELLED: Final = 8 * 1024
 """Characters of a derived text that is starred at all, and in all its spellings. In longer ones secrets are."""
 
+_WRAPPED: Final = 8
+"""Characters from which on a part is found as well where it goes over the ends of lines."""
+
 _MOST_DERIVED: Final = 500
 _NODES: Final = 100
 """Nodes whose derived texts are kept in any case: there are fewer at work at once."""
@@ -74,7 +77,8 @@ class Mask:
         """The text with stars. Where secrets overlap, nothing of either is left."""
         if self._is_leaf(text):
             return STARS
-        return _starred(text, [part for part in self._all_parts() if part in text])
+        parts = self._all_parts()
+        return _starred(_unwrapped(text, parts), [part for part in parts if part in text])
 
     def cut_text(self, text: str) -> str:
         """The same for one that was cut off, perhaps within a secret: at its end, before an ellipsis, at its
@@ -101,7 +105,7 @@ class Mask:
         texts = list(_texts(value))
         joined, parts = "\n".join(texts), self._all_parts()
         present = [part for part in parts if part in joined]
-        if present or any(map(self._is_leaf, texts)) or any(self._is_cut(text, parts) for text in texts):
+        if present or any(map(self._is_leaf, texts)) or any(self._is_torn(text, parts) for text in texts):
             return self._masked(value, present)
         return value
 
@@ -120,10 +124,12 @@ class Mask:
     def _masked_text(self, text: str, present: Sequence[str]) -> str:
         if self._is_leaf(text):
             return STARS
-        text = _starred(text, present)
+        text = _starred(_unwrapped(text, self._all_parts()), present)
         return _without_ends(text, self._all_parts()) if len(text) >= _LONG else text
 
-    def _is_cut(self, text: str, parts: Sequence[str]) -> bool:
+    def _is_torn(self, text: str, parts: Sequence[str]) -> bool:
+        if _unwrapped(text, parts) is not text:
+            return True
         return len(text) >= _LONG and _without_ends(text, parts) != text
 
     def _all_parts(self) -> tuple[str, ...]:
@@ -143,13 +149,28 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
 
 def _starred(text: str, parts: Iterable[str]) -> str:
-    spans = sorted((at, at + len(part)) for part in parts for at in _places(text, part))
+    return _with_stars(text, sorted((at, at + len(part)) for part in parts for at in _places(text, part)))
+
+
+def _with_stars(text: str, spans: Iterable[tuple[int, int]]) -> str:
     made, done = [], 0
     for start, end in spans:
         if start > done or (start == done == 0):
             made += [text[done:start], STARS]
         done = max(done, end)
     return "".join([*made, text[done:]])
+
+
+def _unwrapped(text: str, parts: Iterable[str]) -> str:
+    """With stars for parts that go over the ends of lines, as programs wrap Base64. The same object without any."""
+    if "\n" not in text:
+        return text
+    plain = text.replace("\r", "").replace("\n", "")
+    spans = [(at, at + len(part)) for part in parts if len(part) >= _WRAPPED for at in _places(plain, part)]
+    if not spans:
+        return text
+    at = [place for place, char in enumerate(text) if char not in "\r\n"]
+    return _with_stars(text, sorted((at[start], at[end - 1] + 1) for start, end in spans))
 
 
 def _places(text: str, part: str) -> Iterator[int]:

@@ -216,3 +216,23 @@ def test_a_long_text_that_was_made_of_a_secret_costs_little() -> None:
     assert time.perf_counter() - began < 1
     assert made.text(f"<{texts[3]}>") == "<***>"
     assert made.text("hunter2 " + "y" * 10_000_000) == "*** " + "y" * 10_000_000
+
+
+@settings(max_examples=200)
+@given(
+    secret=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=150),
+    before=st.text("xyz", max_size=90),
+    behind=st.text("xyz", max_size=90),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_secret_within_wrapped_base64_is_masked_wherever_its_lines_end(
+    secret: str, before: str, behind: str, end: str
+) -> None:
+    wrapped = base64.encodebytes((before + secret + behind).encode()).decode().replace("\n", end)
+    made = mask(secret)
+    for left in (made.text(wrapped), made.value({"a": [wrapped]})["a"][0]):
+        plain = "".join(left.split())
+        assert "***" in plain
+        inside = base64.b64encode(b"\0" * (len(before) % 3) + secret.encode()).decode()[4:-4]
+        kept = {inside[at : at + 12] for at in range(len(inside) - 11)}
+        assert not any(one in part for one in kept for part in plain.split("***"))
