@@ -148,6 +148,7 @@ def test_slots_that_ran_are_left_out_unless_they_are_wanted_again(site: Site) ->
     [
         ({"from": "March"}, "a day or a time"),
         ({"from": 7}, "a day or a time"),
+        ({"from": "0001-01-01"}, "a day or a time"),
         ({"to": "2026-02-01"}, "before `from`"),
         ({"from": "2026-03-01T09:01", "to": "2026-03-01T10:00"}, "no slot of the past"),
         ({"from": "2999-01-01", "to": "2999-12-31"}, "no slot of the past"),

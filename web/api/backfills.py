@@ -33,6 +33,9 @@ from web.api.starting import check_open
 from web.problems import Kind, Refusal, not_found
 
 LIST_QUERY: Mapping[str, Parser] = {"cursor": run_id, "limit": limit}
+_FIRST_YEAR = 1970
+"""Before it there was nothing to run, and soon no date to count from."""
+
 BODY = ("from", "to", "schedule", "cron", "timezone", "maxParallel", "reverse", "again", "dryRun")
 
 
@@ -164,8 +167,8 @@ class _Reading:
     def instant(self, key: str, zone: str, read: Callable[[str, str], datetime]) -> datetime:
         value = self._body.get(key)
         try:
-            if isinstance(value, str):
-                return read(value, zone)
+            if isinstance(value, str) and (found := read(value, zone)).year >= _FIRST_YEAR:
+                return found
         except (ValueError, OverflowError):
             pass
         self.add(key, "it takes a day or a time such as 2026-03-01 or 2026-03-01T09:30:00Z")
