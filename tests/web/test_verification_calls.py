@@ -196,7 +196,7 @@ def test_while_the_secret_changes_either_is_right(name: str) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_without_a_secret_nobody_is_verified(name: str) -> None:
     example = EXAMPLES[name]
-    for secrets in ((), ("",), ("", "")):
+    for secrets in ((), ("",), ("", ""), (" ",), ("\n", "\t")):
         with pytest.raises(Unverified, match="No secret is set"):
             verify(example.verify, secrets, example.call, example.now)
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from web.verification.jwks import Keys
     from web.verification.tokens import TokenReader
 
-_NO_SECRET: Final = "No secret is set here by the name that `verify` has: nobody can be verified."  # noqa: S105
+_NO_SECRET: Final = (
+    "No secret is set here by the name that `verify` has, or a blank one: nobody can be verified."  # noqa: S105
+)
 
 
 def verify(rule: Verify, secrets: Sequence[str], call: SignedCall, now: float) -> None:
@@ -35,7 +37,7 @@ def secret_headers(rule: Verify) -> frozenset[bytes]:
 
 
 class Verifier:
-    """One rule with its secrets' values, for many calls. Without a secret that is not empty it verifies none.
+    """One rule with its secrets' values, for many calls. Without a secret that is not blank it verifies none.
 
     `signs_url`: the call's `urls` are looked at. `asks_issuer`: calls go to `check_by_issuer`.
     """
@@ -46,7 +48,7 @@ class Verifier:
         self.secret_headers = secret_headers(rule)
         self._issuer = _IssuerTokens.of(rule)
         self.asks_issuer = self._issuer is not None
-        known = [secret for secret in secrets if secret]
+        known = [secret for secret in secrets if secret.strip()]
         self._check: Check = _FAMILIES[rule.provider](rule, known) if known else _refuse_all
 
     def covers(self, method: str) -> bool:
