@@ -62,8 +62,11 @@ class Outcomes:
         return known
 
     def _look(self, version_id: str) -> bool:
-        with self._database.connection() as connection:
-            return self._contents.hides_output(connection, version_id)
+        try:
+            with self._database.connection() as connection:
+                return self._contents.hides_output(connection, version_id)
+        except StoreUnavailable as error:
+            raise Refusal(Reason.LOST, f"What the run gave cannot be read: {error}") from error
 
     async def _whole(self, text: str) -> bytes:
         return await asyncio.to_thread(self._load, text) if is_reference(text) else text.encode()

@@ -1,0 +1,35 @@
+"""What callers are told when what their run gave cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from schemas.pattern import pattern_from_spec
+from store.answers import State
+from store.database import Database, StoreUnavailable
+from store.deployments import Route
+from web.hooks.gate import Gate
+from web.hooks.outcomes import Outcomes
+from web.hooks.refusal import Reason, Refusal
+from web.hooks.routes import Door
+
+
+class Away:
+    def connection(self) -> Any:
+        raise StoreUnavailable("The database does not answer.")
+
+
+def test_a_database_that_went_away_before_the_answer_is_no_defect() -> None:
+    pattern = pattern_from_spec("waits", {"on": {"webhook": {"respond": "last-node"}}, "nodes": []})
+    assert pattern.webhook is not None
+    about = {"token": "t", "deployment_id": 1, "organisation": "default", "environment": "production"}
+    more = {"name": "waits", "state": "active", "version_id": "v", "number": 1, "pattern": pattern}
+    door = Door(Route(**cast(Any, {**about, **more})), Gate(pattern, pattern.webhook))
+    outcomes = Outcomes(cast(Database, Away()), cast(Any, None), "/api/v1/runs/")
+    state = State(run="r", status="completed", output="1", error=None, answer=None)
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(outcomes.reply(state, door))
+    assert refused.value.reason is Reason.LOST
