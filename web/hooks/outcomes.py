@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import orjson
@@ -18,6 +19,8 @@ from web.hooks import replies
 from web.hooks.refusal import Reason, Refusal
 from web.hooks.replies import Reply
 from web.hooks.routes import Door
+
+log = logging.getLogger(__name__)
 
 
 class Outcomes:
@@ -66,7 +69,7 @@ class Outcomes:
             with self._database.connection() as connection:
                 return self._contents.hides_output(connection, version_id)
         except StoreUnavailable as error:
-            raise Refusal(Reason.LOST, f"What the run gave cannot be read: {error}") from error
+            raise _lost(error) from error
 
     async def _whole(self, text: str) -> bytes:
         return await asyncio.to_thread(self._load, text) if is_reference(text) else text.encode()
@@ -77,4 +80,10 @@ class Outcomes:
         try:
             return self._blobs.get(found(orjson.loads(text), self._blobs).key)
         except (BlobMissing, BlobsUnavailable) as error:
-            raise Refusal(Reason.LOST, f"What the run gave cannot be read: {error}.") from error
+            raise _lost(error) from error
+
+
+def _lost(error: Exception) -> Refusal:
+    """Why is for whoever runs this: it names hosts and folders, and the caller may be anybody."""
+    log.warning("output_unreadable", extra={"error": str(error)})
+    return Refusal(Reason.LOST, "What the run gave cannot be read just now. The run itself has ended.")
