@@ -34,7 +34,8 @@ PATIENCE = 5.0
 """Seconds that a commit may take before its callers, and all who wait behind it, are told to come back."""
 
 SILENCE = 1.0
-"""Seconds for which a broker that does not answer is left alone. The sweeper rings for what it misses."""
+"""Seconds for which a broker that does not answer is left alone (the sweeper rings for what it misses), and in
+which the log says no more than once why triggers were not kept."""
 
 
 class Overloaded(Exception):
@@ -54,6 +55,7 @@ class Intake:
         self._connection = HotConnection(database)
         self._broker = broker
         self._silent_until = 0.0
+        self._told_until = 0.0
         self._waiting: list[_Waiting] = []
         self._busy = False
         self._stuck = False
@@ -106,8 +108,15 @@ class Intake:
             self._busy = False
         error = done.exception()
         if error is not None:
+            self._tell(error, len(batch))
             for waiting in batch:
                 _fail(waiting, error)
+
+    def _tell(self, error: BaseException, runs: int) -> None:
+        """Callers are not told why: whoever runs the service reads it in the log, such as that the disk is full."""
+        if time.monotonic() >= self._told_until:
+            self._told_until = time.monotonic() + SILENCE
+            log.warning("triggers_not_kept", extra={"error": str(error), "runs": runs})
 
     def _commit(self, loop: asyncio.AbstractEventLoop, batch: Sequence[_Waiting]) -> None:
         """In the thread. The callers have their answer once the runs are durable; the bell rings meanwhile."""
