@@ -25,6 +25,8 @@ LOOK = 0.5
 ENDS = 30.0
 """Seconds in which the run of a call that was caught may end, so that its case can say how."""
 
+_NO_WEBHOOK = "has no webhook that could be called: its pattern needs `on: {webhook: {}}`"
+
 HELP = """The calls of a webhook, refused ones too.
 
 Example: weft hooks order-intake
@@ -65,15 +67,20 @@ def list_(
     accepted = False if refused else None
     with open_server(data) as server:
         found = list(server.items("deployments", name, "deliveries", most=most, accepted=accepted))
+        url = None if found else server.get("deployments", name)["webhookUrl"]
     if as_json:
         print_json(found)
     elif not found:
-        make_console().print(
-            f"Nobody has called {name}." if not refused else f"No call of {name} was refused."
-        )
+        make_console().print(_nobody(name, url, refused=refused))
     else:
         headers = ("DELIVERY", "AT", "ANSWER", "METHOD", "FROM", "WHAT BECAME OF IT")
         make_console().print(columns(headers, map(_row, found), cut=("WHAT BECAME OF IT",)))
+
+
+def _nobody(name: str, url: str | None, *, refused: bool) -> str:
+    if url is None:
+        return f"{name} {_NO_WEBHOOK}"
+    return f"No call of {name} was refused." if refused else f"Nobody has called {name}."
 
 
 def _row(found: JSON) -> tuple[str | Text, ...]:
@@ -187,6 +194,8 @@ def tap(
     patience = _patience(timeout)
     with open_server(data) as server:
         deployment = server.get("deployments", name)
+        if deployment["webhookUrl"] is None:
+            raise CommandError(f"{name} {_NO_WEBHOOK}")
         if not as_json:
             typer.echo(f"Waiting for a call of {deployment['webhookUrl']} (at most {timeout})", err=True)
         found = server.get("deliveries", _next(server, name, patience))

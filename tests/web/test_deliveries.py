@@ -29,6 +29,7 @@ def weft() -> Iterator[Installation]:
     with installation("--workers", "1") as weft:
         files = live("open", SEEN) | live("orders", SEEN, on={"webhook": {"body": BODY, "maxBody": "4KiB"}})
         files |= live("paused", SEEN) | live("flooded", SEEN, on={"webhook": {"rateLimit": "1/h"}})
+        files |= live("silent", SEEN.replace("trigger.body", "input"), on={"call": {}})
         files |= live("watched", SEEN, on={"webhook": {"verify": VERIFY}})
         files |= live("numbers", SEEN, on={"webhook": {"body": NUMBERS}})
         files |= live("once", SEEN, on={"webhook": {"dedupe": "${{ headers['x-delivery'] }}"}})
@@ -234,6 +235,13 @@ def test_weft_hooks_lists_shows_and_replays(weft: Installation) -> None:
     run = post(weft, "open", {"n": 2}).run
     replayed = weft_command(weft, "hooks", "replay", run)
     assert (replayed.returncode, "weft log" in replayed.stdout) == (0, True)
+
+
+def test_what_has_no_webhook_says_so_instead_of_waiting_for_a_call(weft: Installation) -> None:
+    listed = weft_command(weft, "hooks", "silent")
+    assert (listed.returncode, "silent has no webhook" in listed.stdout) == (0, True), listed.stderr
+    tapped = weft_command(weft, "hooks", "tap", "silent")
+    assert (tapped.returncode, "silent has no webhook" in tapped.stderr) == (1, True), tapped.stdout
 
 
 ASKS = """
