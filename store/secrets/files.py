@@ -104,7 +104,10 @@ def _text(path: Path, content: bytes) -> str:
         text = ""  # cut off within a character
     if len(content) > LARGEST + 1:
         raise _unreadable(path, f"it has more than {LARGEST:,} bytes")
-    return without_newline(text)
+    value = without_newline(text)
+    if not value:
+        raise _unreadable(path, "it is empty")
+    return value
 
 
 def _unreadable(path: Path, why: str | None) -> SecretUnreadable:

@@ -21,7 +21,8 @@ class Variables:
         self._environ = environ
 
     def find(self, organisation: str, environment: str, name: str) -> str | None:
-        return self._environ.get(PREFIX + name) if organisation == FIRST_ORGANISATION else None
+        """An empty variable counts as one that is not set."""
+        return (self._environ.get(PREFIX + name) or None) if organisation == FIRST_ORGANISATION else None
 
     def looked(self, organisation: str, environment: str, name: str) -> str | None:
         return f"the variable {PREFIX}{name}" if organisation == FIRST_ORGANISATION else None
@@ -29,7 +30,8 @@ class Variables:
     def names(self, organisation: str, environment: str | None = None) -> Iterable[Place]:
         if organisation != FIRST_ORGANISATION:
             return []
-        found = (name.removeprefix(PREFIX) for name in self._environ if name.startswith(PREFIX))
+        set_ = (name for name, value in self._environ.items() if value and name.startswith(PREFIX))
+        found = (name.removeprefix(PREFIX) for name in set_)
         return [Place("", name) for name in found if NAME.fullmatch(name)]
 
     def close(self) -> None:

@@ -146,7 +146,7 @@ class Vault:
 def _value(answer: dict[str, Any], shown: str) -> str:
     fields = (answer.get("data") or {}).get("data")
     value = fields.get(FIELD) if isinstance(fields, dict) else None
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
         raise SecretUnreadable(
             f'The secret at {shown} in Vault has no text in the field "{FIELD}": vault kv put {shown} {FIELD}=-'
         )

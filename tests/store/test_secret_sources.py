@@ -49,12 +49,26 @@ def test_a_file_of_the_environment_comes_before_that_of_all(tmp_path: Path) -> N
         ("x", "x"),
         ("x\r", "x\r"),
         (" x \n", " x "),
-        ("\n", ""),
+        ("\n\n", "\n"),
     ],
 )
 def test_one_line_end_is_no_part_of_the_secret(tmp_path: Path, written: str, value: str) -> None:
     write(tmp_path / "TOKEN", written)
     assert Files(tmp_path).find(FIRST, "production", "TOKEN") == value
+
+
+@pytest.mark.parametrize("written", ["", "\n", "\r\n"])
+def test_an_empty_file_is_no_secret_and_hides_none_behind_it(tmp_path: Path, written: str) -> None:
+    write(tmp_path / "production" / "TOKEN", written)
+    write(tmp_path / "TOKEN", "everywhere")
+    with pytest.raises(SecretUnreadable, match=r"production/TOKEN cannot be read: it is empty\."):
+        Files(tmp_path).find(FIRST, "production", "TOKEN")
+
+
+def test_an_empty_variable_counts_as_one_that_is_not_set() -> None:
+    variables = Variables({"WEFT_SECRET_TOKEN": "", "WEFT_SECRET_OTHER": "x"})
+    assert variables.find(FIRST, "production", "TOKEN") is None
+    assert [place.name for place in variables.names(FIRST)] == ["OTHER"]
 
 
 def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
@@ -247,7 +261,7 @@ def test_the_names_in_vault_are_known_with_their_environments(
     assert list(source.names("other")) == []
 
 
-@pytest.mark.parametrize("fields", [{"token": "hunter2"}, {"value": 7}, {"value": None}])
+@pytest.mark.parametrize("fields", [{"token": "hunter2"}, {"value": 7}, {"value": None}, {"value": ""}])
 def test_a_secret_without_text_in_its_field_says_which_field(
     vault: VaultSite, opened: Callable[..., Vault], fields: dict[str, object]
 ) -> None:
