@@ -30,7 +30,7 @@ def _network_mistakes(spec: Mapping[str, JSON]) -> Iterator[Mistake]:
         wrong = _wrong(entry) if isinstance(entry, str) else None
         if wrong:
             path = ("spec", "network", "allow", index)
-            hint = 'Write an address range such as 10.0.0.0/8, or "127.0.0.1:9000".'
+            hint = 'Write an address range such as 10.0.0.0/8, or a host with its port: "db.internal:5432".'
             yield Mistake(path=path, code="invalid-value", message=wrong, hint=hint)
 
 

@@ -171,6 +171,13 @@ def test_a_project_becomes_typed() -> None:
     assert document.typed == Project(name="shop", network_allow=allowed)
 
 
+def test_a_host_without_a_port_is_not_allowed_and_the_hint_says_to_add_one() -> None:
+    text = "apiVersion: weft/v1\nkind: Project\nmetadata: {name: shop}\nspec: {network: {allow: [db.internal]}}\n"
+    [problem] = parse(text, "weft.yaml").problems
+    assert (problem.line, problem.message) == (4, "'db.internal' cannot be allowed")
+    assert '"db.internal:5432"' in (problem.hint or "")
+
+
 @pytest.mark.parametrize(
     ("path", "answer"),
     [
