@@ -33,6 +33,7 @@ from store.spans import Span
 from store.versions import Freeze, VersionContent, add_freezes, add_versions
 from web.api import Api
 from web.auth import Authenticator
+from web.contents import Contents
 from web.health import Health
 from web.problems import EXCEPTION_HANDLERS
 
@@ -62,6 +63,7 @@ class Site:
             database=self.database,
             authenticator=self.authenticator,
             reconciler=self.reconciler,
+            contents=Contents(),
             ring=self._ring,
             blobs=lambda: FolderBlobs(git / "blobs"),
             secrets=self.secrets,

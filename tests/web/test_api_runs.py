@@ -14,7 +14,7 @@ from eventually import eventually
 from store.runs import RunStatus
 from store.spans import Span, SpanStatus
 from web.api import starting
-from web.api.contents import Content
+from web.contents import Content
 
 
 def start(site: Site, name: str, body: Any = None, **query: str) -> httpx.Response:

@@ -28,7 +28,6 @@ from web.api.changes import LIST_QUERY as CHANGES_QUERY
 from web.api.changes import Changes
 from web.api.connections import TEST_BODY as CONNECTION_BODY
 from web.api.connections import Connections
-from web.api.contents import Contents
 from web.api.deliveries import LIST_QUERY as DELIVERIES_QUERY
 from web.api.deliveries import Deliveries
 from web.api.deployments import LIST_QUERY as DEPLOYMENTS_QUERY
@@ -72,6 +71,7 @@ from web.api.tokens import LIST_QUERY as TOKENS_QUERY
 from web.api.tokens import NEW_BODY, Tokens
 from web.api.upstream import Upstream
 from web.auth import Authenticator, Role
+from web.contents import Contents
 
 PREFIX = "/api/v1"
 
@@ -85,13 +85,13 @@ class Api:
         database: Database,
         authenticator: Authenticator,
         reconciler: Reconciler,
+        contents: Contents,
         ring: Ring,
         blobs: Callable[[], Blobs],
         secrets: SecretBook,
         public_url: str,
     ) -> None:
         """`blobs` opens where large outputs are kept."""
-        contents = Contents()
         self._authenticator = authenticator
         self._deployments = Deployments(database, contents, public_url)
         self._slots = Slots(database, contents)
