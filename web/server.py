@@ -88,7 +88,7 @@ class Web:
             contents=contents,
             ring=self._ring,
             blobs=blobs,
-            secrets=self._secrets,
+            book=self._secrets,
             public_url=settings.public_url,
         )
         self._callers = Callers(self._database)

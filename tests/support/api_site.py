@@ -66,7 +66,7 @@ class Site:
             contents=Contents(),
             ring=self._ring,
             blobs=lambda: FolderBlobs(git / "blobs"),
-            secrets=self.secrets,
+            book=self.secrets,
             public_url="http://weft.test",
         )
         health = Health(self.database, redis_url, git)
