@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from eventually import eventually
 from no_tls import NO_TLS
 from running import SECRETS
 from served import Served
@@ -139,6 +140,17 @@ class Site:
     def run(self, deployment: str, **options: Any) -> str:
         with self.database.connection() as connection:
             return make_run(connection, deployment, **options)
+
+    def ended(self, run: str) -> dict[str, Any]:
+        """The run as the API has it, when it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.http.get(f"/runs/{run}").json()
+            return found if found["endedAt"] else None
+
+        found = eventually(look)
+        assert found is not None
+        return found
 
     def execute(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         with self.database.connection() as connection:
