@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cli.embedded.urls import running_broker, running_database
 from cli.errors import StartError
+from cli.given import Given
 from cli.installation import token_file
-from cli.settings import DATABASE_URL, REDIS_URL, TOKEN, URL, Given, Settings, read_settings
+from cli.settings import DATABASE_URL, REDIS_URL, TOKEN, URL, Settings, read_settings
 
 
 @dataclass(frozen=True, kw_only=True)

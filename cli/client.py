@@ -12,8 +12,8 @@ import httpx
 
 from cli.addresses import Client, read_client
 from cli.errors import CommandError
+from cli.given import Given
 from cli.printing import problem_line
-from cli.settings import Given
 from schemas.pattern import JSON
 
 PATIENCE = 60.0  # seconds that the server has for an answer

@@ -24,8 +24,9 @@ from rich.console import Console
 
 from cli.embedded.child import die_with_parent, open_log
 from cli.errors import CommandError, StartError
+from cli.given import Given
 from cli.installation import make_data_folder, open_token
-from cli.settings import DATA, PORT, Given, Settings, read_settings
+from cli.settings import DATA, PORT, Settings, read_settings
 from cli.tour import Live, Stop, Tour, curl
 from cli.tour_page import Page
 from cli.up import run_everything

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cli.addresses import url_file
 from cli.checks import Check, all_checks
+from cli.given import STARS, Given, Origin, Setting
 from cli.installation import key_file, token_file
 from cli.options import Data, Json
 from cli.secret_checks import secret_checks
@@ -26,13 +27,17 @@ from cli.settings import (
     SECRETS_KEY,
     SECRETS_KEY_OLD,
     SETTINGS,
-    STARS,
     TOKEN,
     TRUSTED_PROXIES,
     UPSTREAM,
     UPSTREAM_EVERY,
     UPSTREAM_TOKEN,
     URL,
+    Settings,
+    read_settings,
+)
+from cli.values import without_password
+from cli.vault import (
     VAULT_KUBERNETES_ROLE,
     VAULT_MOUNT,
     VAULT_PREFIX,
@@ -40,13 +45,7 @@ from cli.settings import (
     VAULT_SECRET_ID,
     VAULT_TOKEN,
     VAULT_URL,
-    Given,
-    Origin,
-    Setting,
-    Settings,
-    read_settings,
 )
-from cli.values import without_password
 from reconciler.upstream.address import address
 
 OPTIONAL = (

@@ -13,10 +13,11 @@ from cli.addresses import running_servers
 from cli.embedded import postgres
 from cli.embedded.child import stop
 from cli.errors import CommandError
+from cli.given import Given
 from cli.installation import find_key, hold
 from cli.options import Data, Json
 from cli.printing import columns, make_console, print_json, styled
-from cli.settings import DATA, Given, Settings, read_settings
+from cli.settings import DATA, Settings, read_settings
 from cli.up import migrate_database
 from reconciler.git.errors import GitError
 from reconciler.reconciler import Reconciled, Reconciler

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from cli.given import Given
 from cli.options import Data, Host, Port, Processes, Threads, Upstream, Workers
-from cli.settings import Given, Settings, read_settings
+from cli.settings import Settings, read_settings
 from cli.up import run_alone, run_everything
 
 

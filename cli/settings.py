@@ -1,45 +1,17 @@
-"""The settings: flags of the command, then environment variables, then defaults."""
+"""The settings of the service and of its clients, and what the service runs with."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from cli import values
-from cli.errors import CommandError
+from cli.given import Given, Setting
+from cli.vault import VAULT, read_vault
 from store.settings import VaultSettings
-
-STARS = "****"
-T = TypeVar("T")
-
-
-class SettingsError(CommandError):
-    """A setting is wrong: its name, its value, what would be right."""
-
-    exit_code = 2
-
-
-class Origin(StrEnum):
-    FLAG = "flag"
-    ENVIRONMENT = "environment"
-    DEFAULT = "default"  # for the token and the key: their file in the data folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting(Generic[T]):
-    """One setting as people know it. `right` says what `parse` takes; it raises ValueError for the rest."""
-
-    name: str
-    parse: Callable[[str], T]
-    right: str
-    default: str
-    flag: str | None = None
-    secret: bool = False
-
 
 DATA = Setting(
     name="WEFT_DATA",
@@ -128,50 +100,6 @@ SECRETS_DIR = Setting(
     right="a folder, such as /run/secrets",
     default="none",
 )
-VAULT_URL = Setting(
-    name="WEFT_VAULT_URL",
-    parse=values.web_url,
-    right="an address such as https://vault.example:8200",
-    default="none",
-)
-VAULT_MOUNT = Setting(
-    name="WEFT_VAULT_MOUNT",
-    parse=values.vault_path,
-    right="where a KV engine (version 2) is mounted, such as secret",
-    default="secret",
-)
-VAULT_PREFIX = Setting(
-    name="WEFT_VAULT_PREFIX",
-    parse=values.vault_path,
-    right="a path such as weft or teams/weft",
-    default="weft",
-)
-VAULT_TOKEN = Setting(
-    name="WEFT_VAULT_TOKEN",
-    parse=values.secret,
-    right="a token without a space",
-    default="none",
-    secret=True,
-)
-VAULT_ROLE_ID = Setting(
-    name="WEFT_VAULT_ROLE_ID",
-    parse=values.secret,
-    right="the role_id of an AppRole",
-    default="none",
-)
-VAULT_SECRET_ID = Setting(
-    name="WEFT_VAULT_SECRET_ID",
-    parse=values.secret,
-    right="the secret_id of the AppRole of WEFT_VAULT_ROLE_ID",
-    default="none",
-    secret=True,
-)
-VAULT_KUBERNETES_ROLE = Setting(
-    name="WEFT_VAULT_KUBERNETES_ROLE",
-    parse=values.secret,
-    right="a role of Vault's Kubernetes authentication, such as weft",
-    default="none",
-)
 WORKERS = Setting(
     name="WEFT_WORKERS",
     flag="--workers",
@@ -248,8 +176,8 @@ TOKEN = Setting(
 SETTINGS: tuple[Setting[Any], ...] = (
     *(DATA, HOST, PORT, PUBLIC_URL, DATABASE_URL, REDIS_URL, BLOBS, BLOBS_ENDPOINT),
     *(ADMIN_TOKEN, INSTALLATION_KEY, SECRETS_KEY, SECRETS_KEY_OLD),
-    *(SECRETS_DIR, VAULT_URL, VAULT_MOUNT, VAULT_PREFIX),
-    *(VAULT_TOKEN, VAULT_ROLE_ID, VAULT_SECRET_ID, VAULT_KUBERNETES_ROLE),
+    SECRETS_DIR,
+    *VAULT,
     *(WORKERS, THREADS, UPSTREAM, UPSTREAM_TOKEN, UPSTREAM_EVERY),
     *(FORGE_SECRET, FORGE_API, TRUSTED_PROXIES, LOG, URL, TOKEN),
 )
@@ -289,35 +217,6 @@ class Settings:
     log: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Given:
-    """What was given, by the settings' names: `flags` (None where the flag was not used) before `environ`."""
-
-    flags: Mapping[str, str | None] = field(default_factory=dict)
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    spelled: Mapping[str, str] = field(default_factory=dict)  # where a command calls a flag otherwise
-
-    def origin(self, setting: Setting[Any]) -> Origin:
-        if self.flags.get(setting.name) is not None:
-            return Origin.FLAG
-        # An empty variable counts as one that is not set, as Compose files and CI systems leave them.
-        return Origin.ENVIRONMENT if self.environ.get(setting.name) else Origin.DEFAULT
-
-    def read(self, setting: Setting[T]) -> T | None:
-        """The value, or None where none is given. Raises SettingsError."""
-        origin = self.origin(setting)
-        if origin is Origin.DEFAULT:
-            return None
-        text = (self.flags if origin is Origin.FLAG else self.environ)[setting.name] or ""
-        try:
-            return setting.parse(text)
-        except ValueError:
-            flag = self.spelled.get(setting.name, setting.flag)
-            name = f"{flag} " if origin is Origin.FLAG else f"{setting.name}="
-            shown = STARS if setting.secret else values.without_password(text)
-            raise SettingsError(f"{name}{shown} is wrong: it takes {setting.right}") from None
-
-
 def read_settings(given: Given | None = None) -> Settings:
     """All settings of the service. Makes nothing on disk. Raises SettingsError for the first wrong one."""
     given = given or Given()
@@ -348,29 +247,6 @@ def read_settings(given: Given | None = None) -> Settings:
         forge_api=given.read(FORGE_API),
         trusted_proxies=given.read(TRUSTED_PROXIES) or (),
         log=given.read(LOG) or "info",
-    )
-
-
-def read_vault(given: Given) -> VaultSettings | None:
-    """Where Vault is and as whom Weft comes there. Raises SettingsError where that is not said in one way."""
-    url, secret_id = given.read(VAULT_URL), given.read(VAULT_SECRET_ID)
-    ways = {one.name: given.read(one) for one in (VAULT_TOKEN, VAULT_ROLE_ID, VAULT_KUBERNETES_ROLE)}
-    used = [name for name, value in ways.items() if value is not None]
-    if url is None:
-        return None
-    if len(used) != 1:
-        took = f"not {len(used)}" if used else "and none is set"
-        raise SettingsError(f"{VAULT_URL.name}={url} takes one of {', '.join(ways)}, {took}")
-    if (used == [VAULT_ROLE_ID.name]) is (secret_id is None):
-        raise SettingsError(f"{VAULT_ROLE_ID.name} and {VAULT_SECRET_ID.name} are set together or not at all")
-    return VaultSettings(
-        url=url,
-        mount=given.read(VAULT_MOUNT) or VAULT_MOUNT.default,
-        prefix=given.read(VAULT_PREFIX) or VAULT_PREFIX.default,
-        token=ways[VAULT_TOKEN.name],
-        role_id=ways[VAULT_ROLE_ID.name],
-        secret_id=secret_id,
-        kubernetes_role=ways[VAULT_KUBERNETES_ROLE.name],
     )
 
 

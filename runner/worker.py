@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dramatiq.worker
@@ -19,6 +19,7 @@ from runner.broker import BellBroker, BellWorker, make_actor
 from runner.cords import Stop
 from runner.executor import Executor
 from runner.hands import Hands
+from runner.heart import Heart
 from runner.ledger import Ledger
 from runner.nodes.kinds import Kinds
 from runner.nodes.turns import Turns
@@ -39,7 +40,7 @@ from store.database import (
     StoreUnavailable,
 )
 from store.journal import Outcome, Step
-from store.leases import LEASE, ClaimedRun
+from store.leases import ClaimedRun
 from store.notifications import Listener
 from store.runs import RunStatus
 from store.s3_blobs import BlobPlace
@@ -92,9 +93,8 @@ class Worker:
         addresses = Addresses(database.url, redis_url, folder, secrets.as_json(), blobs)
         self._solo = Solo(addresses, self._died_alone)
         self._threads = threads
-        self._stopping = threading.Event()
         self._left_over: list[str] = []
-        self._abandoned: list[tuple[str, int]] = []
+        self._heart = Heart(database, self._hands, self._ring)
 
     def replace(self, dead: Sequence[str] | None) -> None:
         """Free the runs of workers that died (None: of all there ever were) and announce them."""
@@ -108,19 +108,10 @@ class Worker:
         """Work until `stop` is set; then finish or give back what is in hand."""
         make_actor(self._broker, self.execute)
         worker = BellWorker(self._broker, threads=self._threads)
-        listener = Listener(self._database, self._handlers(), self._refresh)
-        heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        listener.start()
-        heart.start()
-        self._teller.start()
-        worker.start()
-        stop.wait()
-        self._leave(worker)
-        self._stopping.set()
-        heart.join()
-        listener.stop()
-        self._teller.stop()
-        self._close()
+        with self._alive():
+            worker.start()
+            stop.wait()
+            self._leave(worker)
 
     def execute(self, ids: list[str]) -> None:
         """The actor. Whatever goes wrong here, the store still knows that the runs are not done."""
@@ -134,25 +125,29 @@ class Worker:
 
     def run_alone(self, run: str) -> None:
         """Execute a run under which workers died, as far as it goes; in a process of its own."""
-        listener = Listener(self._database, self._handlers(), self._refresh)
-        heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        listener.start()
-        heart.start()
-        self._teller.start()
-        try:
+        with self._alive():
             self._advance(self._ledger.claim_alone(run))
-            self._give_back(self._abandoned[:])
-        finally:
-            self._stopping.set()
-            heart.join()
-            listener.stop()
-            self._teller.stop()
-            self._close()
+            self._heart.give_back()
 
     def give_up(self) -> None:
         """Give back what is in hand as soon as that can be done."""
         self._hands.leave()
         self._pull_all()
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        """While it hears, holds its runs, and tells. It is closed with that."""
+        listener = Listener(self._database, self._handlers(), self._refresh)
+        listener.start()
+        self._heart.start()
+        self._teller.start()
+        try:
+            yield
+        finally:
+            self._heart.stop()
+            listener.stop()
+            self._teller.stop()
+            self._close()
 
     def _isolate(self, runs: Collection[str]) -> None:
         """What was not claimed went to somebody else, mostly; or it is to be executed alone."""
@@ -178,8 +173,8 @@ class Worker:
         finally:
             self._hands.release(controls)
             self._executor.suspended.settle((run, False) for run in open_)
-            # Ours no more, or the database was away: the heart gives them back, if they are still ours to give.
-            self._abandoned.extend(open_.items())
+            # Ours no more, or the database was away.
+            self._heart.abandon(open_.items())
 
     def _conclude(self, claimed: Sequence[ClaimedRun], steps: Sequence[Step]) -> None:
         """Record what became of runs. One whose end the database refuses fails, instead of ending for ever."""
@@ -252,32 +247,6 @@ class Worker:
         self._forget()
         self._book.forget()
 
-    def _beat(self) -> None:
-        """Keep the leases of long runs, hear about those that were lost or cancelled, give back what was left."""
-        while not self._stopping.wait(LEASE / 4):
-            held = self._hands.held(for_seconds=LEASE / 5)
-            try:
-                if held:
-                    self._renew(held)
-                if self._abandoned:
-                    self._give_back(self._abandoned[:])
-            except StoreUnavailable as error:
-                log.warning("database_away", extra={"error": str(error), "runs": len(held)})
-
-    def _give_back(self, abandoned: Sequence[tuple[str, int]]) -> None:
-        with self._database.connection() as connection:
-            self._ring(leases.give_back(connection, abandoned))
-        del self._abandoned[: len(abandoned)]
-
-    def _renew(self, held: Sequence[tuple[str, int]]) -> None:
-        with self._database.connection() as connection:
-            renewed = leases.renew(connection, held)
-        for run, _ in held:
-            if run not in renewed:
-                self._hands.pull(run, Stop.LOST)
-            elif renewed[run]:
-                self._hands.pull(run, Stop.CANCELLED)
-
     def _leave(self, worker: BellWorker) -> None:
         self._hands.leave()
         impatience = threading.Timer(GRACE, self._pull_all)
@@ -289,7 +258,7 @@ class Worker:
         if held:
             with self._database.connection() as connection:
                 self._left_over.extend(leases.give_back(connection, held))
-        with contextlib.suppress(redis.RedisError):
+        with suppress(redis.RedisError):
             self._broker.ring([run] for run in self._left_over)
             # Stock puts back in silence what it had fetched: tell those who wait.
             self._broker.run([], bells=self._threads)

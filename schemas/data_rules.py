@@ -9,8 +9,8 @@ from schemas.json_schemas import schema_mistakes
 from schemas.mistakes import Mistake
 from schemas.outline import Outline, Path, texts_in
 from schemas.pattern import JSON
-from schemas.quantities import size_in_bytes
 from schemas.redis_commands import refusal
+from schemas.size_rules import too_large
 from schemas.template_text import OPENING
 
 LARGEST_OUTPUT: Final = 4 * 1024 * 1024
@@ -35,7 +35,7 @@ def data_mistakes(nodes: Iterable[Outline]) -> Iterator[Mistake]:
             yield from _redis_command(inputs.get("command"), (*path, "command"))
         elif node.uses == "shell":
             yield from _files(inputs.get("files"), (*path, "files"))
-            yield from _output_size(inputs.get("maxOutput"), (*path, "maxOutput"))
+            yield from too_large(inputs.get("maxOutput"), (*path, "maxOutput"), LARGEST_OUTPUT)
 
 
 def path_mistakes(name: str, path: Path) -> Iterator[Mistake]:
@@ -78,13 +78,3 @@ def _files(listed: JSON, path: Path) -> Iterator[Mistake]:
             yield Mistake(path=(*path, index), code="template-not-allowed", message=message, hint=hint)
         elif isinstance(name, str):
             yield from path_mistakes(name, (*path, index))
-
-
-def _output_size(written: JSON, path: Path) -> Iterator[Mistake]:
-    try:
-        size = size_in_bytes(written) if isinstance(written, str) else 0
-    except ValueError:
-        return  # the JSON Schema says so
-    if size > LARGEST_OUTPUT:
-        message = f'"maxOutput" cannot be {written}'
-        yield Mistake(path=path, code="invalid-value", message=message, hint="Write at most 4MiB.")

@@ -31,11 +31,6 @@ class Slot:
     in_gap: bool = False
 
 
-def next_fire(schedule: Schedule, after: datetime) -> datetime | None:
-    """The first instant strictly after `after` (aware) at which the schedule fires, in UTC; None: never again."""
-    return next(fires(schedule, after), None)
-
-
 def next_fires(schedule: Schedule, after: datetime, count: int) -> tuple[datetime, ...]:
     """The next `count` of them, fewer where there are no more."""
     return tuple(islice(fires(schedule, after), count))

@@ -11,7 +11,8 @@ from schemas.mistakes import Mistake
 from schemas.naming import early_mistakes
 from schemas.outline import Outline, Path, all_nodes
 from schemas.pattern import JSON
-from schemas.quantities import duration, seconds, size_in_bytes
+from schemas.quantities import duration, seconds
+from schemas.size_rules import too_large
 from schemas.verification_rules import method_mistakes, verify_mistakes
 from schemas.webhook import Respond
 
@@ -27,7 +28,7 @@ def webhook_mistakes(webhook: JSON, at: Path) -> Iterator[Mistake]:
     """All mistakes of a webhook, whatever shape it has."""
     if not isinstance(webhook, dict):
         return
-    yield from _body_size(webhook.get("maxBody"), (*at, "maxBody"))
+    yield from too_large(webhook.get("maxBody"), (*at, "maxBody"), LARGEST_BODY)
     yield from _waiting(webhook, at)
     yield from _ranges(webhook.get("allowFrom"), (*at, "allowFrom"))
     yield from verify_mistakes(webhook.get("verify"), (*at, "verify"))
@@ -50,16 +51,6 @@ def answer_mistakes(webhook: JSON, nodes: Sequence[Outline], at: Path) -> Iterat
         message = "nobody waits for this answer"
         hint = "Write `on: {webhook: {respond: respond-node}}`, or remove the node."
         yield Mistake(path=(*node.path, "uses"), code="nobody-waits", message=message, hint=hint)
-
-
-def _body_size(written: JSON, path: Path) -> Iterator[Mistake]:
-    try:
-        size = size_in_bytes(written) if isinstance(written, str) else 0
-    except ValueError:
-        return  # the JSON Schema says so
-    if size > LARGEST_BODY:
-        message = f'"maxBody" cannot be {written}'
-        yield Mistake(path=path, code="invalid-value", message=message, hint="Write at most 16MiB.")
 
 
 def _waiting(webhook: Mapping[str, JSON], at: Path) -> Iterator[Mistake]:

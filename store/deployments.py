@@ -165,14 +165,6 @@ def revisions(
     return [_revision(row) for row in rows]
 
 
-def load_revision(connection: Connection, deployment_id: int, revision: int) -> Revision | None:
-    """What a run was accepted under."""
-    row = connection.execute(
-        f"{_REVISION} WHERE r.deployment_id = %s AND r.revision = %s".encode(), [deployment_id, revision]
-    ).fetchone()
-    return None if row is None else _revision(row)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Dependency:
     """A version that another one calls. `newest` is the highest number of its pattern."""

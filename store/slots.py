@@ -48,11 +48,10 @@ class NewSlot:
 
 
 class OpenSlot(NamedTuple):
-    """Of a schedule whose runs may not overlap. `run_id` None: it waits. `busy`: its run has not ended."""
+    """Of a schedule whose runs may not overlap. `run_id` None: it waits."""
 
     at: datetime
     run_id: str | None
-    busy: bool
     cancelled: bool
 
 
@@ -106,7 +105,7 @@ def open_slots(connection: Connection, keys: Iterable[TickerKey]) -> dict[Ticker
         asked,
     )
     rows = connection.execute(
-        """SELECT s.deployment_id, s.schedule, s.at, s.run_id::text, r.id IS NOT NULL, coalesce(r.cancelled, false)
+        """SELECT s.deployment_id, s.schedule, s.at, s.run_id::text, coalesce(r.cancelled, false)
            FROM unnest(%s::bigint[], %s::text[]) AS n(id, key)
            JOIN slots s ON s.deployment_id = n.id AND s.schedule = n.key AND s.open
            LEFT JOIN runs r ON r.id = s.run_id ORDER BY s.at""",

@@ -35,6 +35,7 @@ from web.app import Application, make_app
 from web.auth import Authenticator
 from web.clients import Clients
 from web.connections import Connection
+from web.contents import Contents
 from web.forge.app import ForgeEvents, ForgeGate
 from web.git.app import GitApp
 from web.health import Health
@@ -79,47 +80,54 @@ class Web:
         )
         self._git = GitApp(git, reconciler, authenticator.by_token)
         blobs = partial(open_blobs, settings.blobs, endpoint=settings.blobs_endpoint)
-        api = Api(
+        contents = Contents()
+        self._api = Api(
             database=self._database,
             authenticator=authenticator,
             reconciler=reconciler,
+            contents=contents,
             ring=self._ring,
             blobs=blobs,
-            secrets=self._secrets,
+            book=self._secrets,
             public_url=settings.public_url,
         )
-        self._api = api
         self._callers = Callers(self._database)
         self._refused = RefusedCalls(self._database)
         self._signers = Signers(self._database, self._secrets, settings.public_url)
-        hooks = Hooks(
+        handlers = {
+            DEPLOYMENTS_CHANGED: self._changed,
+            RUN_TOLD: self._api.feeds.told,
+            RUN_ANSWERED: self._callers.told,
+            SECRETS_CHANGED: self._secrets.changed,
+        }
+        self._listener = Listener(self._database, handlers, self._refresh)
+        self.app: Application = make_app(
+            hooks=self._hooks(
+                settings, Outcomes(self._database, contents, blobs, f"{settings.public_url}/api/v1/runs/")
+            ),
+            git=self._git,
+            pages=self._pages(settings),
+        )
+        self._reconciler = reconciler
+
+    def _hooks(self, settings: ServiceSettings, outcomes: Outcomes) -> Hooks:
+        return Hooks(
             self._routes,
             self._intake,
             self._callers,
-            outcomes=Outcomes(self._database, blobs, f"{settings.public_url}/api/v1/runs/"),
+            outcomes=outcomes,
             refused=self._refused,
             clients=Clients(settings.trusted_proxies),
             signers=self._signers,
             limiting=Limiting(settings.redis_url),
             public_url=settings.public_url,
         )
-        handlers = {
-            DEPLOYMENTS_CHANGED: self._changed,
-            RUN_TOLD: api.feeds.told,
-            RUN_ANSWERED: self._callers.told,
-            SECRETS_CHANGED: self._secrets.changed,
-        }
-        self._listener = Listener(self._database, handlers, self._refresh)
-        health = Health(self._database, settings.redis_url, git)
+
+    def _pages(self, settings: ServiceSettings) -> Starlette:
+        health = Health(self._database, settings.redis_url, settings.data / "git")
         forge = ForgeEvents(self._database, forge_gate(settings))
-        self.app: Application = make_app(
-            hooks=hooks,
-            git=self._git,
-            pages=Starlette(
-                routes=[*api.routes, *forge.routes, *health.routes], exception_handlers=EXCEPTION_HANDLERS
-            ),
-        )
-        self._reconciler = reconciler
+        routes = [*self._api.routes, *forge.routes, *health.routes]
+        return Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
 
     def start(self) -> None:
         """Catch up with what Git says before the first request is answered."""

@@ -1,8 +1,7 @@
 """`weft dead-letters`, against a real server."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import typer
@@ -16,10 +15,9 @@ Weft = Callable[..., Result]
 
 
 @pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path / "git") as site:
-        site.deploy("orders")
-        yield site
+def site(site: Site) -> Site:
+    site.deploy("orders")
+    return site
 
 
 @pytest.fixture

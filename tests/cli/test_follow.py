@@ -35,12 +35,6 @@ def main(gate):
 """
 
 
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path / "git") as site:
-        yield site
-
-
 def weft(site: Site, *arguments: str) -> subprocess.Popen[str]:
     environ = environment(WEFT_URL=site.url, WEFT_TOKEN=ADMIN)
     pipe = subprocess.PIPE

@@ -4,9 +4,8 @@ import json
 import os
 import pty
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from api_site import ADMIN, Site
@@ -15,12 +14,6 @@ from weft_command import WEFT, environment, weft_here
 VALUE = "correct horse battery staple"
 Done = subprocess.CompletedProcess[str]
 Weft = Callable[..., Done]
-
-
-@pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path / "git") as site:
-        yield site
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 from cli import values
 from cli.addresses import read_client
 from cli.errors import StartError
+from cli.given import Given, Origin, SettingsError
 from cli.installation import find_key, hold, make_data_folder, open_key, open_token
-from cli.settings import DATA, DATABASE_URL, PORT, Given, Origin, Settings, SettingsError, read_settings
+from cli.settings import DATA, DATABASE_URL, PORT, Settings, read_settings
 from store.settings import VaultSettings
 
 

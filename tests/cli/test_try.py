@@ -45,12 +45,6 @@ class Said(NamedTuple):
 
 
 @pytest.fixture
-def site(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(database_url, redis_url, tmp_path / "git") as site:
-        yield site
-
-
-@pytest.fixture
 def worker(site: Site) -> Iterator[None]:
     with site.worker():
         yield

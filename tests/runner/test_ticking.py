@@ -30,7 +30,7 @@ def clocks(instants: tuple[datetime, ...]) -> list[str]:
 
 
 def open_slot(at: datetime, run: str | None = "r") -> OpenSlot:
-    return OpenSlot(at, run, run is not None, False)
+    return OpenSlot(at, run, False)
 
 
 def test_a_slot_fires_when_it_is_due_and_nothing_is_decided_before() -> None:

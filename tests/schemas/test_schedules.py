@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.cron import check_cron
 from schemas.schedule import Schedule
 from schemas.schedule_rules import check_timezone
-from schemas.schedules import next_fire
+from schemas.schedules import next_fires
 
 BERLIN = "Europe/Berlin"
 
@@ -22,10 +22,13 @@ def fires(cron: str, timezone: str, after: str, count: int) -> list[str]:
     schedule, at = Schedule(cron=cron, timezone=timezone), datetime.fromisoformat(after)
     found = []
     for _ in range(count):
-        following = next_fire(schedule, at)
-        assert following is not None
-        at = following
+        at = next_fire(schedule, at)
         found.append(at.astimezone(ZoneInfo(timezone)).strftime("%m-%d %H:%M%z"))
+    return found
+
+
+def next_fire(schedule: Schedule, after: datetime) -> datetime:
+    [found] = next_fires(schedule, after, 1)
     return found
 
 
@@ -155,7 +158,6 @@ ZONES = [
 def test_the_next_time_lies_ahead_and_nothing_lies_between(cron: str, zone: str, after: datetime) -> None:
     schedule = Schedule(cron=cron, timezone=zone)
     following = next_fire(schedule, after)
-    assert following is not None
     assert following > after
     middle = after + (following - after) / 2
     assert next_fire(schedule, middle) == following

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from eventually import eventually
 from no_tls import NO_TLS
 from running import SECRETS
 from served import Served
@@ -33,6 +34,7 @@ from store.spans import Span
 from store.versions import Freeze, VersionContent, add_freezes, add_versions
 from web.api import Api
 from web.auth import Authenticator
+from web.contents import Contents
 from web.health import Health
 from web.problems import EXCEPTION_HANDLERS
 
@@ -62,9 +64,10 @@ class Site:
             database=self.database,
             authenticator=self.authenticator,
             reconciler=self.reconciler,
+            contents=Contents(),
             ring=self._ring,
             blobs=lambda: FolderBlobs(git / "blobs"),
-            secrets=self.secrets,
+            book=self.secrets,
             public_url="http://weft.test",
         )
         health = Health(self.database, redis_url, git)
@@ -137,6 +140,17 @@ class Site:
     def run(self, deployment: str, **options: Any) -> str:
         with self.database.connection() as connection:
             return make_run(connection, deployment, **options)
+
+    def ended(self, run: str) -> dict[str, Any]:
+        """The run as the API has it, when it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.http.get(f"/runs/{run}").json()
+            return found if found["endedAt"] else None
+
+        found = eventually(look)
+        assert found is not None
+        return found
 
     def execute(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
         with self.database.connection() as connection:

@@ -44,6 +44,12 @@ class BucketSite:
             protocol_version = "HTTP/1.1"
             wbufsize = -1
 
+            def handle_expect_100(self) -> bool:
+                self.send_response_only(100)
+                self.end_headers()
+                self.wfile.flush()
+                return True
+
             def answer(self) -> None:
                 content = self.rfile.read(int(self.headers.get("content-length", 0)))
                 site.seen.append((self.command, self.path))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import typer
@@ -50,16 +48,6 @@ def shop(site: Site, web: WebSite, monkeypatch: pytest.MonkeyPatch) -> Site:
     return site
 
 
-def ended(site: Site, run: str) -> dict[str, Any]:
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        found: dict[str, Any] = site.http.get(f"/runs/{run}").json()
-        if found["endedAt"]:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(found)
-
-
 def weft(site: Site, *arguments: str) -> Result:
     app = typer.Typer()
     connections.register(app)
@@ -90,7 +78,7 @@ def test_a_test_is_a_run_of_a_worker_that_says_what_it_found(shop: Site, web: We
     with shop.worker():
         answer = shop.http.post("/connections/shop/test", json={})
         assert answer.status_code == 202
-        run = ended(shop, answer.json()["id"])
+        run = shop.ended(answer.json()["id"])
         shown = weft(shop, "test", "shop")
     assert (run["status"], run["mode"], run["environment"], run["actor"]) == (
         "completed", "test", "production", "admin",
@@ -113,7 +101,7 @@ def test_a_secret_in_an_address_is_not_told(shop: Site, web: WebSite) -> None:
         write_connections(connection, "default", {"hook": write}, commit="e" * 40)
     with pytest.MonkeyPatch.context() as patch, shop.worker():
         patch.setenv("WEFT_SECRET_SHOP_PATH", secret)
-        run = ended(shop, shop.http.post("/connections/hook/test", json={}).json()["id"])
+        run = shop.ended(shop.http.post("/connections/hook/test", json={}).json()["id"])
     assert web.seen[-1]["path"] == f"/services/{secret}"
     assert run["output"]["address"] == f"{web.url}/services/***"
     assert secret not in json.dumps(run)

@@ -5,10 +5,8 @@ from pathlib import Path
 
 from api_site import Site
 
-from store.blobs import FolderBlobs
 from store.run_reads import LOOKED_AT, LOOKED_AT_SCATTERED
 from web.api import runs
-from web.api.api import Api
 from web.problems import Kind
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
@@ -24,18 +22,9 @@ def test_the_paths_in_the_docs_are_those_in_the_code(
 ) -> None:
     documented = re.findall(r"^\| `([A-Z]+) (/api/[^`]*)` \|", TEXT, re.MULTILINE)
     site = Site(database_url, redis_url, tmp_path)
-    api = Api(
-        database=site.database,
-        authenticator=site.authenticator,
-        reconciler=site.reconciler,
-        ring=print,
-        blobs=lambda: FolderBlobs(tmp_path),
-        secrets=site.secrets,
-        public_url="",
-    )
     served = [
         (method.upper(), route.path_format)
-        for route in api.routes
+        for route in site.api.routes
         for method in getattr(route.app, "_endpoints", {})
     ]
     site.database.close()

@@ -14,7 +14,7 @@ from eventually import eventually
 from store.runs import RunStatus
 from store.spans import Span, SpanStatus
 from web.api import starting
-from web.api.contents import Content
+from web.contents import Content
 
 
 def start(site: Site, name: str, body: Any = None, **query: str) -> httpx.Response:
@@ -322,7 +322,7 @@ def test_a_retried_run_goes_on_behind_the_failure_in_a_real_worker(site: Site) -
         assert [node["status"] for node in ended["nodes"]] == ["completed", "failed"]
         at = ended["nodes"][0]["output"]["at"]
         second = retry(site, first, input={"broken": False}, **{"from": "failed"}).json()["id"]
-        ended = wait_for_end(site, second)
+        ended = site.ended(second)
     assert (ended["status"], ended["output"]) == ("completed", {"again": at})
     assert [node["status"] for node in ended["nodes"]] == ["completed", "skipped", "completed"]
 
@@ -337,7 +337,7 @@ def test_a_retry_from_inside_a_branch_keeps_the_other_nodes_of_it(site: Site) ->
     with site.worker():
         first = start(site, "orders", wait="10s").json()["id"]
         second = retry(site, first, **{"from": "box/b"}).json()["id"]
-        wait_for_end(site, second)
+        site.ended(second)
     before, after = (outputs(site, run) for run in (first, second))
     assert before.keys() == after.keys()
     assert {path for path in before if before[path] == after[path]} == {"first", "box/a", "beside"}
@@ -345,12 +345,3 @@ def test_a_retry_from_inside_a_branch_keeps_the_other_nodes_of_it(site: Site) ->
 
 def outputs(site: Site, run: str) -> dict[str, Any]:
     return {node["path"]: node["output"] for node in site.http.get(f"/runs/{run}").json()["nodes"]}
-
-
-def wait_for_end(site: Site, run: str) -> Any:
-    for _ in range(400):
-        found = site.http.get(f"/runs/{run}").json()
-        if found["endedAt"]:
-            return found
-        site.execute("SELECT pg_sleep(0.02)")
-    raise AssertionError(found)

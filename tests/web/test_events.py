@@ -229,16 +229,9 @@ def test_nothing_is_written_or_said_of_a_run_that_nobody_follows(told: Site, tmp
         time.sleep(0.5)
         assert told.http.get(f"/runs/{run}").json()["nodes"] == []
         gate.touch()
-        wait_for_end(told, run)
+        told.ended(run)
     listener.stop()
     assert heard == []
-
-
-def wait_for_end(site: Site, run: str) -> None:
-    deadline = time.monotonic() + 10
-    while not site.http.get(f"/runs/{run}").json()["endedAt"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_node_that_was_shown_at_work_when_its_worker_died_begins_anew(told: Site, tmp_path: Path) -> None:

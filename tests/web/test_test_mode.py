@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,13 +71,7 @@ def try_out(site: Site, name: str = "orders", **body: Any) -> httpx.Response:
 
 def ended(site: Site, answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code == 202, answer.text
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        run = site.http.get(f"/runs/{answer.json()['id']}").json()
-        if run["endedAt"]:
-            return run
-        time.sleep(0.05)
-    raise AssertionError(run)
+    return site.ended(answer.json()["id"])
 
 
 def outputs(run: dict[str, Any]) -> dict[str, Any]:
@@ -398,10 +391,7 @@ def test_only_so_many_test_runs_wait(site: Site, work: Work, monkeypatch: pytest
     with site.worker():
         site.execute("UPDATE runs SET due_at = now()")
         site._ring(site.rung)
-        until = time.monotonic() + 20
-        while not site.http.get(f"/runs/{first.json()['id']}").json()["endedAt"]:
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        site.ended(first.json()["id"])
     assert site.http.post(f"/runs/{first.json()['id']}/retry").status_code == 202
     assert site.http.post(f"/runs/{first.json()['id']}/retry").status_code == 429
     assert try_out(site, **SENT).status_code == 429

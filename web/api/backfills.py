@@ -23,13 +23,13 @@ from store.database import Connection, Database
 from store.deployments import Deployment
 from store.ids import new_id
 from store.run_reads import is_run_id
-from web.api.contents import Contents
 from web.api.deployments import find_deployment
 from web.api.encoding import Answer, rfc3339
 from web.api.query import DEFAULT_LIMIT, Parser, limit, run_id, wrong
 from web.api.resource import Call
 from web.api.schedules import deployment_schedules
 from web.api.starting import check_open
+from web.contents import Contents
 from web.problems import Kind, Refusal, not_found
 
 LIST_QUERY: Mapping[str, Parser] = {"cursor": run_id, "limit": limit}

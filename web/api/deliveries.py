@@ -17,13 +17,13 @@ from store.deployments import get_deployment
 from store.ids import new_id
 from store.run_reads import is_run_id
 from store.runs import NewRun
-from web.api.contents import Contents
 from web.api.deployments import find_deployment, no_deployment
 from web.api.encoding import rfc3339
 from web.api.query import DEFAULT_LIMIT, Parser, flag, limit, run_id
 from web.api.resource import Call
 from web.api.runs import Runs
 from web.api.starting import Ring, changing, check_admitted, check_open
+from web.contents import Contents
 from web.hooks.bodies import Body, understood, unpacked
 from web.hooks.call import trigger_of
 from web.hooks.fields import fields, first, gathered

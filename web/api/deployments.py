@@ -27,12 +27,12 @@ from store.passed_over import recent
 from store.repositories import repository_state
 from store.slots import last_skipped
 from store.versions import Freeze
-from web.api.contents import Content, Contents
 from web.api.encoding import rfc3339, without_none
 from web.api.query import DEFAULT_LIMIT, Parser, is_label, label, limit, number, one_of, words
 from web.api.resource import Call
 from web.api.schedules import SHOWN as NEXT
 from web.api.schedules import coming, deployment_schedules, schedule_json
+from web.contents import Content, Contents
 from web.problems import Refusal, not_found
 
 STATES = ("active", "paused", "archived", UNDEPLOYED)

@@ -6,7 +6,7 @@ import orjson
 
 from schemas.json_text import dump
 from schemas.pattern import JSON
-from web.api.contents import Content
+from web.contents import Content
 from web.problems import Kind, Refusal
 
 MOST = 50  # reasons that are told

@@ -11,11 +11,11 @@ from store import run_reads
 from store.blobs import BlobMissing, Blobs, BlobsUnavailable
 from store.database import Connection, Database
 from store.large import found, is_reference
-from web.api.contents import Contents
 from web.api.encoding import Stored, stored
 from web.api.query import Parser, node_path, number
 from web.api.resource import Call
 from web.api.runs import find_run, is_secret_call
+from web.contents import Contents
 from web.problems import Kind, Refusal, not_found
 
 QUERY: Mapping[str, Parser] = {"node": node_path, "attempt": number(1, 32_767)}

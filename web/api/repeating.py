@@ -17,13 +17,13 @@ from store.replays import Replay, repeat_test, replay
 from store.run_reads import RunDetail
 from store.runs import RunStatus
 from web.api.again import has_begun, kept_rows, parse_path, written_path
-from web.api.contents import Content, Contents
 from web.api.inputs import check_input, input_text
 from web.api.query import wrong
 from web.api.resource import Call
 from web.api.runs import Runs, check_may_touch, find_run
 from web.api.starting import Ring, changing, check_admitted, check_open
 from web.api.testing import too_many_tests
+from web.contents import Content, Contents
 from web.problems import Kind, Refusal
 
 TRIES = 3

@@ -11,7 +11,6 @@ from store.database import Connection, Database
 from store.run_reads import Mode, NodeRow, RunDetail, RunFilter, RunSummary
 from store.runs import RunStatus
 from store.spans import SpanStatus
-from web.api.contents import Content, Contents
 from web.api.encoding import milliseconds, rfc3339, stored
 from web.api.output_links import told
 from web.api.query import (
@@ -29,6 +28,7 @@ from web.api.query import (
 )
 from web.api.resource import Call, check_role
 from web.auth import Role
+from web.contents import Content, Contents
 from web.problems import not_found
 
 TRIGGERS = ("webhook", "schedule", "call", "manual", "api", "error", "replay")

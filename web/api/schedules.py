@@ -10,8 +10,8 @@ from schemas.pattern import JSON
 from schemas.schedule import CatchUp, Overlap, Schedule
 from schemas.schedules import next_fires
 from store.deployments import Deployment
-from web.api.contents import Content
 from web.api.encoding import rfc3339, without_none
+from web.contents import Content
 
 SHOWN = 3
 """Next fire times of a schedule, and of all of them together."""

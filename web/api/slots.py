@@ -12,12 +12,12 @@ from store import slots
 from store.database import Connection, Database
 from store.deployments import Deployment
 from store.slots import Reason, SlotFilter, SlotRow, SlotStatus
-from web.api.contents import Contents
 from web.api.deployments import find_deployment
 from web.api.encoding import rfc3339
 from web.api.query import DEFAULT_LIMIT, Parser, instant, limit, one_of
 from web.api.resource import Call
 from web.api.schedules import deployment_schedules
+from web.contents import Contents
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CURSOR = re.compile(r"(-?[0-9]{1,18})-([0-9a-f]{1,64})")

@@ -23,13 +23,13 @@ from store.ids import new_id
 from store.run_keys import Once
 from store.run_reads import RunDetail
 from store.runs import NewRun
-from web.api.contents import Contents
 from web.api.deployments import find_deployment
 from web.api.encoding import Answer
 from web.api.inputs import check_input, input_text
 from web.api.query import wrong
 from web.api.resource import Call
 from web.api.runs import Runs, check_may_touch, find_run
+from web.contents import Contents
 from web.problems import Kind, Refusal
 from web.waiting import Waiting
 

@@ -29,13 +29,13 @@ from store import schedules
 from store.database import Database
 from store.drafts import MOST_OPEN, NewTest, TooManyTestsError, start_test
 from store.ids import new_id
-from web.api.contents import Contents
 from web.api.inputs import check_input, input_text
 from web.api.query import is_label, revision, wrong
 from web.api.refusals import problems_json, reading
 from web.api.resource import Call
 from web.api.runs import Runs
 from web.api.starting import Ring
+from web.contents import Contents
 from web.problems import Kind, Refusal, not_found
 
 BODY = ("document", "ref", "files", "trigger", "input", "variables", "stubs", "environment")

@@ -14,7 +14,7 @@ from store.answers import State
 from store.blobs import BlobMissing, Blobs, BlobsUnavailable
 from store.database import Database, StoreUnavailable
 from store.large import found, is_reference
-from web.api.contents import Contents
+from web.contents import Contents
 from web.hooks import replies
 from web.hooks.refusal import Reason, Refusal
 from web.hooks.replies import Reply
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 class Outcomes:
     """`blobs` opens where large values are kept; `runs` is the URL below which runs can be read."""
 
-    def __init__(self, database: Database, blobs: Callable[[], Blobs], runs: str) -> None:
+    def __init__(self, database: Database, contents: Contents, blobs: Callable[[], Blobs], runs: str) -> None:
         self._database = database
         self._open = blobs
         self._blobs: Blobs | None = None
         self._runs = runs
-        self._contents = Contents()
+        self._contents = contents
         self._hides: dict[str, bool] = {}  # by version id
 
     async def reply(self, state: State, door: Door) -> Reply:

@@ -18,10 +18,6 @@ from web.verification.times import check_time, unix_seconds
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  (what one begins with)
 PUBLIC_PREFIX: Final = "whpk_"
-_KEY_LENGTH: Final = 32  # bytes of a public key
-_MOST_TRIED: Final = (
-    4  # asymmetric signatures: one costs a tenth of a millisecond, a header could hold hundreds
-)
 
 _IsRight = Callable[[Sequence[bytes], bytes], bool]
 """Whether one of the signatures in the header is that of the signed bytes."""

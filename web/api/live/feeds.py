@@ -14,10 +14,10 @@ from starlette.concurrency import run_in_threadpool
 
 from store import live
 from store.database import Database, StoreUnavailable
-from web.api.contents import Contents
 from web.api.live.feed import Feed
 from web.api.live.reading import Reader
 from web.auth import Identity
+from web.contents import Contents
 from web.problems import Kind, Refusal
 
 log = logging.getLogger(__name__)

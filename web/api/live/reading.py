@@ -12,12 +12,12 @@ from store.database import Connection, Database
 from store.live import LONGEST_OUTPUT, NodeChange
 from store.run_reads import RunDetail
 from store.spans import SpanStatus
-from web.api.contents import Content, Contents
 from web.api.encoding import encoded
 from web.api.live.progress import progress, total
 from web.api.live.telling import Told, containers_of, told
 from web.api.output_links import told as told_output
 from web.api.runs import is_secret_call, node_json, summary_json
+from web.contents import Content, Contents
 
 PAGE = 500
 """Rows that are read at once."""
