@@ -22,6 +22,7 @@ from reconciler.session import Session
 from reconciler.snapshot import Snapshot, advance, problems
 from schemas.documents import Document, Kind, is_document_path, parse_file
 from schemas.problems import Problem
+from schemas.secret_names import secrets_of_pattern
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +100,10 @@ def draft(session: Session, known: Known, request: DraftRequest) -> Drafted:
             raise _no_pattern(request)
         version = snapshot.frozen.versions[request.pattern]
         needed = closure(version, snapshot.frozen)
+        patterns = _documents(snapshot, (one.pattern for one in needed))
+        _check_secrets(session, known, request, patterns)
         store_versions(session.connection, [(one, tree) for one in needed], view.reader)
-    names = (one.pattern for one in needed)
-    return Drafted(version=version, commit=base.id if base else None, patterns=_documents(snapshot, names))
+    return Drafted(version=version, commit=base.id if base else None, patterns=patterns)
 
 
 def _base(session: Session, ref: str | None) -> Commit | None:
@@ -177,12 +179,33 @@ def _check_environment(session: Session, known: Known, request: DraftRequest) ->
     live = (one.binding for one in known.live.values() if one.is_serving)
     if request.changes_nothing or all(one.environment != request.environment for one in live):
         return
-    ref = session.default_ref
-    head = session.refs.get(ref, "")
-    move = RefUpdate(ref=ref, old=head, new=head)
-    if refused_moves([move], request.actor, project_of(known.snapshot), ref).reasons:
-        branch = ref.removeprefix(BRANCHES)
+    branch = _closed_branch(session, known, request)
+    if branch is not None:
         raise EnvironmentProtectedError(
             f"{branch} says what runs in {request.environment}, and {request.actor.user} may not push there:"
             " test it in another environment."
         )
+
+
+def _check_secrets(
+    session: Session, known: Known, request: DraftRequest, patterns: Mapping[str, Document]
+) -> None:
+    """A secret may be set for all environments: whoever could read it by a draft could read it by a push."""
+    if request.changes_nothing:
+        return
+    naming = [name for name, one in patterns.items() if secrets_of_pattern(one.spec)]
+    branch = _closed_branch(session, known, request) if naming else None
+    if branch is not None:
+        raise EnvironmentProtectedError(
+            f"{naming[0]} names secrets, and {request.actor.user} may not push to {branch}, which says who gets"
+            " them: propose it as a change, or take the secrets out of what you try."
+        )
+
+
+def _closed_branch(session: Session, known: Known, request: DraftRequest) -> str | None:
+    """The default branch, where whoever asks may not push to it."""
+    ref = session.default_ref
+    head = session.refs.get(ref, "")
+    move = RefUpdate(ref=ref, old=head, new=head)
+    refused = refused_moves([move], request.actor, project_of(known.snapshot), ref).reasons
+    return ref.removeprefix(BRANCHES) if refused else None

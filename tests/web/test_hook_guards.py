@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hmac
 import json
 import socket
 import time
@@ -17,6 +18,7 @@ from hook_calls import JSON, Answer, call
 from installation import Installation, installation, live
 
 SEEN = "- {id: seen, uses: set, with: {body: '${{ trigger.body }}', address: '${{ trigger.address }}'}}"
+SIGNED_HOOK = "a-secret-of-this-test"
 BODY = {
     "type": "object",
     "required": ["id", "total"],
@@ -26,12 +28,15 @@ BODY = {
 
 @pytest.fixture(scope="module")
 def weft() -> Iterator[Installation]:
-    with installation("--workers", "1", WEFT_TRUSTED_PROXIES="127.0.0.0/8, 10.9.0.0/16") as weft:
+    settings = {"WEFT_TRUSTED_PROXIES": "127.0.0.0/8, 10.9.0.0/16", "WEFT_SECRET_SIGNED_HOOK": SIGNED_HOOK}
+    with installation("--workers", "1", **settings) as weft:
         files = live("open", SEEN)
         files |= live("office", SEEN, on={"webhook": {"allowFrom": ["192.0.2.0/24", "2001:db8::/32"]}})
         files |= live("orders", SEEN, on={"webhook": {"body": BODY, "methods": ["GET", "POST"]}})
         files |= live("small", SEEN, on={"webhook": {"maxBody": "1KiB"}})
         files |= live("three", SEEN, on={"webhook": {"rateLimit": "3/m"}})
+        signed = {"verify": {"provider": "github", "secret": "SIGNED_HOOK"}, "rateLimit": "2/h"}
+        files |= live("signed", SEEN, on={"webhook": signed})
         files |= live("second", SEEN, on={"webhook": {"rateLimit": "5/s"}})
         files |= live("once", SEEN, on={"webhook": {"dedupe": "${{ headers['x-delivery'] }}"}})
         files |= live(
@@ -252,3 +257,17 @@ def test_bodies_that_are_being_sent_cannot_take_all_memory(weft: Installation) -
         for caller in callers:
             caller.close()
     assert post(weft, "open", {}).status == 202
+
+
+def test_whoever_may_not_call_may_not_ask_either(weft: Installation) -> None:
+    url = f"{weft.hook('office')}?ping"
+    assert told(call(weft, url, headers={"X-Forwarded-For": "198.51.100.1"}, method="GET"))[0] == 403
+    assert call(weft, url, headers={"X-Forwarded-For": "192.0.2.7"}, method="GET").status == 200
+
+
+def test_calls_that_are_not_signed_use_up_nobodys_rate(weft: Installation) -> None:
+    for _ in range(5):
+        assert told(post(weft, "signed", {})) == (401, "not-signed")
+    signature = hmac.new(SIGNED_HOOK.encode(), b"{}", "sha256").hexdigest()
+    answers = [post(weft, "signed", {}, X_Hub_Signature_256=f"sha256={signature}").status for _ in range(3)]
+    assert answers == [202, 202, 429]

@@ -26,9 +26,9 @@ def test_whoever_runs_the_service_reads_once_in_a_while_why_triggers_were_not_ke
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     database = Database("postgresql://127.0.0.1:1/nobody", connections=1)
+    caplog.set_level(logging.WARNING, "web.intake")
     with closing(database), closing(Intake(database, cast("Any", None))) as intake:
-        with caplog.at_level(logging.WARNING, "web.intake"):
-            asyncio.run(_refused(intake, 3))
+        asyncio.run(_refused(intake, 3))
     told = [record for record in caplog.records if record.message == "triggers_not_kept"]
     assert len(told) == 1
     assert "refused" in told[0].__dict__["error"]

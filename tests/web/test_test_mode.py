@@ -341,6 +341,23 @@ def test_where_something_is_live_only_what_could_be_live_there_is_tested(site: S
     assert asked("dave", environment="production") == 202
 
 
+def test_a_secret_is_for_drafts_of_those_who_could_push_them(site: Site, work: Work) -> None:
+    work.commit({"weft.yaml": PROJECT})
+    assert not work.push(admin=True).refused
+    thief = pattern(
+        "orders", "{id: a, uses: script, with: {code: 'def main(x): return x[::-1]', input: '%s'}}"
+    )
+
+    def asked(user: str, what: str) -> httpx.Response:
+        body = {"document": thief.replace("%s", what), "environment": "nowhere"}
+        return asked_by(site, site.token("editor", user=user), "/patterns/orders/test", body)
+
+    refused = asked("dave", "${{ secrets.DATABASE }}")
+    assert (refused.status_code, "orders names secrets" in refused.json()["detail"]) == (403, True)
+    assert asked("carol", "${{ secrets.DATABASE }}").status_code == 202
+    assert asked("dave", "nothing").status_code == 202
+
+
 def test_a_bad_end_is_nobodys_but_the_testers(site: Site, work: Work, timers: None) -> None:
     bad = pattern(
         "orders",

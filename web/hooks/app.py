@@ -99,19 +99,23 @@ class Hooks:
         door = await self._door(token)
         call.enter(door)
         route, gate = door
+        call.address = self._clients.address(call.scope)
+        gate.check_address(route.name, call.address)
         if call.scope["query_string"] in PINGS and call.method == "GET":
             return _ping(route)
-        call.address = self._clients.address(call.scope)
         _check_open(route, call.method, gate.webhook.methods)
-        gate.check_address(route.name, call.address)
-        if gate.webhook.rate_limit is not None:
-            await self._limiting.check(gate.webhook.rate_limit, route.deployment_id, route.name)
+        verify, rate = gate.webhook.verify, gate.webhook.rate_limit
+        if rate is not None and verify is None:
+            await self._limiting.check(rate, route.deployment_id, route.name)
         call.raw = await self._reader.read(call.receive, call.header("content-length"), gate.webhook.max_body)
-        if gate.webhook.verify is not None:
-            challenge = await self._signers.check(call, gate.webhook.verify, route)
+        if verify is not None:
+            challenge = await self._signers.check(call, verify, route)
             if challenge is not None:
                 self._refused.keep(call.refused(Reason.CHALLENGE, "The sender asked whose this URL is."))
                 return replies.text(challenge)
+            if rate is not None:
+                # Whoever is not who they should be uses up nobody's share.
+                await self._limiting.check(rate, route.deployment_id, route.name)
         if gate.webhook.respond is not Respond.IMMEDIATE:
             return await self._wait(call, door)
         run = _run(call, door)

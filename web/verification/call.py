@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class SignedCall(NamedTuple):
@@ -18,6 +18,10 @@ class SignedCall(NamedTuple):
     urls: Sequence[str]
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+
+
+MOST_SIGNATURES: Final = 16
+"""In one header: two while a secret changes, and some more for senders that go on sending old ones."""
 
 
 class Reason(StrEnum):

@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
-from web.verification.call import Reason, SignedCall, Unverified, only
+from web.verification.call import MOST_SIGNATURES, Reason, SignedCall, Unverified, only
 from web.verification.times import check_time, unix_seconds
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  (what one begins with)
@@ -39,6 +39,8 @@ class StandardCheck:
         identity = only(call, b"webhook-id", "webhook-id")
         timestamp = only(call, b"webhook-timestamp", "webhook-timestamp")
         given = only(call, b"webhook-signature", "webhook-signature").split(b" ")
+        if len(given) > MOST_SIGNATURES:
+            raise Unverified(Reason.MALFORMED, f"There are more than {MOST_SIGNATURES} signatures.")
         if not identity or b"." in identity:
             # With a dot in it, the end of an id and the beginning of a time could be taken for each other.
             raise Unverified(Reason.MALFORMED, "webhook-id is empty or has a dot.")

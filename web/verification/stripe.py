@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
-from web.verification.call import Reason, SignedCall, Unverified, only
+from web.verification.call import MOST_SIGNATURES, Reason, SignedCall, Unverified, only
 from web.verification.times import check_time, unix_seconds
 
 _HEADER: Final = b"stripe-signature"
@@ -42,6 +42,8 @@ def _parts(header: bytes) -> tuple[bytes, list[bytes]]:
     given = [value for name, value in pairs if name == b"v1"]
     if len(times) != 1:
         raise Unverified(Reason.MALFORMED, f"{_SHOWN} has not one time, t=…, but {len(times)}.")
+    if len(given) > MOST_SIGNATURES:
+        raise Unverified(Reason.MALFORMED, f"{_SHOWN} has more than {MOST_SIGNATURES} signatures.")
     if not given:
         raise Unverified(Reason.MISSING, f"{_SHOWN} has no signature v1=….")
     return times[0], given
