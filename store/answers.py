@@ -28,8 +28,6 @@ class Told(Protocol):
     def error(self) -> str | None: ...
     @property
     def answer(self) -> str | None: ...
-    @property
-    def awaited(self) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,18 +61,16 @@ def run_of(payload: str) -> str:
 
 
 def tell(connection: Connection, steps: Iterable[Told]) -> None:
-    """Keep the answers of `respond` nodes, and tell whoever waits. In the transaction that writes the steps."""
+    """Keep what `respond` nodes said, and tell whoever waits. In the transaction that writes the steps."""
     for step in steps:
-        if step.answer is not None:
-            connection.execute(
-                "UPDATE runs SET answer = %s::json WHERE id = %s AND answer IS NULL",
-                [step.answer, step.run_id],
-            )
-        if step.answer is not None or step.awaited:
-            connection.execute("SELECT pg_notify(%s, %s)", [RUN_ANSWERED, _payload(step)])
+        connection.execute(
+            "UPDATE runs SET answer = %s::json WHERE id = %s AND answer IS NULL", [step.answer, step.run_id]
+        )
+        connection.execute("SELECT pg_notify(%s, %s)", [RUN_ANSWERED, payload(step)])
 
 
-def _payload(step: Told) -> str:
+def payload(step: Told) -> str:
+    """What those are told who wait for the run."""
     whole = orjson.dumps([step.run_id, step.status, step.output, step.error, step.answer])
     short = whole if len(whole) <= LONGEST else orjson.dumps([step.run_id, step.status])
     return short.decode()

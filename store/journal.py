@@ -9,7 +9,7 @@ from typing import NamedTuple
 from store import aftermath, answers, concurrency, run_events, secret_uses, spans
 from store.arrays import plain, texts
 from store.concurrency import Slot
-from store.database import TIMER_SET, Connection
+from store.database import RUN_ANSWERED, TIMER_SET, Connection
 from store.leases import LEASE
 from store.runs import ENDED, ENDED_BADLY, RING_AGAIN, RunStatus
 from store.secret_uses import SecretUse
@@ -107,9 +107,7 @@ _RECORDED = (
 
 # `= ANY` finds the runs by key whatever the planner believes of the table; the join with what is to be
 # written is then one of two short lists.
-RECORD = Statement(
-    "record",
-    """
+_MOVE = """
 WITH step AS (
     SELECT *
     FROM unnest($13::uuid[], $14::int[], $15::text[], $16::smallint[], $17::text[], $18::text[], $19::float8[])
@@ -127,9 +125,21 @@ WITH step AS (
         ended_at = CASE WHEN s.status NOT IN ('running', 'waiting', 'pending') THEN clock_timestamp() END
     FROM step s WHERE r.id = ANY($13::uuid[]) AND r.id = s.id AND r.lease = s.lease
     RETURNING r.id, r.status, r.limited_by, r.limit_key
-), """,
+), """
+
+RECORD = Statement("record", _MOVE, *_RECORDED, "SELECT id, status, limited_by, limit_key FROM held")
+
+# The same where somebody waits for a run: with what they are told, in one statement and so one round trip.
+RECORD_TOLD = Statement(
+    "record_told",
+    _MOVE,
     *_RECORDED,
-    "SELECT id, status, limited_by, limit_key FROM held",
+    """, told AS (
+    SELECT pg_notify($23, t.payload)
+    FROM unnest($13::uuid[], $22::text[]) AS t(id, payload) JOIN held ON held.id = t.id
+    WHERE t.payload IS NOT NULL
+)
+SELECT id, status, limited_by, limit_key FROM held WHERE (SELECT count(*) FROM told) >= 0""",
 )
 
 # Entries of runs that go on: the row stays as it is, and its lock holds off whoever would free it meanwhile.
@@ -214,7 +224,7 @@ def record(connection: Connection, steps: Sequence[Step]) -> list[Outcome]:
 def _is_linked(step: Step) -> bool:
     """Whether the step touches more than its own run: then it takes a transaction of several statements."""
     return (
-        bool(step.children or step.orphans or step.consumed or step.awaited or step.uses)
+        bool(step.children or step.orphans or step.consumed or step.uses)
         or step.answer is not None
         or step.status is RunStatus.WAITING
         or step.status in ENDED_BADLY
@@ -232,7 +242,7 @@ def _record_linked(connection: Connection, steps: Sequence[Step]) -> list[Outcom
     taken = [one for step in kept for one in step.consumed]
     if taken:
         run_events.consume(connection, taken)
-    answers.tell(connection, kept)
+    answers.tell(connection, [step for step in kept if step.answer is not None])
     used = [(step.run_id, use) for step in kept for use in step.uses]
     if used:
         secret_uses.record(connection, used)
@@ -297,7 +307,11 @@ def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, Moved]:
         texts([step.error for step in steps]),
         plain([step.due for step in steps]),
     ]
-    return _statuses(RECORD.rows(connection, [*rows, ids, held, *moves, str(LEASE), str(RING_AGAIN)]))
+    given = [*rows, ids, held, *moves, str(LEASE), str(RING_AGAIN)]
+    if any(step.awaited for step in steps):
+        told = texts([answers.payload(step) if step.awaited else None for step in steps])
+        return _statuses(RECORD_TOLD.rows(connection, [*given, told, RUN_ANSWERED]))
+    return _statuses(RECORD.rows(connection, given))
 
 
 def _statuses(rows: Iterable[Row]) -> dict[str, Moved]:

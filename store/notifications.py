@@ -84,9 +84,10 @@ class Listener(threading.Thread):
         poll = select.poll()
         for waited_for in (connection, self._awoken):
             poll.register(waited_for, select.POLLIN)
+        # By libpq itself: somebody may wait for what comes, and psycopg takes its time.
+        pgconn = connection.pgconn
         while not self._stopping.is_set():
-            for notification in connection.notifies(timeout=0):
-                self._handlers[notification.channel](notification.payload)
-                if self._stopping.is_set():
-                    return
+            pgconn.consume_input()
+            while (told := pgconn.notifies()) is not None and not self._stopping.is_set():
+                self._handlers[told.relname.decode()](told.extra.decode())
             poll.poll()
