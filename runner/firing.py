@@ -88,7 +88,7 @@ def _write(
     for slot in new:
         if slot.reason is not None:
             told = {"deployment": slot.key.deployment_id, "reason": slot.reason, "slot": slot.at.isoformat()}
-            log.warning("slot_skipped", extra=told)
+            log.info("slot_skipped", extra=told)
     return _start(connection, tickings, begun, now)
 
 
@@ -123,7 +123,7 @@ def _start(
             reason = REFUSED[verdict.answer]
             refused.append(replace(slot, run_id=None, reason=reason, open=False))
             told = {"deployment": slot.key.deployment_id, "reason": reason, "slot": slot.at.isoformat()}
-            log.warning("slot_skipped", extra=told)
+            log.info("slot_skipped", extra=told)
     if refused:
         slots.settle(connection, refused)
     return pending, others

@@ -40,6 +40,7 @@ class Sweeper:
         self._broker = BellBroker(redis_url)
         self._timers = threading.Event()
         self._tidy_at = 0.0
+        self._remembered = False
 
     def run(self, stop: threading.Event) -> None:
         listener = Listener(self._database, {TIMER_SET: lambda _: self._timers.set()}, self._timers.set)
@@ -78,10 +79,12 @@ class Sweeper:
     def _ring_unclaimed(self, connection: Connection) -> None:
         """All of them when the broker lost its memory, else those that should have been claimed by now."""
         if self._broker.remembers():
+            self._remembered = True
             patience = PATIENCE if self._broker.waiting() > CROWDED else 0.0
             self._ring(wakeups.unclaimed(connection, BATCH, patience=patience))
             return
-        log.warning("broker_forgot")
+        # A broker that has just been started has nothing to remember.
+        log.log(logging.WARNING if self._remembered else logging.INFO, "broker_forgot")
         for batch in wakeups.all_pending(connection, BATCH):
             self._ring(batch)
 
