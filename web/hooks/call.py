@@ -50,7 +50,8 @@ class Call:
 
     def header(self, wanted: str) -> str:
         """The first of that name, empty where there is none."""
-        return first(self.headers.get(wanted))
+        value = self.headers.get(wanted, "")
+        return value if type(value) is str else first(value)
 
     def request(self, body: Body) -> dict[str, JSON]:
         """What can be known of it before there is a run: `method`, `path`, `query`, `headers`, `body`."""

@@ -25,7 +25,9 @@ _BODILESS: Final = frozenset({"GET", "DELETE"})
 
 
 class Gate:
-    """`light`: there is nothing but light nodes in the pattern. `hidden`: headers that are not kept."""
+    """`light`: there is nothing but light nodes in the pattern. `hidden`: headers that are not kept.
+    `is_restricted`, `has_shape` and `dedupes` tell which of the methods below have something to do.
+    """
 
     def __init__(self, pattern: Pattern, webhook: Webhook) -> None:
         self.webhook = webhook
@@ -38,10 +40,11 @@ class Gate:
         self._key: Template | None = None
         if webhook.dedupe is not None:
             self._key = compile_template(webhook.dedupe, REQUEST_NAMES)
+        self.is_restricted = bool(self._allowed)
+        self.has_shape = self._shape is not None
+        self.dedupes = self._key is not None
 
     def check_address(self, name: str, address: str | None) -> None:
-        if not self._allowed:
-            return
         who_is = None if address is None else address_of(address)
         if who_is is None or not contains(self._allowed, who_is):
             who = "Callers without an address" if address is None else address
