@@ -9,7 +9,7 @@ from typing import Protocol, Self
 import orjson
 
 from store.database import RUN_ANSWERED, Connection
-from store.runs import ENDED, RunStatus
+from store.runs import RunStatus
 
 LONGEST = 7_500
 """Bytes of a notification (PostgreSQL takes 8,000); of more it names the run alone."""
@@ -42,10 +42,6 @@ class State:
     error: str | None
     answer: str | None
 
-    @property
-    def ended(self) -> bool:
-        return self.status in ENDED
-
     @classmethod
     def read(cls, payload: str) -> Self | None:
         """From a notification; None: it was too long for one, the database has it."""
@@ -61,12 +57,15 @@ def run_of(payload: str) -> str:
 
 
 def tell(connection: Connection, steps: Iterable[Told]) -> None:
-    """Keep what `respond` nodes said, and tell whoever waits. In the transaction that writes the steps."""
+    """Keep what `respond` nodes said, and tell whoever waits: the first answer of a run is the one that counts. In
+    the transaction that writes the steps.
+    """
     for step in steps:
-        connection.execute(
+        kept = connection.execute(
             "UPDATE runs SET answer = %s::json WHERE id = %s AND answer IS NULL", [step.answer, step.run_id]
         )
-        connection.execute("SELECT pg_notify(%s, %s)", [RUN_ANSWERED, payload(step)])
+        if kept.rowcount:
+            connection.execute("SELECT pg_notify(%s, %s)", [RUN_ANSWERED, payload(step)])
 
 
 def payload(step: Told) -> str:

@@ -309,7 +309,9 @@ def _move(connection: Connection, steps: Sequence[Step]) -> dict[str, Moved]:
     ]
     given = [*rows, ids, held, *moves, str(LEASE), str(RING_AGAIN)]
     if any(step.awaited for step in steps):
-        told = texts([answers.payload(step) if step.awaited else None for step in steps])
+        # What a `respond` node said with the end is told by `answers.tell`, if it is the first.
+        ends = [step.awaited and step.answer is None for step in steps]
+        told = texts([answers.payload(step) if end else None for step, end in zip(steps, ends, strict=True)])
         return _statuses(RECORD_TOLD.rows(connection, [*given, told, RUN_ANSWERED]))
     return _statuses(RECORD.rows(connection, given))
 

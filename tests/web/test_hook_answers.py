@@ -71,6 +71,12 @@ def weft() -> Iterator[Installation]:
             on=SAYS,
         )
         files |= live(
+            "twice-slowly",
+            "- {id: a, uses: respond, with: {body: first}}\n- {id: nap, uses: delay, with: {for: 2s}}\n"
+            "- {id: b, uses: respond, with: {body: second}}",
+            on={"webhook": {**SAYS["webhook"], "dedupe": "all by ${{ method }}"}},
+        )
+        files |= live(
             "twice",
             "- {id: a, uses: respond, with: {body: first}}\n- {id: b, uses: respond, with: {body: second}}",
             on=SAYS,
@@ -191,6 +197,21 @@ def test_the_first_answer_counts(weft: Installation) -> None:
     answer = post(weft, "twice", {})
     assert answer.text == b"first"
     assert weft.rows("SELECT answer->>'body' FROM runs WHERE pattern = 'twice'") == [("first",)]
+
+
+def test_a_later_answer_is_told_to_nobody(weft: Installation) -> None:
+    """It is not the one that the next caller with the same key gets, whenever they ask."""
+    told = []
+    with weft.database() as connection:
+        connection.execute("LISTEN weft_answered")
+        run = post(weft, "twice-slowly", {})
+        assert run.text == b"first"
+        [[id_]] = weft.rows("SELECT id::text FROM runs WHERE pattern = 'twice-slowly'")
+        weft.await_ends({id_})
+        told = [one.payload for one in connection.notifies(timeout=0.5) if id_ in one.payload]
+    assert any("first" in payload for payload in told)
+    assert not any("second" in payload for payload in told)
+    assert post(weft, "twice-slowly", {}).text == b"first"
 
 
 def test_a_slow_run_does_not_slow_others_and_300_wait_at_once(weft: Installation) -> None:
